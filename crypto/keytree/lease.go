@@ -1,0 +1,149 @@
+package keytree
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// LeaseTime is the longest an unwrapped root stays in memory, counted from the
+// moment its unwrapping was asked for, in time that goes on while the machine
+// sleeps.
+const LeaseTime = 30 * time.Second
+
+// unwrapTimeout bounds one unwrapping, which goes on when the request that
+// began it goes away, because others may wait for it.
+const unwrapTimeout = 10 * time.Second
+
+// Leases holds the roots of tenants in use. However many ask, a root is
+// unwrapped once per lease.
+type Leases struct {
+	provider Provider
+	now      func() time.Duration // since some fixed moment; never set back
+	flight   singleflight.Group
+
+	mu    sync.Mutex // guards held and drops
+	held  map[recording.Tenant]*lease
+	drops uint64 // counts Drop, so that an unwrapping begun before one is not kept
+}
+
+type lease struct {
+	keys    Keys
+	expires time.Duration
+	end     *time.Timer // clears the lease if nobody asks again
+}
+
+// NewLeases leases roots from a provider.
+func NewLeases(p Provider) *Leases {
+	return &Leases{provider: p, now: boottime, held: map[recording.Tenant]*lease{}}
+}
+
+// Keys gives the keys under a head, unwrapping its root unless it is leased.
+// ErrErased when the head says so; else the provider's errors.
+func (l *Leases) Keys(ctx context.Context, h Head) (*Keys, error) {
+	if h.Kind == HeadErased {
+		return nil, ErrErased
+	}
+	if k := l.lookup(h); k != nil {
+		return k, nil
+	}
+	flight := fmt.Sprintf("%v/%d", h.Tenant, h.Epoch)
+	done := l.flight.DoChan(flight, func() (any, error) {
+		return l.unwrap(context.WithoutCancel(ctx), h)
+	})
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case r := <-done:
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		k := *r.Val.(*Keys)
+		return &k, nil
+	}
+}
+
+// Drop clears a tenant's root at once, and an unwrapping under way is not kept.
+func (l *Leases) Drop(t recording.Tenant) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.drops++
+	l.forget(t)
+}
+
+// Close clears every root.
+func (l *Leases) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.drops++
+	for t := range l.held {
+		l.forget(t)
+	}
+}
+
+func (l *Leases) lookup(h Head) *Keys {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	held, ok := l.held[h.Tenant]
+	if !ok || held.keys.epoch != h.Epoch || l.now() >= held.expires {
+		return nil
+	}
+	k := held.keys
+	return &k
+}
+
+func (l *Leases) unwrap(ctx context.Context, h Head) (*Keys, error) {
+	if k := l.lookup(h); k != nil { // leased between the caller's look and this flight
+		return k, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, unwrapTimeout)
+	defer cancel()
+	l.mu.Lock()
+	drops := l.drops
+	l.mu.Unlock()
+	sent := l.now()
+	k, err := Unwrap(ctx, l.provider, h)
+	if err != nil {
+		return nil, err
+	}
+	l.keep(*k, sent+LeaseTime, drops)
+	return k, nil
+}
+
+func (l *Leases) keep(k Keys, expires time.Duration, drops uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	left := expires - l.now()
+	if l.drops != drops || left <= 0 {
+		return
+	}
+	if old, ok := l.held[k.tenant]; ok && old.keys.epoch > k.epoch {
+		return
+	}
+	l.forget(k.tenant)
+	held := &lease{keys: k, expires: expires}
+	held.end = time.AfterFunc(left, func() { l.expire(k.tenant, held) })
+	l.held[k.tenant] = held
+}
+
+func (l *Leases) expire(t recording.Tenant, held *lease) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held[t] == held {
+		l.forget(t)
+	}
+}
+
+// forget clears a lease; l.mu is held.
+func (l *Leases) forget(t recording.Tenant) {
+	if held, ok := l.held[t]; ok {
+		held.end.Stop()
+		held.keys.Clear()
+		delete(l.held, t)
+	}
+}

@@ -1,0 +1,78 @@
+// Package keytree is the tree of keys that hang from a tenant's root, built so
+// that each can be forgotten alone: one per recording, data subject, retention
+// day and purpose of the system. The construction, its sizes and its security
+// argument are docs/keys.md; it is a punctured PRF tree after Goldreich,
+// Goldwasser and Micali (J. ACM 33, 1986), with fan-out 32 and depth 8.
+//
+// The root itself stays at a Provider, which wraps it and never gives out its
+// own key. The package knows neither our blob store nor our catalog: what it
+// needs of a store it declares as Store.
+package keytree
+
+import (
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/binary"
+
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// Tree is one of the four trees under a root.
+type Tree byte
+
+// The four trees.
+const (
+	Recordings Tree = 1 // a slot for each stored recording
+	Subjects   Tree = 2 // a slot for each data subject; Nobody where none is named
+	Days       Tree = 3 // a slot for each retention class and expiry day
+	System     Tree = 4 // blind-index generations, audit months, credentials, settings
+)
+
+// The shape of a tree: 32^8 = 2^40 slots.
+const (
+	fanOutBits = 5
+	depth      = 8
+	slotBits   = fanOutBits * depth
+	MaxSlot    = 1<<slotBits - 1
+)
+
+// Nobody is the subject slot of recordings that name no data subject. It is
+// never handed out and never punctured.
+const Nobody uint64 = 0
+
+// treeSecret derives the secret of a tree's top node from the root's.
+func treeSecret(root *Key, tenant recording.Tenant, t Tree) Key {
+	info := append([]byte(labelTree), tenant[:]...)
+	return expand(root, append(info, byte(t)))
+}
+
+// slotKey walks from a tree's top node to the leaf of a slot.
+func slotKey(root *Key, tenant recording.Tenant, t Tree, slot uint64) Key {
+	node := treeSecret(root, tenant, t)
+	for level := range depth {
+		shift := fanOutBits * (depth - level)
+		index := slot >> shift
+		child := byte(slot >> (shift - fanOutBits) & (1<<fanOutBits - 1))
+		node = childSecret(&node, tenant, t, byte(level), index, child)
+	}
+	return node
+}
+
+// childSecret derives child i of the node at (level, index); level 0 is the top.
+func childSecret(node *Key, tenant recording.Tenant, t Tree, level byte, index uint64, i byte) Key {
+	info := append([]byte(labelChild), tenant[:]...)
+	info = append(info, byte(t), level)
+	info = binary.BigEndian.AppendUint64(info, index)
+	return expand(node, append(info, i))
+}
+
+// expand is HKDF-Expand with SHA-256 (RFC 5869, section 2.3) to 32 bytes.
+func expand(secret *Key, info []byte) (k Key) {
+	out, err := hkdf.Expand(sha256.New, secret.Bytes(), string(info), KeySize)
+	if err != nil {
+		panic("keytree: HKDF refused 32 bytes: " + err.Error()) // its limit is 255 × 32
+	}
+	copy(k.b[:], out)
+	clear(out)
+	return k
+}
