@@ -1,0 +1,148 @@
+// Package miniostore keeps blobs in a bucket of any S3-compatible store,
+// through minio-go. It sends nothing of a client's: a random key, ciphertext,
+// a content type.
+//
+// The store must honour "If-None-Match: *" on PutObject and on
+// CompleteMultipartUpload, which is what makes Create exclusive, take bodies in
+// chunks with a checksum trailer, and answer ListObjectVersions. It should
+// expire multipart uploads that nobody completed: a process that dies within
+// Create of unknown size leaves one.
+//
+// A call sends each request once. What may be tried again, and when, is for
+// the caller, who still has the body.
+package miniostore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/lethe-vault/lethe/gateway/blob"
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+)
+
+// Config says where the bucket is. All but Region, Secure and Transport are
+// required.
+//
+// Requests are signed. A streamed body is not, on plain HTTP too, since signing
+// it chunk by chunk costs many times the memory: it is framed in chunks that
+// end with its CRC-32C, so that no store takes a body that was cut for a whole one.
+type Config struct {
+	Endpoint  string // host or host:port
+	AccessKey string
+	SecretKey string
+	Region    string            // empty: us-east-1
+	Bucket    string            // exists already; versioning and locks are as its owner likes
+	Secure    bool              // HTTPS
+	Transport http.RoundTripper // nil: one of our own
+}
+
+// ErrNoBucket: New found no such bucket, or may not see it.
+var ErrNoBucket = errors.New("miniostore: no such bucket")
+
+// Store is a blob.Store in a bucket.
+type Store struct {
+	core   minio.Core
+	bucket string
+}
+
+// New connects to the bucket. It reports ErrNoBucket, or blob.ErrUnavailable
+// when the store cannot be reached.
+func New(ctx context.Context, c Config) (*Store, error) {
+	if c.Region == "" {
+		c.Region = "us-east-1"
+	}
+	if c.Transport == nil {
+		c.Transport = newTransport()
+	}
+	client, err := minio.New(c.Endpoint, &minio.Options{
+		Creds:           credentials.NewStaticV4(c.AccessKey, c.SecretKey, ""),
+		Region:          c.Region,
+		Secure:          c.Secure,
+		Transport:       c.Transport,
+		MaxRetries:      1,
+		TrailingHeaders: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("miniostore: %w", err)
+	}
+	exists, err := client.BucketExists(ctx, c.Bucket)
+	if err != nil {
+		return nil, failure(ctx, "look for the bucket", err)
+	}
+	if !exists {
+		return nil, ErrNoBucket
+	}
+	return &Store{core: minio.Core{Client: client}, bucket: c.Bucket}, nil
+}
+
+// newTransport bounds every wait but that for a body, which may rightly take
+// long and ends with its context.
+func newTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   5 * time.Second,
+		ResponseHeaderTimeout: time.Minute,
+		IdleConnTimeout:       time.Minute,
+		MaxIdleConnsPerHost:   128,
+		WriteBufferSize:       32 << 10,
+		ReadBufferSize:        32 << 10,
+		DisableCompression:    true, // a body is what was stored, whatever it declares to be
+	}
+}
+
+// Delete removes every version of key and every delete marker. A version
+// under an object lock refuses, and Delete reports that.
+func (s *Store) Delete(ctx context.Context, key string) error {
+	if err := blob.CheckKey(key); err != nil {
+		return err
+	}
+	versions := s.core.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: key, WithVersions: true, Recursive: true})
+	for v := range versions {
+		if v.Err != nil {
+			return failure(ctx, "list versions", v.Err)
+		}
+		if v.Key != key {
+			break // the key itself comes before the longer ones that begin with it
+		}
+		err := s.core.RemoveObject(ctx, s.bucket, key, minio.RemoveObjectOptions{VersionID: v.VersionID})
+		if err != nil {
+			return failure(ctx, "delete", err)
+		}
+	}
+	return ended(ctx, "delete") // a listing cut short by its context says nothing
+}
+
+// List asks the store for a thousand keys at a time. What is in the bucket
+// under a key that no Store makes is left out.
+func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[blob.Info, error] {
+	return func(yield func(blob.Info, error) bool) {
+		if prefix != "" && blob.CheckKey(strings.TrimSuffix(prefix, "/")) != nil {
+			return // no key begins so
+		}
+		noOwner := false
+		objects := s.core.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true, FetchOwner: &noOwner})
+		for o := range objects {
+			if o.Err != nil {
+				yield(blob.Info{}, failure(ctx, "list", o.Err))
+				return
+			}
+			if blob.CheckKey(o.Key) != nil {
+				continue
+			}
+			if !yield(blob.Info{Key: o.Key, Size: o.Size, ModTime: o.LastModified}, nil) {
+				return
+			}
+		}
+		if err := ended(ctx, "list"); err != nil {
+			yield(blob.Info{}, err)
+		}
+	}
+}
