@@ -1,0 +1,122 @@
+package catalog_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/gateway/catalog/catalogtest"
+	"github.com/lethe-vault/lethe/test/servers"
+)
+
+// eachDatabase runs test on an empty database of each kind.
+func eachDatabase(t *testing.T, test func(t *testing.T, dsn string)) {
+	t.Run("SQLite", func(t *testing.T) { test(t, sqliteDSN(t)) })
+	t.Run("PostgreSQL", func(t *testing.T) { test(t, servers.SharedPostgreSQL(t).Database(t)) })
+}
+
+// fill writes n recordings, eight at a time.
+func fill(t testing.TB, v *catalogtest.Vault, n int) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range n / 8 {
+				in := v.Intent()
+				cm := v.Commit(in, catalogtest.Random())
+				if err := v.Begin(t.Context(), in, nil); err != nil {
+					t.Errorf("Begin() = %v", err)
+				}
+				if err := v.Create(t.Context(), cm, nil); err != nil {
+					t.Errorf("Create() = %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestHotQueriesUseIndexes(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, dsn string) {
+		v := catalogtest.NewVault(t, dsn)
+		fill(t, v, 2000)
+		for i := range 500 { // else a table is so small that reading all of it is cheaper
+			ch := catalog.Change{
+				Tenant: [16]byte{byte(i), byte(i >> 8), 1}, Sequence: 1,
+				New:        &catalog.NewTenant{Name: fmt.Sprint("tenant ", i), Head: catalog.Head{Bytes: make([]byte, 300)}},
+				Token:      &catalog.Token{Hash: catalogtest.Random(), Kind: "admin"},
+				Credential: &catalog.Credential{AccessKey: fmt.Sprint("AK", i), Kind: "reader", Sealed: make([]byte, 100)},
+				Bucket:     &catalog.Bucket{ID: [16]byte{byte(i), byte(i >> 8), 1}, Sealed: make([]byte, 200)},
+			}
+			if err := v.Apply(t.Context(), ch); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cm, err := v.Put(t, catalogtest.Random(), catalog.Never)
+		if err != nil {
+			t.Fatal(err)
+		}
+		version, err := v.Version(t.Context(), v.Tenant, cm.Version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantIndexes(t, v.Catalog, catalog.HotQueries(version, v.Bucket.Index))
+		if err := v.Exec(t.Context(), "ANALYZE"); err != nil {
+			t.Fatal(err)
+		}
+		wantIndexes(t, v.Catalog, catalog.HotQueries(version, v.Bucket.Index))
+	})
+}
+
+// wantIndexes checks that no query reads a whole table, or all of a tenant.
+func wantIndexes(t *testing.T, cat *catalog.Catalog, queries map[string][]any) {
+	t.Helper()
+	for query, args := range queries {
+		plan, err := cat.Explain(t.Context(), query, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, bad := range []string{"Seq Scan", "SCAN ", "(tenant=?)", "Filter: (name_index", "Filter: (dir_index"} {
+			if strings.Contains(plan, bad) {
+				t.Errorf("%s\nhas in its plan %q:\n%s", query, bad, plan)
+			}
+		}
+	}
+}
+
+func TestOpenRefusesOtherAddresses(t *testing.T) {
+	for _, dsn := range []string{"", "mysql://u:secret@h/d", "postgres://u:secret@h:port/d", "sqlite:"} {
+		cat, err := catalog.Open(t.Context(), dsn)
+		if err == nil {
+			cat.Close()
+			t.Errorf("Open(%q) = nil, want an error", dsn)
+			continue
+		}
+		if strings.Contains(err.Error(), "secret") {
+			t.Errorf("Open(%q) = %v, which shows the password", dsn, err)
+		}
+	}
+}
+
+func BenchmarkFind(b *testing.B) {
+	for name, dsn := range map[string]func(testing.TB) string{
+		"SQLite":     sqliteDSN,
+		"PostgreSQL": func(t testing.TB) string { return servers.SharedPostgreSQL(t).Database(t) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			v := catalogtest.NewVault(b, dsn(b))
+			fill(b, v, 10_000)
+			name := catalogtest.Random()
+			if _, err := v.Put(b, name, catalog.Never); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if v.Current(b, name) == [16]byte{} {
+					b.Fatal("Find found nothing")
+				}
+			}
+		})
+	}
+}

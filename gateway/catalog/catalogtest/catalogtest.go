@@ -1,0 +1,209 @@
+// Package catalogtest holds what every database under a catalog must do, as
+// one suite, and a real catalog for the tests of others.
+package catalogtest
+
+import (
+	"crypto/rand"
+	"errors"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/lethe-vault/lethe/gateway/audit"
+	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// New opens an empty SQLite catalog that ends with t.
+func New(t testing.TB) *catalog.Catalog {
+	t.Helper()
+	return Open(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
+}
+
+// Open opens the catalog at dsn until t ends.
+func Open(t testing.TB, dsn string) *catalog.Catalog {
+	t.Helper()
+	cat, err := catalog.Open(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cat.Close(); err != nil {
+			t.Errorf("Close() = %v", err)
+		}
+	})
+	return cat
+}
+
+// Run checks a database. fresh gives the address of an empty one.
+func Run(t *testing.T, fresh func(testing.TB) string) {
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, *Vault)
+	}{
+		{"tenants", testTenants},
+		{"a tenant's life", testTransitions},
+		{"an erasure ends", testErased},
+		{"journal", testJournal},
+		{"heads only advance", testHeads},
+		{"credentials", testCredentials},
+		{"buckets", testBuckets},
+		{"subjects", testSubjects},
+		{"recording", testRecording},
+		{"overwrite", testOverwrite},
+		{"create refuses", testCreateRefuses},
+		{"abort", testAbort},
+		{"directories", testDirectories},
+		{"terms", testTerms},
+		{"events", testEvents},
+		{"one of many wins a name", testRaceForName},
+		{"the last of many replaces", testRaceToReplace},
+		{"many names at once", testManyNames},
+		{"one slot for one subject", testRaceForSlot},
+		{"a revocation bites", testRaceWithRevocation},
+		{"cancelled creates tell the truth", testCancelledCreate},
+		{"reopened", testReopened},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dsn := fresh(t)
+			test.run(t, NewVault(t, dsn))
+		})
+	}
+}
+
+// A Vault is a catalog with one active tenant and one bucket.
+type Vault struct {
+	*catalog.Catalog
+	DSN    string
+	Tenant recording.Tenant
+	Bucket catalog.Bucket
+
+	sequence int64
+}
+
+// NewVault opens the empty catalog at dsn and fills it.
+func NewVault(t testing.TB, dsn string) *Vault {
+	t.Helper()
+	v := &Vault{
+		Catalog:  Open(t, dsn),
+		DSN:      dsn,
+		Tenant:   recording.NewTenant(),
+		Bucket:   catalog.Bucket{ID: recording.NewBucketID(), Index: Random(), Sealed: []byte("settings"), CreatedAt: now()},
+		sequence: 1,
+	}
+	must(t, v.Apply(t.Context(), catalog.Change{
+		Tenant: v.Tenant, Sequence: 1, Bucket: &v.Bucket,
+		New: &catalog.NewTenant{Name: "acme", Head: catalog.Head{Epoch: 1, Bytes: []byte("head 1")}, CreatedAt: now()},
+	}))
+	return v
+}
+
+// Next applies ch as the vault's next change.
+func (v *Vault) Next(t testing.TB, ch catalog.Change) error {
+	ch.Tenant, ch.Sequence = v.Tenant, v.sequence+1
+	err := v.Apply(t.Context(), ch)
+	if err == nil {
+		v.sequence++
+	}
+	return err
+}
+
+// Intend begins a version.
+func (v *Vault) Intend(t testing.TB) catalog.Intent {
+	t.Helper()
+	in := v.Intent()
+	must(t, v.Begin(t.Context(), in, nil))
+	return in
+}
+
+// Intent draws a version.
+func (v *Vault) Intent() catalog.Intent {
+	return catalog.Intent{
+		Version: recording.NewVersion(), Tenant: v.Tenant, Bucket: v.Bucket.ID, Recording: recording.NewID(),
+		Blob: "r/" + rand.Text(), Slots: catalog.Slots{Recording: 1 << 39, Subject: 2, Day: 3}, CreatedAt: now(),
+	}
+}
+
+// Commit draws what turns in into a recording under name.
+func (v *Vault) Commit(in catalog.Intent, name catalog.Index) catalog.Commit {
+	return catalog.Commit{
+		Tenant: in.Tenant, Version: in.Version, Overwrite: catalog.Never,
+		Content: catalog.Content{
+			CommittedAt: now(), Name: name, Directory: Random(),
+			Size: 480_000, StoredSize: 481_234, Class: recording.ClassB,
+			WrappedDEK: bytes(60), SealedFacts: bytes(600), SealedEnd: bytes(300),
+		},
+	}
+}
+
+// Put begins and creates a recording under name.
+func (v *Vault) Put(t testing.TB, name catalog.Index, how catalog.Overwrite) (catalog.Commit, error) {
+	t.Helper()
+	cm := v.Commit(v.Intend(t), name)
+	cm.Overwrite = how
+	return cm, v.Create(t.Context(), cm, nil)
+}
+
+// Current is the version that stands under name, zero if none does.
+func (v *Vault) Current(t testing.TB, name catalog.Index) recording.Version {
+	t.Helper()
+	found, err := v.Find(t.Context(), v.Tenant, v.Bucket.Index, name)
+	must(t, err)
+	if found.Version == nil {
+		return recording.Version{}
+	}
+	return found.Version.Version
+}
+
+// State is the state of a version.
+func (v *Vault) State(t testing.TB, version recording.Version) catalog.VersionState {
+	t.Helper()
+	got, err := v.Version(t.Context(), v.Tenant, version)
+	must(t, err)
+	return got.State
+}
+
+// Random draws an index.
+func Random() catalog.Index { return catalog.Index(bytes(32)) }
+
+func bytes(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b)
+	return b
+}
+
+// now is the time as a catalog keeps it.
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+func event(tenant recording.Tenant, at time.Time) audit.Record {
+	return audit.Record{
+		Event: audit.Event{
+			ID: recording.NewVersion(), Tenant: tenant, At: at, Who: "AK1", Action: "put", Outcome: audit.Allowed,
+			Reason: "", Bucket: recording.NewBucketID(), Recording: recording.NewID(), Version: recording.NewVersion(),
+			Request: "req-1",
+		},
+		Sealed: bytes(80),
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantErr(t testing.TB, what string, got, want error) {
+	t.Helper()
+	if !errors.Is(got, want) {
+		t.Errorf("%s = %v, want %v", what, got, want)
+	}
+}
+
+func wantEqual(t testing.TB, what string, got, want any) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%s = %+v, want %+v", what, got, want)
+	}
+}

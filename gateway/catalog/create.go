@@ -1,0 +1,184 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/lethe-vault/lethe/gateway/audit"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// Overwrite says what becomes of the version that has the name already.
+type Overwrite string
+
+// The ways to overwrite.
+const (
+	Never        Overwrite = "never"   // it stays, and the new one is refused
+	KeepVersions Overwrite = "version" // it stays, but no longer current
+	Replace      Overwrite = "replace" // it is replaced, and its blob may go
+)
+
+// Commit turns an intent into a recording.
+type Commit struct {
+	Tenant      recording.Tenant
+	Version     recording.Version
+	Overwrite   Overwrite
+	Content     Content
+	Directories []Directory // from the bucket down to Content.Directory
+	Terms       []Index     // by which it can be found
+}
+
+const insertIntent = `INSERT INTO versions (version, tenant, bucket, recording, state, is_current, blob,
+	slot_recording, slot_subject, slot_day, created_at)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING`
+
+// Begin records an intent and the events that led to it, in one transaction.
+// An intent that is recorded already is success, and changes nothing.
+// ErrNoTenant, ErrTenantRevoked, ErrTenantErased: nothing may be written.
+func (c *Catalog) Begin(ctx context.Context, in Intent, events []audit.Record) error {
+	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		added, err := change(ctx, tx, insertIntent, in.Version[:], in.Tenant[:], in.Bucket[:], in.Recording[:],
+			Intended, false, in.Blob, in.Slots.Recording, in.Slots.Subject, in.Slots.Day, in.CreatedAt.UnixMicro())
+		if err != nil || added == 0 {
+			return err
+		}
+		t, err := get[Tenant](ctx, tx, recording.ErrNoTenant, selectTenant, in.Tenant[:])
+		if err != nil {
+			return err
+		}
+		if err := t.State.Err(); err != nil {
+			return err
+		}
+		return insertEvents(ctx, tx, events)
+	})
+}
+
+// Create makes a recording exist: the one moment it does. In one transaction
+// the intent becomes committed and current, its directories, terms and events
+// are written, and what had the name is treated as cm.Overwrite says. A
+// version that is committed already is success, and changes nothing.
+//
+// ErrAborted: the intent is not open. ErrTenantRevoked, ErrTenantErased,
+// ErrNoBucket: nothing may be written there. ErrExists: the name is taken, and
+// Overwrite is Never. ErrUnavailable: nothing was written. ErrUnknown: the
+// database was lost during COMMIT and could not be asked. Any other answer is
+// the truth, even when the connection broke or ctx ended on the way.
+func (c *Catalog) Create(ctx context.Context, cm Commit, events []audit.Record) error {
+	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		o, err := c.openIntent(ctx, tx, cm)
+		if err != nil || o.state != Intended {
+			return err
+		}
+		if err := cm.displace(ctx, tx); err != nil {
+			return err
+		}
+		if err := cm.commit(ctx, tx); err != nil {
+			return err
+		}
+		if err := insertDirectories(ctx, tx, cm.Tenant, o.bucket, cm.Directories); err != nil {
+			return err
+		}
+		if err := cm.insertTerms(ctx, tx); err != nil {
+			return err
+		}
+		return insertEvents(ctx, tx, events)
+	})
+}
+
+// openRow is a version to be committed, as Create finds it.
+type openRow struct {
+	state  VersionState
+	tenant TenantState
+	bucket recording.BucketID // zero: the tenant has none
+}
+
+func (o *openRow) columns() []any { return []any{&o.state, &o.tenant, fixed(o.bucket[:])} }
+
+const selectOpen = `SELECT v.state, t.state, CASE WHEN b.tenant = v.tenant THEN b.bucket END
+	FROM versions v
+	JOIN tenants t ON t.id = v.tenant
+	LEFT JOIN buckets b ON b.bucket = v.bucket
+	WHERE v.tenant = $1 AND v.version = $2`
+
+// openIntent locks the version and checks that it may be committed. The state
+// it reports is Intended, or one that says that it was committed before.
+func (c *Catalog) openIntent(ctx context.Context, tx *sql.Tx, cm Commit) (openRow, error) {
+	o, err := get[openRow](ctx, tx, ErrAborted, selectOpen+c.dialect.forUpdate, cm.Tenant[:], cm.Version[:])
+	switch {
+	case err != nil:
+		return o, err
+	case o.state == Committed || o.state == Replaced:
+		return o, nil
+	case o.state != Intended:
+		return o, ErrAborted
+	case o.tenant.Err() != nil:
+		return o, o.tenant.Err()
+	case o.bucket == recording.BucketID{}:
+		return o, recording.ErrNoBucket
+	}
+	return o, nil
+}
+
+// displace makes room under the name. Never does not look whether there is
+// room: the unique index of current versions decides, in commit.
+func (cm Commit) displace(ctx context.Context, tx *sql.Tx) error {
+	var query string
+	switch cm.Overwrite {
+	case Never:
+		return nil
+	case KeepVersions:
+		query = `UPDATE versions SET is_current = FALSE`
+	case Replace:
+		query = `UPDATE versions SET is_current = FALSE, state = 'replaced'`
+	default:
+		return fmt.Errorf("catalog: overwrite %q is not one of its values", cm.Overwrite)
+	}
+	_, err := tx.ExecContext(ctx, query+` WHERE tenant = $1 AND name_index = $2 AND state = 'committed' AND is_current`,
+		cm.Tenant[:], cm.Content.Name[:])
+	return err
+}
+
+// commit flips the intent.
+func (cm Commit) commit(ctx context.Context, tx *sql.Tx) error {
+	in := cm.Content
+	flipped, err := change(ctx, tx, `UPDATE versions SET state = 'committed', is_current = TRUE,
+		committed_at = $1, name_index = $2, dir_index = $3, size = $4, stored_size = $5,
+		class = $6, wrapped_dek = $7, sealed_facts = $8, sealed_end = $9
+		WHERE version = $10 AND state = 'intent'`,
+		in.CommittedAt.UnixMicro(), in.Name[:], in.Directory[:], in.Size, in.StoredSize,
+		in.Class, in.WrappedDEK, in.SealedFacts, in.SealedEnd, cm.Version[:])
+	switch {
+	case nameTaken(err) && cm.Overwrite == Never:
+		return recording.ErrExists
+	case err == nil && flipped != 1:
+		return ErrAborted
+	}
+	return err
+}
+
+func (cm Commit) insertTerms(ctx context.Context, tx *sql.Tx) error {
+	var rows [][]any
+	for _, term := range cm.Terms {
+		rows = append(rows, []any{cm.Tenant[:], term[:], cm.Version[:]})
+	}
+	return insert(ctx, tx, `terms (tenant, term, version)`, rows)
+}
+
+// Abort gives up an intent; from then on it cannot be committed. Aborting what
+// is aborted is not an error. ErrCommitted: it was committed first, and stays.
+// ErrNotFound: there was no such intent.
+func (c *Catalog) Abort(ctx context.Context, tenant recording.Tenant, version recording.Version) error {
+	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		flipped, err := change(ctx, tx, `UPDATE versions SET state = 'aborted'
+			WHERE tenant = $1 AND version = $2 AND state = 'intent'`, tenant[:], version[:])
+		if err != nil || flipped == 1 {
+			return err
+		}
+		v, err := get[Version](ctx, tx, recording.ErrNotFound, selectVersion, tenant[:], version[:])
+		if err == nil && v.State != Aborted {
+			return ErrCommitted
+		}
+		return err
+	})
+}

@@ -1,0 +1,126 @@
+package catalog
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"io/fs"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/ncruces/go-sqlite3/driver"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+// A dialect is what differs between the databases beside their drivers.
+type dialect struct {
+	name goose.Dialect
+	// forUpdate ends a SELECT that must wait for whoever is changing the row
+	// of versions it reads. SQLite has one writer, who waits before he begins.
+	forUpdate string
+}
+
+var (
+	sqlite   = dialect{name: goose.DialectSQLite3}
+	postgres = dialect{name: goose.DialectPostgres, forUpdate: " FOR UPDATE OF v"}
+)
+
+// sqliteReaders bounds the connections that read a SQLite catalog; each holds
+// a page cache of 2 MB at most.
+const sqliteReaders = 4
+
+// openSQLite opens one connection that writes and a few that read. The file
+// is in WAL mode, so that they do not wait for each other, and every commit
+// is synced to disk.
+func openSQLite(path string) (*Catalog, error) {
+	for _, suffix := range []string{"", "-shm"} { // the driver would let others read them
+		f, err := os.OpenFile(path+suffix, os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if err := f.Close(); err != nil {
+			return nil, err
+		}
+	}
+	writer, err := driver.Open(sqliteURI(path, "journal_mode(wal)", "synchronous(full)"))
+	if err != nil {
+		return nil, err
+	}
+	writer.SetMaxOpenConns(1)
+	reader, err := driver.Open(sqliteURI(path, "query_only(1)"))
+	if err != nil {
+		return nil, errors.Join(err, writer.Close())
+	}
+	reader.SetMaxOpenConns(sqliteReaders)
+	reader.SetMaxIdleConns(sqliteReaders)
+	return &Catalog{dialect: sqlite, writer: writer, reader: reader}, nil
+}
+
+// sqliteURI is the address of path for the driver. The busy timeout covers
+// another process, such as a backup, that holds the write lock; modeof gives
+// the log the mode of the file.
+func sqliteURI(path string, pragmas ...string) string {
+	path = strings.ReplaceAll(url.QueryEscape(path), "+", "%20") // SQLite knows no "+"
+	uri := "file:" + path + "?modeof=" + path + "&_pragma=busy_timeout(10000)"
+	for _, p := range pragmas {
+		uri += "&_pragma=" + p
+	}
+	return uri
+}
+
+// The pool of one replica on PostgreSQL. Its server's max_connections must
+// hold the pools of all replicas.
+const (
+	postgresConns    = 16
+	postgresIdleTime = 5 * time.Minute
+	connectTimeout   = 5 * time.Second // unless the URL says connect_timeout
+)
+
+func openPostgres(dsn string) (*Catalog, error) {
+	cfg, err := pgx.ParseConfig(dsn) // its error hides the password
+	if err != nil {
+		return nil, err
+	}
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = connectTimeout
+	}
+	db := stdlib.OpenDB(*cfg)
+	db.SetMaxOpenConns(postgresConns)
+	db.SetMaxIdleConns(postgresConns)
+	db.SetConnMaxIdleTime(postgresIdleTime)
+	return &Catalog{dialect: postgres, writer: db, reader: db}, nil
+}
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// migrate brings the schema up to date. On PostgreSQL one replica does it
+// while others wait on a row of a lock table, whose lease passes on if its
+// holder dies; unlike advisory locks, every dialect has tables.
+func (c *Catalog) migrate(ctx context.Context) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
+	if c.dialect == postgres {
+		locker, err := lock.NewPostgresTableLocker(
+			lock.WithTableName("catalog_lock"),
+			lock.WithTableLockTimeout(500*time.Millisecond, 120))
+		if err != nil {
+			return err
+		}
+		options = append(options, goose.WithLocker(locker))
+	}
+	provider, err := goose.NewProvider(c.dialect.name, c.writer, files, options...)
+	if err != nil {
+		return err
+	}
+	_, err = provider.Up(ctx)
+	return err
+}

@@ -1,0 +1,134 @@
+package catalog
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// The errors of a Catalog, beside those of recording that a client may see.
+var (
+	// ErrAborted: the intent is not open any more; its upload came too late.
+	ErrAborted = errors.New("catalog: intent is no longer open")
+	// ErrCommitted: the version is committed and cannot be aborted.
+	ErrCommitted = errors.New("catalog: version is committed")
+	// ErrBehind: the change does not follow the last one that was applied.
+	// The tenant's journal must be read and rolled forward.
+	ErrBehind = errors.New("catalog: change does not follow the last one applied")
+	// ErrTransition: a tenant cannot go from its state to the one asked for.
+	ErrTransition = errors.New("catalog: tenant cannot change to this state")
+	// ErrUnavailable: the database cannot be reached, shuts down, is full or
+	// overloaded. Nothing was changed.
+	ErrUnavailable = fmt.Errorf("catalog: %w", recording.ErrUnavailable)
+	// ErrUnknown: a write was sent and the database went away before it said
+	// how it ended. Repeating the write settles it.
+	ErrUnknown = errors.New("catalog: outcome of a write is unknown")
+)
+
+// explain turns what a driver reports into what a caller branches on: the end
+// of its own ctx, or ErrUnavailable. Other errors pass as they are, without
+// the parts that could quote a row.
+func explain(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case !away(err) && !conflict(err):
+		return redact(err)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, redact(err))
+}
+
+// away reports whether err says that the database cannot serve now, whatever
+// it was asked.
+func away(err error) bool {
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true
+	}
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return awayState(pg.Code)
+	}
+	if code, ok := errors.AsType[sqlite3.ErrorCode](err); ok {
+		return awayCode(code)
+	}
+	for _, target := range []error{
+		driver.ErrBadConn, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
+		context.Canceled, context.DeadlineExceeded,
+	} {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	_, network := errors.AsType[net.Error](err)
+	return network || pgconn.SafeToRetry(err) // the latter: the connection was closed before anything was sent
+}
+
+// awayState sorts SQLSTATE codes. Source: PostgreSQL, "PostgreSQL Error
+// Codes": 08 connection, 53 resources (disk, memory, connections), 57
+// intervention (shutdown, start-up, cancelled), 58 system; 25006 is a standby
+// that took the place of its primary.
+func awayState(code string) bool {
+	switch {
+	case len(code) < 2:
+		return false
+	case code == "25006":
+		return true
+	}
+	switch code[:2] {
+	case "08", "53", "57", "58":
+		return true
+	}
+	return false
+}
+
+func awayCode(code sqlite3.ErrorCode) bool {
+	switch code {
+	case sqlite3.BUSY, sqlite3.LOCKED, sqlite3.FULL, sqlite3.IOERR, sqlite3.CANTOPEN,
+		sqlite3.NOMEM, sqlite3.READONLY, sqlite3.PROTOCOL, sqlite3.INTERRUPT:
+		return true
+	}
+	return false
+}
+
+// conflict reports whether err undid a transaction for the sake of another,
+// so that it should be run again: 40001 and 40P01 on PostgreSQL, BUSY on
+// SQLite, and a name that another took first. Source: PostgreSQL,
+// "Serialization Failure Handling".
+func conflict(err error) bool {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && (pg.Code == "40001" || pg.Code == "40P01") {
+		return true
+	}
+	return nameTaken(err) || errors.Is(err, sqlite3.BUSY)
+}
+
+// nameTaken reports whether err is of the unique index of current versions.
+// It is the one such index that a transaction may run into.
+func nameTaken(err error) bool {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pg.Code == "23505" && pg.ConstraintName == "versions_current"
+	}
+	return errors.Is(err, sqlite3.CONSTRAINT_UNIQUE)
+}
+
+// redact keeps of a PostgreSQL error what cannot quote a row or a parameter.
+func redact(err error) error {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return err
+	}
+	kept := &pgconn.PgError{Severity: pg.Severity, Code: pg.Code, Message: pg.Message, ConstraintName: pg.ConstraintName}
+	if strings.HasPrefix(pg.Code, "22") { // data exceptions quote the datum
+		kept.Message = "data exception"
+	}
+	return kept
+}

@@ -1,0 +1,56 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+)
+
+// HotQueries are the statements that requests wait for, as they would be
+// asked for a version and the bucket it is in.
+func HotQueries(v Version, bucket Index) map[string][]any {
+	return map[string][]any{
+		selectFound:      {v.Name[:], v.Tenant[:], bucket[:]},
+		selectVersion:    {v.Tenant[:], v.Version[:]},
+		selectOpen:       {v.Tenant[:], v.Version[:]},
+		selectDirectory:  {v.Tenant[:], v.Directory[:]},
+		selectCredential: {"AK7"},
+		selectToken:      {v.Name[:]},
+	}
+}
+
+// Explain gives the plan of a query, a line for each step.
+func (c *Catalog) Explain(ctx context.Context, query string, args ...any) (string, error) {
+	explain := "EXPLAIN "
+	if c.dialect == sqlite {
+		explain = "EXPLAIN QUERY PLAN "
+	}
+	rows, err := c.reader.QueryContext(ctx, explain+query, args...)
+	if err != nil {
+		return "", err
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		return "", err
+	}
+	row := make([]any, len(columns))
+	for i := range row {
+		row[i] = new(sql.RawBytes)
+	}
+	var plan strings.Builder
+	for rows.Next() {
+		if err := rows.Scan(row...); err != nil {
+			return "", err
+		}
+		plan.Write(*row[len(row)-1].(*sql.RawBytes)) // the last column is the text
+		plan.WriteByte('\n')
+	}
+	return plan.String(), rows.Err()
+}
+
+// Exec runs a statement as it is.
+func (c *Catalog) Exec(ctx context.Context, query string) error {
+	_, err := c.writer.ExecContext(ctx, query)
+	return err
+}

@@ -1,0 +1,334 @@
+package catalog_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/gateway/catalog/catalogtest"
+	"github.com/lethe-vault/lethe/recording"
+	"github.com/lethe-vault/lethe/test/servers"
+)
+
+func TestPostgreSQL(t *testing.T) {
+	catalogtest.Run(t, servers.SharedPostgreSQL(t).Database)
+}
+
+func postgresVault(t *testing.T) *catalogtest.Vault {
+	return catalogtest.NewVault(t, servers.SharedPostgreSQL(t).Database(t))
+}
+
+func connect(t *testing.T, dsn string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	return conn
+}
+
+// eventually waits for a condition that another process brings about.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within 20 s", what)
+		}
+	}
+}
+
+// waitForLock waits until a transaction of the vault waits for another.
+func waitForLock(t *testing.T, v *catalogtest.Vault) {
+	t.Helper()
+	watcher := connect(t, v.DSN)
+	eventually(t, "a transaction waits", func() bool {
+		var n int
+		err := watcher.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+			WHERE wait_event_type = 'Lock' AND datname = current_database()`).Scan(&n)
+		return err == nil && n == 1
+	})
+}
+
+func TestReplicasMigrateAtOnce(t *testing.T) {
+	dsn := servers.SharedPostgreSQL(t).Database(t)
+	var wg sync.WaitGroup
+	for range 6 {
+		wg.Go(func() {
+			cat, err := catalog.Open(t.Context(), dsn)
+			if err != nil {
+				t.Errorf("Open() = %v", err)
+				return
+			}
+			cat.Close()
+		})
+	}
+	wg.Wait()
+}
+
+// TestCreateAfterConflict makes every Create fail to serialize: another
+// transaction changes its row while it waits for it.
+func TestCreateAfterConflict(t *testing.T) {
+	v := postgresVault(t)
+	other := connect(t, v.DSN)
+	for range 5 {
+		cm := v.Commit(v.Intend(t), catalogtest.Random())
+		tx, err := other.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec(t.Context(), `UPDATE versions SET blob = 'x' WHERE version = $1`, cm.Version[:]); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- v.Create(t.Context(), cm, nil) }() // ends once tx has
+		waitForLock(t, v)
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Errorf("Create() = %v, want nil after a conflict", err)
+		}
+	}
+	var names, versions int
+	err := other.QueryRow(t.Context(), `SELECT count(DISTINCT name_index), count(*) FROM versions
+		WHERE state = 'committed' AND is_current AND blob = 'x'`).Scan(&names, &versions)
+	if err != nil || names != 5 || versions != 5 {
+		t.Errorf("%d names, %d versions, %v, want 5 of each", names, versions, err)
+	}
+}
+
+// TestCreateWaitsForItsFirstRun: whatever Create would refuse for, it may have
+// committed before, in a transaction that is still ending.
+func TestCreateWaitsForItsFirstRun(t *testing.T) {
+	v := postgresVault(t)
+	cm := v.Commit(v.Intend(t), catalogtest.Random())
+	tx, err := connect(t, v.DSN).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `UPDATE versions SET state = 'committed' WHERE version = $1`, cm.Version[:]); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Next(t, catalog.Change{State: catalog.TenantRevoked}); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- v.Create(t.Context(), cm, nil) }() // ends once tx has
+	waitForLock(t, v)
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("Create() = %v, want nil: it was committed", err)
+	}
+}
+
+// TestCreateIsSerializable lets a revocation that saw no recording race with a
+// Create that saw no revocation: both cannot stand.
+func TestCreateIsSerializable(t *testing.T) {
+	v := postgresVault(t)
+	cm := v.Commit(v.Intend(t), catalogtest.Random())
+	tx, err := connect(t, v.DSN).BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.Serializable})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, query := range []string{
+		`SELECT 1 FROM versions WHERE state = 'committed'`,
+		`UPDATE tenants SET state = 'revoked'`,
+	} {
+		if _, err := tx.Exec(t.Context(), query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := v.Create(t.Context(), cm, nil); err != nil {
+		t.Errorf("Create() = %v", err)
+	}
+	err = tx.Commit(t.Context())
+	if pg, ok := errors.AsType[*pgconn.PgError](err); !ok || pg.Code != "40001" {
+		t.Errorf("Commit() of the revocation = %v, want SQLSTATE 40001", err)
+	}
+}
+
+// TestRestart restarts the server under load.
+func TestRestart(t *testing.T) {
+	pg := servers.PostgreSQL(t)
+	v := catalogtest.NewVault(t, pg.Database(t))
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	var puts [8][]put
+	for i := range puts {
+		wg.Go(func() { puts[i] = keepPutting(t, v, &stop) })
+	}
+	time.Sleep(300 * time.Millisecond)
+	pg.Stop()
+	if err := v.Ping(t.Context()); !errors.Is(err, catalog.ErrUnavailable) || !errors.Is(err, recording.ErrUnavailable) {
+		t.Errorf("Ping(stopped) = %v, want ErrUnavailable", err)
+	}
+	time.Sleep(300 * time.Millisecond)
+	pg.Start(t)
+	eventually(t, "Ping works", func() bool { return v.Ping(t.Context()) == nil })
+	time.Sleep(300 * time.Millisecond)
+	stop.Store(true)
+	wg.Wait()
+	checkPuts(t, v, puts[:])
+}
+
+type put struct {
+	version recording.Version
+	err     error // of Create; nothing is known of the version if Begin failed
+}
+
+func keepPutting(t *testing.T, v *catalogtest.Vault, stop *atomic.Bool) (puts []put) {
+	for !stop.Load() {
+		in := v.Intent()
+		if err := v.Begin(t.Context(), in, nil); err != nil {
+			wantUnavailable(t, "Begin", err)
+			time.Sleep(time.Millisecond)
+			continue
+		}
+		err := v.Create(t.Context(), v.Commit(in, catalogtest.Random()), nil)
+		if err != nil {
+			wantUnavailable(t, "Create", err)
+		}
+		puts = append(puts, put{in.Version, err})
+		if _, err := v.Standings(t.Context()); err != nil && !errors.Is(err, catalog.ErrUnavailable) {
+			t.Errorf("Standings() = %v, want nil or ErrUnavailable", err)
+		}
+	}
+	return puts
+}
+
+func wantUnavailable(t *testing.T, what string, err error) {
+	if !errors.Is(err, catalog.ErrUnavailable) && !errors.Is(err, catalog.ErrUnknown) {
+		t.Errorf("%s() = %v, want nil, ErrUnavailable or ErrUnknown", what, err)
+	}
+}
+
+func checkPuts(t *testing.T, v *catalogtest.Vault, puts [][]put) {
+	t.Helper()
+	done, refused, unknown := 0, 0, 0
+	for _, p := range slices.Concat(puts...) {
+		state := v.State(t, p.version)
+		switch {
+		case errors.Is(p.err, catalog.ErrUnknown):
+			unknown++
+		case p.err == nil:
+			done++
+			if state != catalog.Committed {
+				t.Errorf("Create() = nil, yet the version is %s", state)
+			}
+		default:
+			refused++
+			if state != catalog.Intended {
+				t.Errorf("Create() = %v, yet the version is %s", p.err, state)
+			}
+		}
+	}
+	t.Logf("%d created, %d refused, %d unknown", done, refused, unknown)
+	if done == 0 || refused+unknown == 0 {
+		t.Error("the restart was not felt")
+	}
+}
+
+// TestUnansweredCommit breaks the connection at COMMIT, before or after the
+// server gets it.
+func TestUnansweredCommit(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		fault fault
+		want  error
+		state catalog.VersionState // afterwards
+	}{
+		{"it never arrived", fault{}, nil, catalog.Committed},
+		{"its answer was lost", fault{deliver: true}, nil, catalog.Committed},
+		{"it arrived and the server is gone", fault{deliver: true, forGood: true}, catalog.ErrUnknown, catalog.Committed},
+		{"it never arrived and the server is gone", fault{forGood: true}, catalog.ErrUnknown, catalog.Intended},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			pg := servers.SharedPostgreSQL(t)
+			v := catalogtest.NewVault(t, pg.Database(t))
+			p := newProxy(t, fmt.Sprintf("127.0.0.1:%d", pg.Port))
+			through := catalogtest.Open(t, strings.Replace(v.DSN, fmt.Sprint(":", pg.Port, "/"), fmt.Sprint(":", p.port(), "/"), 1))
+			name := catalogtest.Random()
+			cm := v.Commit(v.Intend(t), name)
+
+			p.arm(test.fault)
+			start := time.Now()
+			err := through.Create(t.Context(), cm, nil)
+			if !errors.Is(err, test.want) {
+				t.Errorf("Create() = %v, want %v", err, test.want)
+			}
+			t.Logf("answered in %v", time.Since(start).Round(time.Millisecond))
+			if !p.struck() {
+				t.Error("no COMMIT was seen")
+			}
+			if state := v.State(t, cm.Version); state != test.state {
+				t.Errorf("version is %s, want %s", state, test.state)
+			}
+		})
+	}
+}
+
+func TestUnansweredCommitOfTheOthers(t *testing.T) {
+	pg := servers.SharedPostgreSQL(t)
+	v := catalogtest.NewVault(t, pg.Database(t))
+	p := newProxy(t, fmt.Sprintf("127.0.0.1:%d", pg.Port))
+	through := catalogtest.Open(t, strings.Replace(v.DSN, fmt.Sprint(":", pg.Port, "/"), fmt.Sprint(":", p.port(), "/"), 1))
+	in, subject := v.Intent(), catalogtest.Random()
+	for _, write := range []struct {
+		name string
+		run  func() error
+	}{
+		{"Apply", func() error {
+			return through.Apply(t.Context(), catalog.Change{Tenant: v.Tenant, Sequence: 2, Token: &catalog.Token{Kind: "admin"}})
+		}},
+		{"Begin", func() error { return through.Begin(t.Context(), in, nil) }},
+		{"Abort", func() error { return through.Abort(t.Context(), v.Tenant, in.Version) }},
+		{"SubjectSlot", func() error {
+			slot, err := through.SubjectSlot(t.Context(), v.Tenant, subject, 9)
+			if slot != 9 {
+				t.Errorf("SubjectSlot() = %d, want 9", slot)
+			}
+			return err
+		}},
+	} {
+		p.arm(fault{deliver: true})
+		if err := write.run(); err != nil {
+			t.Errorf("%s() = %v", write.name, err)
+		}
+		if !p.struck() {
+			t.Errorf("%s: no COMMIT was seen", write.name)
+		}
+	}
+}
+
+func TestErrorsQuoteNoRow(t *testing.T) {
+	v := postgresVault(t)
+	ch := catalog.Change{Credential: &catalog.Credential{AccessKey: "AKIDTELLTALE"}}
+	if err := v.Next(t, ch); err == nil {
+		t.Fatal("a credential without sealed bytes was accepted")
+	}
+	ch.Credential.Sealed = []byte("telltale")
+	if err := v.Next(t, ch); err != nil {
+		t.Fatal(err)
+	}
+	err := v.Next(t, ch)
+	if err == nil || errors.Is(err, catalog.ErrUnavailable) {
+		t.Fatalf("Apply(credential that exists) = %v", err)
+	}
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if text := fmt.Sprintf("%v %+v", err, pg); !ok || strings.Contains(strings.ToLower(text), "telltale") {
+		t.Errorf("Apply() = %s, which quotes the row", text)
+	}
+}

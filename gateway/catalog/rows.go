@@ -1,0 +1,141 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// querier is a *sql.DB or a *sql.Tx.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// A row is a type that can be read from the columns of its queries.
+type row[T any] interface {
+	*T
+	columns() []any // where each column goes, in the order of the query
+}
+
+// get reads the one row of a query, and reports missing when there is none.
+func get[T any, P row[T]](ctx context.Context, q querier, missing error, query string, args ...any) (T, error) {
+	var v T
+	err := q.QueryRowContext(ctx, query, args...).Scan(P(&v).columns()...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return v, missing
+	}
+	return v, err
+}
+
+// all reads every row of a query.
+func all[T any, P row[T]](ctx context.Context, q querier, query string, args ...any) ([]T, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []T
+	for rows.Next() {
+		var v T
+		if err := rows.Scan(P(&v).columns()...); err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, rows.Err()
+}
+
+// change executes a statement and reports how many rows it changed.
+func change(ctx context.Context, tx *sql.Tx, query string, args ...any) (int64, error) {
+	res, err := tx.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// maxRows bounds the rows of one INSERT, far below the parameters either
+// database accepts.
+const maxRows = 100
+
+// insert adds rows of equal width to "table (columns…)", leaving those that
+// are there as they are.
+func insert(ctx context.Context, tx *sql.Tx, into string, rows [][]any) error {
+	for len(rows) > 0 {
+		n := min(len(rows), maxRows)
+		var args []any
+		for _, r := range rows[:n] {
+			args = append(args, r...)
+		}
+		query := "INSERT INTO " + into + " VALUES " + placeholders(n, len(rows[0])) + " ON CONFLICT DO NOTHING"
+		if _, err := tx.ExecContext(ctx, query, args...); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+// placeholders gives "($1, $2), ($3, $4)" for two rows of two. SQLite numbers
+// parameters by first use, so every statement here uses them in that order.
+func placeholders(rows, width int) string {
+	var b strings.Builder
+	for i := range rows * width {
+		switch {
+		case i == 0:
+			b.WriteString("(")
+		case i%width == 0:
+			b.WriteString("), (")
+		default:
+			b.WriteString(", ")
+		}
+		b.WriteString("$" + strconv.Itoa(i+1))
+	}
+	b.WriteString(")")
+	return b.String()
+}
+
+// fixed reads bytes of a fixed length; NULL leaves them zero.
+type fixed []byte
+
+func (f fixed) Scan(src any) error {
+	switch b := src.(type) {
+	case nil:
+		return nil
+	case []byte:
+		if len(b) == len(f) {
+			copy(f, b)
+			return nil
+		}
+	}
+	return fmt.Errorf("catalog: column is not %d bytes", len(f))
+}
+
+// optional reads a column that may be NULL, which leaves the zero value.
+type optional[T any] struct{ to *T }
+
+func (o optional[T]) Scan(src any) error {
+	var n sql.Null[T]
+	err := n.Scan(src)
+	*o.to = n.V
+	return err
+}
+
+func orZero[T any](to *T) optional[T] { return optional[T]{to} }
+
+// moment reads a time; NULL leaves it zero.
+type moment struct{ to *time.Time }
+
+func (m moment) Scan(src any) error {
+	var n sql.Null[int64]
+	if err := n.Scan(src); err != nil || !n.Valid {
+		return err
+	}
+	*m.to = time.UnixMicro(n.V).UTC()
+	return nil
+}

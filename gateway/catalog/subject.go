@@ -1,0 +1,38 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/lethe-vault/lethe/recording"
+)
+
+const selectSubject = `SELECT slot FROM subjects WHERE tenant = $1 AND subject_index = $2`
+
+// SubjectSlot gives the slot of a data subject, which is proposed if the
+// subject has none yet. Whoever asks, at whatever time, gets the same slot.
+func (c *Catalog) SubjectSlot(ctx context.Context, tenant recording.Tenant, subject Index, proposed int64) (int64, error) {
+	if slot, found, err := c.LookupSubject(ctx, tenant, subject); err != nil || found {
+		return slot, err
+	}
+	var slot int64
+	err := c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO subjects (tenant, subject_index, slot)
+			VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, tenant[:], subject[:], proposed)
+		if err != nil {
+			return err
+		}
+		return tx.QueryRowContext(ctx, selectSubject, tenant[:], subject[:]).Scan(&slot)
+	})
+	return slot, err
+}
+
+// LookupSubject gives the slot of a data subject, and whether it has one.
+func (c *Catalog) LookupSubject(ctx context.Context, tenant recording.Tenant, subject Index) (slot int64, found bool, err error) {
+	err = c.reader.QueryRowContext(ctx, selectSubject, tenant[:], subject[:]).Scan(&slot)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, false, nil
+	}
+	return slot, err == nil, explain(ctx, err)
+}

@@ -1,0 +1,109 @@
+package catalog
+
+import (
+	"context"
+	"time"
+
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// TenantState is where a tenant stands in its life:
+//
+//	active ⇄ revoked → erasing → erased
+//	active ──────────→ erasing
+type TenantState string
+
+// The states of a tenant.
+const (
+	TenantActive  TenantState = "active"
+	TenantRevoked TenantState = "revoked"
+	TenantErasing TenantState = "erasing"
+	TenantErased  TenantState = "erased"
+)
+
+// Err is nil for an active tenant, and otherwise why nothing of it is served:
+// recording.ErrTenantRevoked or recording.ErrTenantErased.
+func (s TenantState) Err() error {
+	switch s {
+	case TenantActive:
+		return nil
+	case TenantRevoked:
+		return recording.ErrTenantRevoked
+	}
+	return recording.ErrTenantErased
+}
+
+// to reports whether a tenant may go from s to next. Staying is allowed.
+func (s TenantState) to(next TenantState) error {
+	switch {
+	case s == next,
+		s == TenantActive && next == TenantRevoked,
+		s == TenantRevoked && next == TenantActive,
+		s == TenantErasing && next == TenantErased,
+		(s == TenantActive || s == TenantRevoked) && next == TenantErasing:
+		return nil
+	case s == TenantErasing || s == TenantErased:
+		return recording.ErrTenantErased
+	}
+	return ErrTransition
+}
+
+// Tenant is a customer of the vault.
+type Tenant struct {
+	ID        recording.Tenant
+	Name      string // an operator's label, in clear
+	State     TenantState
+	Epoch     int64  // of Head
+	Head      []byte // copy of the newest head of its key tree
+	Journal   int64  // sequence of the last change applied
+	CreatedAt time.Time
+}
+
+const tenantColumns = `t.id, t.name, t.state, t.epoch, t.head, t.journal, t.created_at`
+
+func (t *Tenant) columns() []any {
+	return []any{fixed(t.ID[:]), &t.Name, &t.State, &t.Epoch, &t.Head, &t.Journal, moment{&t.CreatedAt}}
+}
+
+const (
+	selectTenants      = `SELECT ` + tenantColumns + ` FROM tenants t`
+	selectTenant       = selectTenants + ` WHERE t.id = $1`
+	selectTenantByName = selectTenants + ` WHERE t.name = $1
+		ORDER BY CASE t.state WHEN 'erased' THEN 1 ELSE 0 END, t.created_at DESC LIMIT 1`
+)
+
+// Tenant finds a tenant in any state. ErrNoTenant: there is none.
+func (c *Catalog) Tenant(ctx context.Context, id recording.Tenant) (Tenant, error) {
+	t, err := get[Tenant](ctx, c.reader, recording.ErrNoTenant, selectTenant, id[:])
+	return t, explain(ctx, err)
+}
+
+// TenantByName finds the tenant of that name. An erased tenant's name is free
+// again: it is found only while no other tenant has its name, the newest of
+// several. ErrNoTenant: there never was one.
+func (c *Catalog) TenantByName(ctx context.Context, name string) (Tenant, error) {
+	t, err := get[Tenant](ctx, c.reader, recording.ErrNoTenant, selectTenantByName, name)
+	return t, explain(ctx, err)
+}
+
+// Tenants gives every tenant in any state, in the order of their names.
+func (c *Catalog) Tenants(ctx context.Context) ([]Tenant, error) {
+	t, err := all[Tenant](ctx, c.reader, selectTenants+` ORDER BY t.name, t.created_at, t.id`)
+	return t, explain(ctx, err)
+}
+
+// Standing is what a replica polls to learn that a tenant was revoked or has
+// moved to a new epoch.
+type Standing struct {
+	Tenant recording.Tenant
+	State  TenantState
+	Epoch  int64
+}
+
+func (s *Standing) columns() []any { return []any{fixed(s.Tenant[:]), &s.State, &s.Epoch} }
+
+// Standings gives the standing of every tenant.
+func (c *Catalog) Standings(ctx context.Context) ([]Standing, error) {
+	s, err := all[Standing](ctx, c.reader, `SELECT id, state, epoch FROM tenants`)
+	return s, explain(ctx, err)
+}
