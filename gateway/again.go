@@ -1,0 +1,92 @@
+package gateway
+
+import (
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+	"maps"
+
+	"github.com/lethe-vault/lethe/gateway/audit"
+	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+const sha256Digest = "sha256"
+
+// putAgain answers a put under a name that is taken, in a bucket that never
+// overwrites: the same content again is no change and no error, so a client
+// that heard nothing may repeat itself; other content is refused.
+func (g *Gateway) putAgain(ctx context.Context, s scope, b bucket, v catalog.Version, u Upload, e audit.Event) (recording.Info, error) {
+	e.Bucket, e.Recording, e.Version = b.id, v.Recording, v.Version
+	in, err := s.unseal(ctx, b, v)
+	if err != nil {
+		return recording.Info{}, err
+	}
+	defer in.dek.Clear()
+	same, err := in.sameContent(u)
+	if err != nil {
+		return recording.Info{}, err
+	}
+	if !same {
+		e.Outcome, e.Reason = audit.Denied, "name-taken"
+	}
+	if err := g.explain(ctx, s, e); err != nil {
+		return recording.Info{}, err
+	}
+	if !same {
+		return recording.Info{}, recording.ErrExists
+	}
+	return in.Info, nil
+}
+
+// sameContent reads the body to its verified end unless its declared hash or
+// size already says that it is another.
+func (in unsealed) sameContent(u Upload) (bool, error) {
+	stored := in.Info.Digests[sha256Digest]
+	if u.Size != in.Info.Size || u.SHA256 != "" && u.SHA256 != stored {
+		return false, nil
+	}
+	if _, err := io.Copy(io.Discard, u.Body); err != nil {
+		return false, err
+	}
+	return u.Body.Digests()[sha256Digest] == stored, nil
+}
+
+// lostRace answers a put whose name was taken while its body was on the way.
+// The body has been read, so its digest is known.
+func (g *Gateway) lostRace(ctx context.Context, s scope, b bucket, u Upload) (recording.Info, error) {
+	_, taken, err := g.find(ctx, s, u.Bucket, u.Name)
+	if err != nil {
+		return recording.Info{}, err
+	}
+	if taken == nil {
+		return recording.Info{}, fmt.Errorf("%w: the name was taken and is free again", recording.ErrUnavailable)
+	}
+	in, err := s.unseal(ctx, b, *taken)
+	if err != nil {
+		return recording.Info{}, err
+	}
+	defer in.dek.Clear()
+	if u.Body.Digests()[sha256Digest] != in.Info.Digests[sha256Digest] {
+		return recording.Info{}, recording.ErrExists
+	}
+	return in.Info, nil
+}
+
+// withMD5 computes the MD5 that a bucket's clients want for an ETag. It
+// protects nothing.
+func withMD5(b Body) (io.Reader, func() recording.Digests) {
+	sum := md5.New()
+	return io.TeeReader(b, sum), func() recording.Digests { return addMD5(b.Digests(), sum) }
+}
+
+func addMD5(d recording.Digests, sum hash.Hash) recording.Digests {
+	d = maps.Clone(d)
+	d[md5Digest] = hex.EncodeToString(sum.Sum(nil))
+	return d
+}
+
+const md5Digest = "md5"

@@ -1,0 +1,107 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/policy"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// EraseTenant destroys the tenant's key for good. It returns once reads and
+// writes are refused and the request is durable; the rest goes on by itself,
+// across restarts and on any replica:
+//
+//	erasing    the request is an entry of the journal, and everything is refused
+//	committed  a head that says erased is created in the store
+//	destroyed  the provider has destroyed every version of the root, verified
+//	drained    no lease that was given before can still be held
+//	erased     the catalog says so
+//
+// Killed anywhere, the next poll of any replica takes it up; every step may be
+// repeated.
+func (g *Gateway) EraseTenant(ctx context.Context, c Caller, name string) (TenantInfo, error) {
+	return g.setState(ctx, c, policy.EraseAll, name, catalog.TenantErasing)
+}
+
+// Erasures are tried again after eraseRetry until they succeed.
+const eraseRetry = 5 * time.Second
+
+// driveErasure carries a tenant's erasure to its end in the background, once
+// in this process however often it is asked.
+func (g *Gateway) driveErasure(t recording.Tenant) {
+	if _, running := g.erasures.LoadOrStore(t, struct{}{}); running {
+		return
+	}
+	g.working.Go(func() {
+		defer g.erasures.Delete(t)
+		for {
+			err := g.eraseTenant(g.life, t)
+			if err == nil || g.life.Err() != nil {
+				return
+			}
+			g.log.Error("erasure of tenant goes on later", "tenant", t.String(), "error", err)
+			select {
+			case <-g.life.Done():
+				return
+			case <-time.After(eraseRetry):
+			}
+		}
+	})
+}
+
+func (g *Gateway) eraseTenant(ctx context.Context, id recording.Tenant) error {
+	t, err := g.catalog.Tenant(ctx, id)
+	if err != nil || t.State != catalog.TenantErasing {
+		return err
+	}
+	head, err := g.commitErased(ctx, t)
+	if err != nil {
+		return err
+	}
+	g.leases.Drop(id)
+	refusedSince := time.Now() // every replica refuses within stateAge of this
+	if err := g.provider.Destroy(ctx, keytree.RootOf(id)); err != nil {
+		return fmt.Errorf("destroy root of %v: %w", id, err)
+	}
+	if err := sleep(ctx, time.Until(refusedSince.Add(stateAge+keytree.LeaseTime))); err != nil {
+		return err
+	}
+	g.leases.Drop(id)
+	err = g.catalog.Erased(ctx, id, catalog.Head{Epoch: int64(head.Epoch), Bytes: head.Marshal()})
+	if err == nil {
+		g.log.Info("tenant erased", "tenant", id.String(), "epoch", head.Epoch)
+	}
+	return err
+}
+
+// commitErased creates the head that says erased, or finds it created.
+func (g *Gateway) commitErased(ctx context.Context, t catalog.Tenant) (keytree.Head, error) {
+	head := keytree.Head{Kind: keytree.HeadErased, Tenant: t.ID, Epoch: uint64(t.Epoch) + 1}
+	err := keytree.Commit(ctx, g.blobs, head)
+	if !errors.Is(err, fs.ErrExist) {
+		return head, err
+	}
+	found, err := keytree.ReadHead(ctx, g.blobs, t.ID, head.Epoch)
+	if err != nil {
+		return head, err
+	}
+	if found.Kind != keytree.HeadErased {
+		return head, fmt.Errorf("%w: the catalog of %v is behind the store's heads", recording.ErrIncident, t.ID)
+	}
+	return found, nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}

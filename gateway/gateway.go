@@ -1,0 +1,106 @@
+// Package gateway is the application: recordings are put, opened, listed and
+// erased here, on behalf of a Caller, under keys that can be forgotten. It
+// knows no HTTP; the fronts turn protocols into its methods and its errors
+// into protocols.
+//
+// The order of every write and read, and why it is safe to be killed between
+// any two steps, is docs/design.md.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/gateway/audit"
+	"github.com/lethe-vault/lethe/gateway/blob"
+	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// Config is what a Gateway is made of. Every field is required.
+type Config struct {
+	Blobs   blob.Store
+	Catalog *catalog.Catalog
+	Keys    keytree.Provider
+	Owner   Secret // the operator's token
+	Logger  *slog.Logger
+}
+
+// Gateway serves any number of callers at once. Replicas share nothing but
+// the catalog, the store and the provider.
+type Gateway struct {
+	blobs    blob.Store
+	catalog  *catalog.Catalog
+	provider keytree.Provider
+	owner    Secret
+	log      *slog.Logger
+
+	slots    *keytree.Reserver
+	leases   *keytree.Leases
+	audit    *audit.Log
+	sessions *sessions
+	states   *states
+	current  sync.Map // recording.Tenant → struct{}: seen not to be behind the store
+	erasures sync.Map // recording.Tenant → struct{}: driven by this process
+
+	life    context.Context // ends with Close; background work hangs from it
+	end     context.CancelFunc
+	working sync.WaitGroup // background work
+}
+
+// New starts a gateway: it learns the states of all tenants, and takes up
+// erasures that were under way. Close ends it.
+func New(ctx context.Context, c Config) (*Gateway, error) {
+	g := &Gateway{
+		blobs:    c.Blobs,
+		catalog:  c.Catalog,
+		provider: c.Keys,
+		owner:    c.Owner,
+		log:      c.Logger,
+		slots:    keytree.NewReserver(c.Blobs),
+		leases:   keytree.NewLeases(c.Keys),
+		audit:    audit.NewLog(c.Catalog),
+	}
+	g.life, g.end = context.WithCancel(context.Background())
+	g.sessions = newSessions(g.logServed)
+	g.states = newStates()
+	if err := g.poll(ctx); err != nil {
+		g.Close()
+		return nil, fmt.Errorf("read tenants: %w", err)
+	}
+	g.working.Go(g.watch)
+	g.working.Go(func() { g.sessions.run(g.life) })
+	return g, nil
+}
+
+// Close ends background work, writes what the log still has to take, and
+// clears every key. Requests must have ended.
+func (g *Gateway) Close() {
+	g.end()
+	g.working.Wait()
+	g.audit.Close()
+	g.leases.Close()
+}
+
+// Ready reports whether the catalog answers and tenants' states are fresh.
+func (g *Gateway) Ready(ctx context.Context) error {
+	if err := g.catalog.Ping(ctx); err != nil {
+		return err
+	}
+	return g.states.fresh()
+}
+
+// unavailable says recording.ErrUnavailable of whatever a caller may try
+// again, and leaves every other error as it is.
+func unavailable(err error) error {
+	for _, known := range []error{keytree.ErrUnavailable, blob.ErrUnavailable, catalog.ErrUnavailable, catalog.ErrUnknown, audit.ErrClosed} {
+		if errors.Is(err, known) {
+			return fmt.Errorf("%w: %w", recording.ErrUnavailable, err)
+		}
+	}
+	return err
+}

@@ -1,0 +1,223 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/gateway/audit"
+	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/policy"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// An entry is one change of a tenant's settings. Entries are numbered from 1
+// without a gap; each is sealed under the tenant's settings key and created
+// exclusively in the store before the catalog follows, so the catalog can be
+// rebuilt from them. One of the pointers is set.
+type entry struct {
+	At     time.Time           `json:"at"`
+	Tenant *tenantEntry        `json:"tenant,omitempty"` // the first entry of every tenant
+	State  catalog.TenantState `json:"state,omitempty"`
+	Bucket *bucketEntry        `json:"bucket,omitempty"`
+	Key    *keyEntry           `json:"key,omitempty"`
+}
+
+type tenantEntry struct {
+	Name  string   `json:"name"`
+	Admin [32]byte `json:"admin"` // SHA-256 of the admin token
+}
+
+type bucketEntry struct {
+	ID       recording.BucketID `json:"id"`
+	Settings BucketSettings     `json:"settings"`
+}
+
+type keyEntry struct {
+	AccessKey string      `json:"access_key"`
+	Secret    string      `json:"secret"`
+	Kind      policy.Kind `json:"kind"`
+	Name      string      `json:"name,omitempty"`
+	Bucket    string      `json:"bucket"`
+	Prefix    string      `json:"prefix,omitempty"`
+	Purpose   string      `json:"purpose,omitempty"`
+	Write     bool        `json:"write,omitempty"`
+}
+
+// maxEntry bounds what is read back of an entry.
+const maxEntry = 64 << 10
+
+// journalTries bounds how often another replica may come first.
+const journalTries = 8
+
+func journalKey(t recording.Tenant, sequence int64) string {
+	return fmt.Sprintf("journal/%v/%016x", t, sequence)
+}
+
+func journalBind(t recording.Tenant, sequence int64) []byte {
+	return binary.BigEndian.AppendUint64(t[:], uint64(sequence))
+}
+
+// change makes an entry durable in the store, then lets the catalog follow,
+// together with the event that explains it. Whether the entry may be made is
+// decided on the state that the entries before it left: were another to come
+// between, its number would be taken. So every durable entry can be applied.
+func (g *Gateway) change(ctx context.Context, s scope, e entry, event audit.Event) error {
+	record, err := s.seal(ctx, event)
+	if err != nil {
+		return err
+	}
+	for range journalTries {
+		if err := g.admissible(ctx, s, e); err != nil {
+			return err
+		}
+		sequence := s.tenant.Journal + 1
+		err := g.journal(ctx, s, sequence, e)
+		if errors.Is(err, fs.ErrExist) { // another replica was first, or one died here
+			if err := g.rollForward(ctx, &s.tenant); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return unavailable(err)
+		}
+		return g.apply(ctx, s, sequence, e, record)
+	}
+	return fmt.Errorf("%w: settings of %v change too fast", recording.ErrUnavailable, s.tenant.ID)
+}
+
+// admissible decides whether e may follow what the catalog holds.
+func (g *Gateway) admissible(ctx context.Context, s scope, e entry) error {
+	switch {
+	case e.State != "":
+		if s.tenant.State == catalog.TenantErasing || s.tenant.State == catalog.TenantErased {
+			return recording.ErrTenantErased
+		}
+	case e.Bucket != nil:
+		_, err := g.bucket(ctx, s, e.Bucket.Settings.Name)
+		if err == nil {
+			return recording.ErrBucketExists
+		}
+		if !errors.Is(err, recording.ErrNoBucket) {
+			return err
+		}
+	case e.Key != nil && e.Key.Bucket != policy.AnyBucket:
+		_, err := g.bucket(ctx, s, recording.Bucket(e.Key.Bucket))
+		return err
+	}
+	return nil
+}
+
+// journal creates one entry exclusively.
+func (g *Gateway) journal(ctx context.Context, s scope, sequence int64, e entry) error {
+	b, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("encode journal entry: %w", err)
+	}
+	key, err := s.keys.System(ctx, keytree.SettingsSlot())
+	if err != nil {
+		return err
+	}
+	sealed, err := keytree.Seal(key, keytree.LabelJournal, journalBind(s.tenant.ID, sequence), b)
+	if err != nil {
+		return err
+	}
+	return g.blobs.Create(ctx, journalKey(s.tenant.ID, sequence), bytes.NewReader(sealed), int64(len(sealed)))
+}
+
+// rollForward applies entries that the store has and the catalog has not.
+func (g *Gateway) rollForward(ctx context.Context, t *catalog.Tenant) error {
+	for {
+		fresh, err := g.catalog.Tenant(ctx, t.ID)
+		if err != nil {
+			return unavailable(err)
+		}
+		*t = fresh
+		sequence := t.Journal + 1
+		sealed, err := g.readEntry(ctx, t.ID, sequence)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return unavailable(err)
+		}
+		if err := g.replay(ctx, *t, sequence, sealed); err != nil {
+			return err
+		}
+	}
+}
+
+func (g *Gateway) readEntry(ctx context.Context, t recording.Tenant, sequence int64) ([]byte, error) {
+	body, err := g.blobs.Open(ctx, journalKey(t, sequence), 0, -1)
+	if err != nil {
+		return nil, fmt.Errorf("read journal entry %d of %v: %w", sequence, t, err)
+	}
+	defer body.Close()
+	return io.ReadAll(io.LimitReader(body, maxEntry))
+}
+
+// replay applies one sealed entry.
+func (g *Gateway) replay(ctx context.Context, t catalog.Tenant, sequence int64, sealed []byte) error {
+	keys, err := g.keys(ctx, t)
+	if err != nil {
+		return err
+	}
+	key, err := keys.System(ctx, keytree.SettingsSlot())
+	if err != nil {
+		return err
+	}
+	b, err := keytree.Open(key, keytree.LabelJournal, journalBind(t.ID, sequence), sealed)
+	if err != nil {
+		return fmt.Errorf("%w: journal entry %d of %v: %w", recording.ErrIncident, sequence, t.ID, err)
+	}
+	var e entry
+	if err := json.Unmarshal(b, &e); err != nil {
+		return fmt.Errorf("%w: journal entry %d of %v is malformed", recording.ErrIncident, sequence, t.ID)
+	}
+	index, err := keys.System(ctx, keytree.IndexSlot(indexGeneration))
+	if err != nil {
+		return err
+	}
+	return g.apply(ctx, scope{tenant: t, keys: keys, index: index}, sequence, e)
+}
+
+// apply lets the catalog follow one durable entry; applying it again changes
+// nothing.
+func (g *Gateway) apply(ctx context.Context, s scope, sequence int64, e entry, events ...audit.Record) error {
+	change, err := s.rows(ctx, e)
+	if err != nil {
+		return err
+	}
+	change.Tenant, change.Sequence, change.Events = s.tenant.ID, sequence, events
+	return unavailable(g.catalog.Apply(ctx, change))
+}
+
+// rows gives what an entry is in the catalog, sealed and indexed.
+func (s scope) rows(ctx context.Context, e entry) (catalog.Change, error) {
+	switch {
+	case e.Tenant != nil:
+		return catalog.Change{
+			New: &catalog.NewTenant{
+				Name:      e.Tenant.Name,
+				Head:      catalog.Head{Epoch: s.tenant.Epoch, Bytes: s.tenant.Head},
+				CreatedAt: e.At,
+			},
+			Token: &catalog.Token{Hash: e.Tenant.Admin, Kind: string(policy.Admin), CreatedAt: e.At},
+		}, nil
+	case e.State != "":
+		return catalog.Change{State: e.State}, nil
+	case e.Bucket != nil:
+		return s.bucketRow(ctx, e)
+	case e.Key != nil:
+		return s.keyRow(ctx, e)
+	}
+	return catalog.Change{}, fmt.Errorf("%w: empty journal entry", recording.ErrIncident)
+}

@@ -1,0 +1,275 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/lethe-vault/lethe/crypto/envelope"
+	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/gateway/audit"
+	"github.com/lethe-vault/lethe/gateway/blob"
+	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/policy"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// Recording is a recording opened for one caller, whose access is in the log.
+type Recording struct {
+	Info recording.Info
+
+	gateway *Gateway
+	blob    string
+	sealed  unsealed
+	session *session
+}
+
+// Open permits c to read a recording, durably in the log; no byte is read yet.
+func (g *Gateway) Open(ctx context.Context, c Caller, b recording.Bucket, n recording.Name) (*Recording, error) {
+	in, v, session, err := g.access(ctx, c, policy.Open, b, n)
+	if err != nil {
+		return nil, err
+	}
+	return &Recording{Info: in.Info, gateway: g, blob: v.Blob, sealed: in, session: session}, nil
+}
+
+// Stat tells of a recording without opening it.
+func (g *Gateway) Stat(ctx context.Context, c Caller, b recording.Bucket, n recording.Name) (recording.Info, error) {
+	in, _, _, err := g.access(ctx, c, policy.Stat, b, n)
+	in.dek.Clear()
+	return in.Info, err
+}
+
+// access decides, finds, explains and unseals, in that order.
+func (g *Gateway) access(ctx context.Context, c Caller, a policy.Action, b recording.Bucket, n recording.Name) (unsealed, *catalog.Version, *session, error) {
+	none := unsealed{}
+	grant, err := g.permit(ctx, c, a, policy.Target{Tenant: c.Tenant, Bucket: b, Name: n})
+	if err != nil {
+		return none, nil, nil, err
+	}
+	s, err := g.enter(ctx, c.tenant)
+	if err != nil {
+		return none, nil, nil, err
+	}
+	found, v, err := g.find(ctx, s, b, n)
+	if err != nil {
+		return none, nil, nil, err
+	}
+	if v == nil {
+		return none, nil, nil, g.notFound(ctx, s, found, grant.event)
+	}
+	session, err := g.session(ctx, s, c, found, v, grant.event)
+	if err != nil {
+		return none, nil, nil, err
+	}
+	in, err := s.unseal(ctx, found, *v)
+	return in, v, session, err
+}
+
+// notFound logs a look for what is not there, which may be a search by trial.
+func (g *Gateway) notFound(ctx context.Context, s scope, b bucket, e audit.Event) error {
+	e.Bucket, e.Outcome, e.Reason = b.id, audit.Denied, "not-found"
+	if err := g.explain(ctx, s, e); err != nil {
+		return err
+	}
+	return recording.ErrNotFound
+}
+
+// session joins the caller's access session, or opens one once its event is durable.
+func (g *Gateway) session(ctx context.Context, s scope, c Caller, b bucket, v *catalog.Version, e audit.Event) (*session, error) {
+	key := c.sessionKey(e.Action, v.Version)
+	if in := g.sessions.find(key); in != nil {
+		return in, nil
+	}
+	e.Bucket, e.Recording, e.Version = b.id, v.Recording, v.Version
+	if err := g.explain(ctx, s, e); err != nil {
+		return nil, err
+	}
+	return g.sessions.add(key, s.tenant, e), nil
+}
+
+// find looks up a name: its bucket, and what stands under it, nil if nothing.
+func (g *Gateway) find(ctx context.Context, s scope, b recording.Bucket, n recording.Name) (bucket, *catalog.Version, error) {
+	found, err := g.catalog.Find(ctx, s.tenant.ID, s.bucketIndex(b), s.nameIndex(b, n))
+	if err != nil {
+		return bucket{}, nil, unavailable(err)
+	}
+	if err := found.Tenant.State.Err(); err != nil {
+		return bucket{}, nil, err
+	}
+	opened, err := s.openBucket(ctx, found.Bucket)
+	return opened, found.Version, err
+}
+
+// unsealed is what a version's row says once its data key is at hand.
+type unsealed struct {
+	recording.Info
+	dek    keytree.Key
+	layout *envelope.Layout
+}
+
+// unseal opens a version's row. Whatever does not open was changed by someone
+// who may not: recording.ErrIntegrity.
+func (s scope) unseal(ctx context.Context, b bucket, v catalog.Version) (unsealed, error) {
+	id := recording.Identity{Tenant: s.tenant.ID, Recording: v.Recording, Version: v.Version}
+	dek, err := s.keys.UnwrapDEK(ctx, id, keySlots(v.Slots), v.WrappedDEK)
+	if err != nil {
+		return unsealed{}, damaged(id, err)
+	}
+	factBytes, err := envelope.OpenFacts(dek, id, v.SealedFacts)
+	if err != nil {
+		return unsealed{}, damaged(id, err)
+	}
+	layout, err := envelope.OpenLayout(dek, id, wholeUpload, v.SealedEnd)
+	if err != nil {
+		return unsealed{}, damaged(id, err)
+	}
+	var f recording.Facts
+	var end recording.EndFacts
+	if json.Unmarshal(factBytes, &f) != nil || json.Unmarshal(layout.EndFacts(), &end) != nil {
+		return unsealed{}, damaged(id, errors.New("malformed facts"))
+	}
+	if f.Bucket != b.Name || end.Size != layout.SourceSize() {
+		return unsealed{}, damaged(id, errors.New("facts contradict the row"))
+	}
+	return unsealed{info(id, b, f, end), dek, layout}, nil
+}
+
+// wholeUpload is the part number of a recording that came in one piece.
+const wholeUpload = 0
+
+func damaged(id recording.Identity, err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("%w: version %v: %w", recording.ErrIntegrity, id.Version, err)
+}
+
+func keySlots(s catalog.Slots) keytree.Slots {
+	return keytree.Slots{Recording: uint64(s.Recording), Subject: uint64(s.Subject), Day: uint64(s.Day)}
+}
+
+// info is what a caller learns of a version.
+func info(id recording.Identity, b bucket, f recording.Facts, end recording.EndFacts) recording.Info {
+	return recording.Info{
+		ID:        id.Recording,
+		Version:   id.Version,
+		Name:      f.Name,
+		Size:      end.Size,
+		ETag:      etag(id.Version, b, end),
+		CreatedAt: f.CreatedAt,
+		Class:     end.Class,
+		Facts:     f,
+		Digests:   end.Digests,
+	}
+}
+
+// etag is opaque unless the bucket asks for MD5. The opaque one is dashed, so
+// that no client takes it for a digest.
+func etag(v recording.Version, b bucket, end recording.EndFacts) string {
+	if sum := end.Digests[md5Digest]; b.ETag == ETagMD5 && sum != "" {
+		return sum
+	}
+	return v.String() + "-1"
+}
+
+// Close clears the recording's key. Ranges that are being read go on.
+func (r *Recording) Close() { r.sealed.dek.Clear() }
+
+// Range reads n bytes from off, which lie within the recording, with one read
+// of the store. What it gives has been verified. It ends early, with an error,
+// when the tenant is revoked or erased on the way.
+func (r *Recording) Range(ctx context.Context, off, n int64) (io.ReadCloser, error) {
+	span, err := envelope.OpenSpan(r.sealed.dek, r.sealed.layout, off, n)
+	if errors.Is(err, envelope.ErrRange) {
+		return nil, recording.ErrRange
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", recording.ErrIntegrity, err)
+	}
+	if span.Length == 0 {
+		return io.NopCloser(eof{}), nil
+	}
+	stored, err := r.gateway.blobs.Open(ctx, r.blob, span.Offset, span.Length)
+	if errors.Is(err, blob.ErrNotFound) {
+		return nil, fmt.Errorf("%w: version %v: its blob is gone", recording.ErrIntegrity, r.Info.Version)
+	}
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	r.session.begin()
+	return &stream{
+		reader: span.Reader(stored, func() error { return r.gateway.goOn(ctx, r) }),
+		stored: stored, recording: r, off: off,
+	}, nil
+}
+
+// goOn is asked at every segment of a running stream: the tenant must still be
+// active, and its root leased or leased anew.
+func (g *Gateway) goOn(ctx context.Context, r *Recording) error {
+	if err := g.states.check(r.session.tenant.ID); err != nil {
+		return err
+	}
+	_, err := g.keys(ctx, r.session.tenant)
+	return err
+}
+
+// eof is an empty body.
+type eof struct{}
+
+func (eof) Read([]byte) (int, error) { return 0, io.EOF }
+
+// stream is a range on its way to the caller. It notes what it hands over.
+type stream struct {
+	reader    *envelope.Reader
+	stored    io.ReadCloser
+	recording *Recording
+	off       int64
+}
+
+func (s *stream) Read(p []byte) (int, error) {
+	n, err := s.reader.Read(p)
+	s.handed(int64(n))
+	return n, s.explain(err)
+}
+
+// WriteTo hands whole verified segments to w.
+func (s *stream) WriteTo(w io.Writer) (int64, error) {
+	n, err := s.reader.WriteTo(noting{w, s})
+	return n, s.explain(err)
+}
+
+type noting struct {
+	io.Writer
+	stream *stream
+}
+
+func (w noting) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	w.stream.handed(int64(n))
+	return n, err
+}
+
+func (s *stream) handed(n int64) {
+	s.recording.session.served(s.off, n)
+	s.off += n
+}
+
+// explain says whether a broken stream is the store's fault or an attack.
+func (s *stream) explain(err error) error {
+	for _, attack := range []error{envelope.ErrAuth, envelope.ErrTruncated, envelope.ErrFormat} {
+		if errors.Is(err, attack) {
+			return fmt.Errorf("%w: version %v: %w", recording.ErrIntegrity, s.recording.Info.Version, err)
+		}
+	}
+	return unavailable(err)
+}
+
+// Close ends the stream.
+func (s *stream) Close() error {
+	s.recording.session.end()
+	s.reader.Close()
+	return s.stored.Close()
+}

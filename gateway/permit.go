@@ -1,0 +1,78 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/lethe-vault/lethe/gateway/audit"
+	"github.com/lethe-vault/lethe/policy"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// grant is a decision in the caller's favour that the log does not have yet.
+// Whoever holds one completes its event with what was found, and lets nothing
+// through before the event is durable.
+type grant struct{ event audit.Event }
+
+// permit is the first line of every method. It decides; a refusal is durable
+// in the log before the caller hears of it.
+func (g *Gateway) permit(ctx context.Context, c Caller, a policy.Action, t policy.Target) (grant, error) {
+	e := c.event(a)
+	if e.Tenant == (recording.Tenant{}) {
+		e.Tenant = t.Tenant
+	}
+	reason := policy.Access(c.Principal, a, t)
+	if reason == policy.NoReason {
+		return grant{e}, nil
+	}
+	e.Outcome, e.Reason = audit.Denied, string(reason)
+	if err := g.explain(ctx, g.scopeForLog(ctx, c), e); err != nil {
+		return grant{}, err
+	}
+	return grant{}, fmt.Errorf("%w: %s", recording.ErrDenied, reason)
+}
+
+// Refused logs that a request with a known access key failed verification.
+func (g *Gateway) Refused(ctx context.Context, c Caller, reason string) error {
+	e := c.event("authenticate")
+	e.Outcome, e.Reason = audit.Denied, reason
+	return g.explain(ctx, g.scopeForLog(ctx, c), e)
+}
+
+// event begins the event of what c asks for.
+func (c Caller) event(a policy.Action) audit.Event {
+	return audit.Event{
+		Tenant:  c.Tenant,
+		At:      now(),
+		Who:     c.Who,
+		Action:  string(a),
+		Outcome: audit.Allowed,
+		Request: c.Request,
+		Detail:  audit.Detail{Purpose: c.Purpose, From: c.From, Agent: c.Agent},
+	}
+}
+
+// explain makes an event durable.
+func (g *Gateway) explain(ctx context.Context, s scope, e audit.Event) error {
+	record, err := s.seal(ctx, e)
+	if err != nil {
+		return err
+	}
+	if err := g.audit.Write(ctx, record); err != nil {
+		return fmt.Errorf("%w: log: %w", recording.ErrUnavailable, err)
+	}
+	return nil
+}
+
+// scopeForLog gives the keys an event's detail is sealed under, or none where
+// they are away: the event is then kept without its detail.
+func (g *Gateway) scopeForLog(ctx context.Context, c Caller) scope {
+	if c.tenant.Head == nil {
+		return scope{}
+	}
+	s, err := g.unlock(ctx, c.tenant)
+	if err != nil {
+		return scope{}
+	}
+	return s
+}

@@ -1,0 +1,108 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// Running streams and background work see a tenant's state no older than
+// stateAge; the catalog is asked every pollEvery. Requests do not rely on
+// this: they read the state with their credential.
+const (
+	pollEvery   = 2 * time.Second
+	pollTimeout = 1500 * time.Millisecond
+	stateAge    = 4 * time.Second
+)
+
+// states is what the last good poll said of every tenant.
+type states struct {
+	mu  sync.RWMutex // guards all below
+	of  map[recording.Tenant]catalog.Standing
+	ask time.Time // when the last good poll was begun
+}
+
+func newStates() *states { return &states{} }
+
+// check lets a running stream go on. recording.ErrUnavailable when nothing is
+// known any more.
+func (s *states) check(t recording.Tenant) error {
+	if err := s.fresh(); err != nil {
+		return err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	state, known := s.of[t]
+	if !known { // made after the last poll
+		return nil
+	}
+	return state.State.Err()
+}
+
+func (s *states) fresh() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if age := time.Since(s.ask); age > stateAge {
+		return fmt.Errorf("%w: states of tenants are %v old", recording.ErrUnavailable, age.Round(time.Second))
+	}
+	return nil
+}
+
+// replace takes the result of a poll and gives the tenants whose keys must go:
+// those that changed their state, or moved to another epoch.
+func (s *states) replace(asked time.Time, now map[recording.Tenant]catalog.Standing) (stale []recording.Tenant) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for t, was := range s.of {
+		is := now[t]
+		if is.Epoch != was.Epoch || is.State != was.State {
+			stale = append(stale, t)
+		}
+	}
+	s.of, s.ask = now, asked
+	return stale
+}
+
+// watch polls until the gateway is closed.
+func (g *Gateway) watch() {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-g.life.Done():
+			return
+		case <-tick.C:
+		}
+		ctx, cancel := context.WithTimeout(g.life, pollTimeout)
+		if err := g.poll(ctx); err != nil && g.life.Err() == nil {
+			g.log.Warn("states of tenants not read", "error", err)
+		}
+		cancel()
+	}
+}
+
+// poll reads all states, drops keys that must go, and takes up erasures.
+func (g *Gateway) poll(ctx context.Context) error {
+	asked := time.Now()
+	list, err := g.catalog.Standings(ctx)
+	if err != nil {
+		return err
+	}
+	now := make(map[recording.Tenant]catalog.Standing, len(list))
+	for _, t := range list {
+		now[t.Tenant] = t
+	}
+	for _, t := range g.states.replace(asked, now) {
+		g.leases.Drop(t)
+	}
+	for _, t := range list {
+		if t.State == catalog.TenantErasing {
+			g.driveErasure(t.Tenant)
+		}
+	}
+	return nil
+}
