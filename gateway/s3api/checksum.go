@@ -1,0 +1,97 @@
+package s3api
+
+import (
+	"bytes"
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"hash/crc64"
+	"net/http"
+
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// check is a digest that a client declared and that its body must have.
+type check struct {
+	digest string // its name in recording.Digests
+	sum    hash.Hash
+	want   []byte
+	fault  error // what a mismatch is reported as
+}
+
+func (c check) holds() bool { return bytes.Equal(c.sum.Sum(nil), c.want) }
+
+// checksum is a digest S3 knows as an x-amz-checksum-* header.
+type checksum struct {
+	digest string // its name in recording.Digests
+	header string
+	new    func() hash.Hash
+}
+
+// checksums are those that AWS's SDKs compute by themselves, or on request.
+// Source: Amazon S3 User Guide, "Checking object integrity".
+var checksums = []checksum{
+	{"crc32", "X-Amz-Checksum-Crc32", func() hash.Hash { return crc32.NewIEEE() }},
+	{"crc32c", "X-Amz-Checksum-Crc32c", func() hash.Hash { return crc32.New(castagnoli) }},
+	{"crc64nvme", "X-Amz-Checksum-Crc64nvme", func() hash.Hash { return crc64.New(nvme) }},
+	{"sha1", "X-Amz-Checksum-Sha1", sha1.New},
+	{"sha256", "X-Amz-Checksum-Sha256", sha256.New},
+}
+
+var (
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+	// The polynomial 0xAD93D23594C93659 with its bits reversed, as hash/crc64
+	// wants it. Source: NVM Express NVM Command Set Specification 1.0c,
+	// section 5.2.1.3.4, "64b CRC Polynomials".
+	nvme = crc64.MakeTable(0x9A6C9329AC4BC9B5)
+)
+
+// declaredChecks reads Content-MD5 and at most one x-amz-checksum-* header.
+func declaredChecks(h http.Header) ([]check, error) {
+	var out []check
+	if values := h.Values("Content-Md5"); len(values) > 0 {
+		sum := md5.New()
+		want, ok := decodeDigest(values, sum.Size())
+		if !ok {
+			return nil, errInvalidDigest
+		}
+		out = append(out, check{"md5", sum, want, recording.ErrBadDigest})
+	}
+	declared := 0
+	for _, c := range checksums {
+		values := h.Values(c.header)
+		if len(values) == 0 {
+			continue
+		}
+		sum := c.new()
+		want, ok := decodeDigest(values, sum.Size())
+		if declared++; !ok || declared > 1 {
+			return nil, fmt.Errorf("%s: %w", c.digest, errChecksum)
+		}
+		out = append(out, check{c.digest, sum, want, recording.ErrBadDigest})
+	}
+	return out, nil
+}
+
+// decodeDigest reads the base64 of a digest of size bytes, which stands once.
+func decodeDigest(values []string, size int) ([]byte, bool) {
+	sum, err := base64.StdEncoding.Strict().DecodeString(values[0])
+	return sum, err == nil && len(sum) == size && len(values) == 1
+}
+
+// setChecksums gives the checksums that are known of a whole recording.
+func setChecksums(h http.Header, known recording.Digests) {
+	for _, c := range checksums {
+		sum, err := hex.DecodeString(known[c.digest])
+		if err != nil || len(sum) == 0 {
+			continue
+		}
+		h.Set(c.header, base64.StdEncoding.EncodeToString(sum))
+		h.Set("X-Amz-Checksum-Type", "FULL_OBJECT")
+	}
+}

@@ -1,0 +1,75 @@
+package s3api
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/lethe-vault/lethe/gateway"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// The parts that are tested by themselves.
+var (
+	ErrNoLength      = errNoLength
+	ErrBodyMode      = errBodyMode
+	ErrPayloadMode   = errPayloadMode
+	ErrPayloadHash   = errPayloadHash
+	ErrChecksum      = errChecksum
+	ErrInvalidDigest = errInvalidDigest
+	ErrPrecondition  = errPrecondition
+
+	ErrNotImplemented = errNotImplemented
+	Fail              = fail
+	Evaluate          = evaluate
+	RangeApplies      = rangeApplies
+	Collect           = collect
+)
+
+// Body is what NewBody gives.
+type Body interface {
+	io.Reader
+	Digests() recording.Digests
+}
+
+// NewBody makes the reader of a request's body.
+func NewBody(r *http.Request, payloadHash string) (Body, error) { return newBody(r, payloadHash) }
+
+// ParseRange gives the first byte and the number of bytes of a range.
+func ParseRange(header string, size int64) (off, n int64, ok bool, err error) {
+	s, ok, err := parseRange(header, size)
+	return s.off, s.n, ok, err
+}
+
+// Operation names the operation a request is for.
+func Operation(r *http.Request) string {
+	at := locate(r)
+	return selectOperation(r.Method, at.level, at.query).name
+}
+
+// Admit applies the operation's rules on parameters, headers and body.
+func Admit(r *http.Request) error {
+	at := locate(r)
+	return selectOperation(r.Method, at.level, at.query).admit(r, at.query)
+}
+
+// Target gives the bucket and name of a request.
+func Target(r *http.Request) (recording.Bucket, recording.Name, error) {
+	t, err := locate(r).target()
+	return t.bucket, t.name, err
+}
+
+// ParseList reads the query of a listing.
+func ParseList(q url.Values) (gateway.Page, error) {
+	req, err := parseList(q)
+	return req.Page, err
+}
+
+// WriteListing answers a listing of bucket to a request with query q.
+func WriteListing(w http.ResponseWriter, bucket recording.Bucket, q url.Values, l gateway.Listing) error {
+	req, err := parseList(q)
+	if err != nil {
+		return err
+	}
+	return writeXML(w, http.StatusOK, req.document(verified{target: target{bucket: bucket}}, l))
+}

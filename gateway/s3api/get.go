@@ -1,0 +1,125 @@
+package s3api
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// getObject gives a recording or a range of it: GetObject.
+func (f *Front) getObject(w http.ResponseWriter, r *http.Request, in verified) error {
+	rec, err := f.gateway.Open(r.Context(), in.caller, in.bucket, in.name)
+	if err != nil {
+		return err
+	}
+	defer rec.Close()
+	chosen, err := choose(r.Header, rec.Info)
+	if err != nil {
+		return err
+	}
+	if chosen.status == http.StatusNotModified {
+		chosen.writeHead(w, r, rec.Info)
+		return nil
+	}
+	body, err := rec.Range(r.Context(), chosen.span.off, chosen.span.n)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	chosen.writeHead(w, r, rec.Info)
+	n, err := io.Copy(toClient{w}, body)
+	if err == nil && n != chosen.span.n {
+		err = recording.ErrIntegrity
+	}
+	return err
+}
+
+// toClient marks what fails on the client's side of a copy.
+type toClient struct{ io.Writer }
+
+func (c toClient) Write(p []byte) (int, error) {
+	n, err := c.Writer.Write(p)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", errClientGone, err)
+	}
+	return n, err
+}
+
+// headObject tells of a recording what getObject's headers would: HeadObject.
+func (f *Front) headObject(w http.ResponseWriter, r *http.Request, in verified) error {
+	info, err := f.gateway.Stat(r.Context(), in.caller, in.bucket, in.name)
+	if err != nil {
+		return err
+	}
+	chosen, err := choose(r.Header, info)
+	if err != nil {
+		return err
+	}
+	chosen.writeHead(w, r, info)
+	return nil
+}
+
+// selection is the answer to a request for a recording that may be seen.
+type selection struct {
+	status int // 200, 206 or 304
+	span   span
+}
+
+// choose applies conditions first and the range after, as RFC 9110 section
+// 13.2.2 has it. It reports errPrecondition or an unsatisfiable range.
+func choose(h http.Header, info recording.Info) (selection, error) {
+	whole := selection{http.StatusOK, span{0, info.Size}}
+	modified, err := evaluate(h, info)
+	if err != nil {
+		return selection{}, err
+	}
+	if !modified {
+		return selection{status: http.StatusNotModified}, nil
+	}
+	if !rangeApplies(h, info) {
+		return whole, nil
+	}
+	part, ok, err := parseRange(h.Get("Range"), info.Size)
+	if err != nil || !ok {
+		return whole, err
+	}
+	return selection{http.StatusPartialContent, part}, nil
+}
+
+// writeHead writes the status and all headers.
+func (s selection) writeHead(w http.ResponseWriter, r *http.Request, info recording.Info) {
+	h := w.Header()
+	describe(h, info)
+	switch s.status {
+	case http.StatusPartialContent:
+		h.Set("Content-Range", s.span.contentRange(info.Size))
+	case http.StatusOK:
+		if r.Header.Get("X-Amz-Checksum-Mode") != "" {
+			setChecksums(h, info.Digests)
+		}
+	}
+	if s.status != http.StatusNotModified {
+		h.Set("Content-Length", strconv.FormatInt(s.span.n, 10))
+	}
+	w.WriteHeader(s.status)
+}
+
+// describe sets what is known of a recording, as its recorder gave it.
+func describe(h http.Header, info recording.Info) {
+	for name, value := range info.Facts.Headers {
+		h.Set(name, value)
+	}
+	for key, value := range info.Facts.Metadata {
+		h.Set(metadataPrefix+key, value)
+	}
+	identify(h, info)
+	h.Set("Accept-Ranges", "bytes")
+	h.Set("Last-Modified", info.CreatedAt.UTC().Format(http.TimeFormat))
+	h.Set("Content-Type", "binary/octet-stream")
+	if info.Facts.ContentType != "" {
+		h.Set("Content-Type", info.Facts.ContentType)
+	}
+}

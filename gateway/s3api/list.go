@@ -1,0 +1,153 @@
+package s3api
+
+import (
+	"encoding/xml"
+	"net/http"
+	"net/url"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/lethe-vault/lethe/gateway"
+	"github.com/lethe-vault/lethe/gateway/s3api/sigv4"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+var listParameters = []string{
+	"prefix", "delimiter", "start-after", "continuation-token", "max-keys", "encoding-type", "fetch-owner",
+}
+
+// maxKeys is the most names a page has, and how many it has by default.
+const maxKeys = 1000
+
+// listRequest is what the query of ListObjectsV2 asks for.
+type listRequest struct {
+	gateway.Page
+	encode func(string) text // how names are written
+	url    bool              // whether that is encoding-type=url
+	owner  bool              // whether each entry names its owner
+}
+
+// listBucketResult is ListObjectsV2's document.
+type listBucketResult struct {
+	XMLName               xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ ListBucketResult"`
+	Name                  recording.Bucket
+	Prefix                text
+	StartAfter            *text  `xml:",omitempty"`
+	ContinuationToken     string `xml:",omitempty"`
+	NextContinuationToken string `xml:",omitempty"`
+	KeyCount              int
+	MaxKeys               int
+	Delimiter             *text  `xml:",omitempty"`
+	EncodingType          string `xml:",omitempty"`
+	IsTruncated           bool
+	Contents              []listEntry
+	CommonPrefixes        []commonPrefix
+}
+
+type listEntry struct {
+	Key          text
+	LastModified timestamp
+	ETag         string
+	Size         int64
+	Owner        *owner `xml:",omitempty"`
+	StorageClass string
+}
+
+type owner struct{ ID string }
+
+type commonPrefix struct{ Prefix text }
+
+// listObjects gives one page of a bucket's names: ListObjectsV2.
+func (f *Front) listObjects(w http.ResponseWriter, r *http.Request, in verified) error {
+	req, err := parseList(in.query)
+	if err != nil {
+		return err
+	}
+	page := req.Page
+	page.Max = max(page.Max, 1) // max-keys=0 asks only whether it may
+	listing, err := f.gateway.List(r.Context(), in.caller, in.bucket, page)
+	if err != nil {
+		return err
+	}
+	if req.Max == 0 {
+		listing = gateway.Listing{}
+	}
+	return writeXML(w, http.StatusOK, req.document(in, listing))
+}
+
+func parseList(q url.Values) (listRequest, error) {
+	req := listRequest{
+		Page: gateway.Page{
+			Prefix: q.Get("prefix"), Delimiter: q.Get("delimiter"),
+			After: q.Get("start-after"), Token: q.Get("continuation-token"), Max: maxKeys,
+		},
+		encode: func(s string) text { return text(s) },
+		owner:  q.Get("fetch-owner") == "true",
+	}
+	for _, s := range []string{req.Prefix, req.Delimiter, req.After} {
+		if !utf8.ValidString(s) {
+			return req, errListArgument
+		}
+	}
+	if q.Has("continuation-token") && req.Token == "" {
+		return req, errListArgument
+	}
+	switch q.Get("encoding-type") {
+	case "":
+	case "url":
+		req.encode, req.url = func(s string) text { return text(sigv4.EscapePath(s)) }, true
+	default:
+		return req, errListArgument
+	}
+	if q.Has("max-keys") {
+		n, err := strconv.ParseInt(q.Get("max-keys"), 10, 32)
+		if err != nil || n < 0 {
+			return req, errListArgument
+		}
+		req.Max = min(int(n), maxKeys)
+	}
+	return req, nil
+}
+
+func (q listRequest) document(in verified, l gateway.Listing) listBucketResult {
+	d := listBucketResult{
+		Name:                  in.bucket,
+		Prefix:                q.encode(q.Prefix),
+		StartAfter:            q.optional(q.After),
+		ContinuationToken:     q.Token,
+		NextContinuationToken: l.Next,
+		KeyCount:              len(l.Recordings) + len(l.Prefixes),
+		MaxKeys:               q.Max,
+		Delimiter:             q.optional(q.Delimiter),
+		IsTruncated:           l.Next != "",
+	}
+	if q.url {
+		d.EncodingType = "url"
+	}
+	for _, info := range l.Recordings {
+		e := listEntry{
+			Key:          q.encode(string(info.Name)),
+			LastModified: timestamp(info.CreatedAt),
+			ETag:         quote(info.ETag),
+			Size:         info.Size,
+			StorageClass: "STANDARD",
+		}
+		if q.owner {
+			e.Owner = &owner{in.caller.Tenant.String()}
+		}
+		d.Contents = append(d.Contents, e)
+	}
+	for _, p := range l.Prefixes {
+		d.CommonPrefixes = append(d.CommonPrefixes, commonPrefix{q.encode(p)})
+	}
+	return d
+}
+
+// optional gives nil for a parameter that was not sent.
+func (q listRequest) optional(s string) *text {
+	if s == "" {
+		return nil
+	}
+	t := q.encode(s)
+	return &t
+}
