@@ -1,0 +1,132 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/lethe-vault/lethe/gateway/restapi/client"
+)
+
+// apiTimeout bounds one call of the REST API.
+const apiTimeout = time.Minute
+
+// maxAnswer bounds what is read of an answer, in bytes.
+const maxAnswer = 64 << 20
+
+// api reaches the REST API that flags, --data or the environment name, in
+// that order.
+func (p *program) api() (*client.Client, error) {
+	addr, token, err := p.operator()
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case addr == "":
+		return nil, misusef("which server? give --addr, LETHE_ADDR, or --data DIR of an embedded server")
+	case token == "":
+		return nil, misusef("no token: give --token, LETHE_TOKEN, or --data DIR of an embedded server")
+	}
+	base, err := origin(addr)
+	if err != nil {
+		return nil, err
+	}
+	bearer := func(_ context.Context, r *http.Request) error {
+		r.Header.Set("Authorization", "Bearer "+token)
+		return nil
+	}
+	return client.NewClient(base.String(), client.WithHTTPClient(&http.Client{
+		Timeout:       apiTimeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the token stays here
+	}), client.WithRequestEditorFn(bearer))
+}
+
+// operator gives the address and the token to use; "" for what nothing names.
+func (p *program) operator() (addr, token string, err error) {
+	addr, token = p.addr, p.token
+	if p.data != "" && addr == "" {
+		local, err := readServer(p.data)
+		if err != nil {
+			return "", "", err
+		}
+		addr = local.API
+	}
+	if p.data != "" && token == "" {
+		if token, err = readToken(filepath.Join(p.data, ownerFile)); err != nil {
+			return "", "", err
+		}
+	}
+	return cmp.Or(addr, os.Getenv("LETHE_ADDR")), cmp.Or(token, os.Getenv("LETHE_TOKEN")), nil
+}
+
+// origin reads an address as a user gives it. Without a scheme, plain HTTP is
+// for this machine only: a secret travels with every request.
+func origin(addr string) (*url.URL, error) {
+	if !strings.Contains(addr, "://") {
+		addr = scheme(addr) + "://" + addr
+	}
+	u, err := url.Parse(addr)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || strings.Trim(u.Path, "/") != "" {
+		return nil, misusef("%q is not an address; give HOST:PORT or https://HOST:PORT", addr)
+	}
+	return u, nil
+}
+
+func scheme(hostport string) string {
+	host, _, err := net.SplitHostPort(hostport)
+	if ip := net.ParseIP(host); err == nil && (host == "localhost" || ip != nil && ip.IsLoopback()) {
+		return "http"
+	}
+	return "https"
+}
+
+// reply reads what the REST API answered: a T, or the problem it had.
+func reply[T any](res *http.Response, err error) (answer T, _ error) {
+	if err != nil {
+		return answer, unreachable(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return answer, unreachable(err)
+	}
+	if res.StatusCode >= 300 {
+		var problem client.Problem
+		if json.Unmarshal(body, &problem) != nil || problem.Code == "" {
+			return answer, fmt.Errorf("the server answered %s, which no Lethe says; check the address", res.Status)
+		}
+		return answer, refused(problem)
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return answer, errors.New("the server's answer is not what this version of lethe understands; use the same version as the server")
+	}
+	return answer, nil
+}
+
+// refused is a problem that the REST API answered with.
+type refused client.Problem
+
+func (r refused) Error() string {
+	return fmt.Sprintf("%s. %s (%s, request %s)", r.Title, r.Detail, r.Code, r.RequestId)
+}
+
+// unreachable says what to do when a server gives no answer.
+func unreachable(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return errors.New("interrupted")
+	}
+	if broken, ok := errors.AsType[*url.Error](err); ok {
+		err = broken.Err // without the address, which repeats what the user gave
+	}
+	return fmt.Errorf("no answer from the server: %w; start one with lethe serve, or check the address", err)
+}

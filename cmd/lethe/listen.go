@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// The limits of every listener.
+const (
+	headerWithin = 5 * time.Second
+	idleFor      = 2 * time.Minute
+	maxHeader    = 16 << 10 // bytes
+	drainFor     = 30 * time.Second
+)
+
+// service is a handler and the address it is to be served at.
+type service struct {
+	name       string
+	addr       string
+	handler    http.Handler
+	readWithin time.Duration // for a whole request; 0 is no limit
+}
+
+// listener is an address that is taken. Requests wait there until it serves.
+type listener struct {
+	at   net.Listener
+	http *http.Server
+}
+
+// listen takes the addresses of all services, or none.
+func listen(log *slog.Logger, services ...service) (all []listener, err error) {
+	for _, s := range services {
+		at, err := net.Listen("tcp", s.addr)
+		if err != nil {
+			closeAll(all)
+			return nil, fmt.Errorf("listen for %s: %w; choose another address with --listen-%s", s.name, err, s.name)
+		}
+		all = append(all, listener{at, &http.Server{
+			Handler:           s.handler,
+			ReadHeaderTimeout: headerWithin,
+			ReadTimeout:       s.readWithin,
+			IdleTimeout:       idleFor,
+			MaxHeaderBytes:    maxHeader,
+			ErrorLog:          slog.NewLogLogger(log.With("listener", s.name).Handler(), slog.LevelWarn),
+		}})
+	}
+	return all, nil
+}
+
+func closeAll(all []listener) {
+	for _, l := range all {
+		l.at.Close()
+	}
+}
+
+// serve serves all listeners until ctx ends or one of them fails. Requests
+// under way then have drainFor to end, and are broken off after that.
+func serve(ctx context.Context, all []listener) error {
+	broken := make(chan error, len(all))
+	for _, l := range all {
+		go func() { broken <- l.http.Serve(l.at) }() // ends with drain
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-broken:
+	}
+	drain(all)
+	return err
+}
+
+func drain(all []listener) {
+	ctx, cancel := context.WithTimeout(context.Background(), drainFor)
+	defer cancel()
+	var ending sync.WaitGroup
+	for _, l := range all {
+		ending.Go(func() {
+			if errors.Is(l.http.Shutdown(ctx), context.DeadlineExceeded) {
+				l.http.Close()
+			}
+		})
+	}
+	ending.Wait()
+}

@@ -1,0 +1,134 @@
+// Command lethe is the whole product in one program: the gateway itself
+// (serve), and a client for each of its fronts. The management commands speak
+// the REST API; put, get, ls and stat speak S3, so that they prove that front
+// as any other client would.
+//
+// With --json a command prints one JSON object on standard output. The exit
+// status is 0 when it is done, 1 when it was refused or failed, and 2 when the
+// command itself was misused.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit statuses.
+const (
+	done   = 0
+	failed = 1
+	misuse = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the program: it takes the arguments after its name and gives the exit
+// status. Ending ctx ends what it does, a server in good order.
+func run(ctx context.Context, args []string, out, errs io.Writer) int {
+	p := &program{out: out, errs: errs}
+	root := p.command()
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errs)
+	c, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return done
+	}
+	fmt.Fprintf(errs, "lethe: %v\n", err)
+	if _, ok := errors.AsType[failure](err); ok {
+		return failed
+	}
+	fmt.Fprintf(errs, "See %s --help.\n", c.CommandPath())
+	return misuse
+}
+
+// program is one invocation: where it prints, and its global flags.
+type program struct {
+	out  io.Writer
+	errs io.Writer
+
+	json      bool
+	data      string // directory of an embedded server; "" if not given
+	addr      string // of the REST API
+	token     string
+	s3        string // address of the S3 front
+	accessKey string
+	secretKey string
+}
+
+// command builds the tree of commands, each in the file of its noun.
+func (p *program) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "lethe",
+		Short:         "A vault for call recordings that can forget",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	f := root.PersistentFlags()
+	f.BoolVar(&p.json, "json", false, "print one JSON object")
+	f.StringVar(&p.data, "data", "", "directory of an embedded server on this machine")
+	f.StringVar(&p.addr, "addr", "", "address of the REST API (LETHE_ADDR)")
+	f.StringVar(&p.token, "token", "", "owner or admin token (LETHE_TOKEN)")
+	f.StringVar(&p.s3, "s3", "", "address of the S3 front (LETHE_S3)")
+	f.StringVar(&p.accessKey, "access-key", "", "S3 access key (LETHE_ACCESS_KEY)")
+	f.StringVar(&p.secretKey, "secret-key", "", "S3 secret key (LETHE_SECRET_KEY)")
+	root.AddCommand(
+		p.serveCommand(), p.tenantCommand(), p.bucketCommand(), p.recorderCommand(), p.readerCommand(),
+		p.putCommand(), p.getCommand(), p.lsCommand(), p.statCommand(), p.versionCommand(),
+	)
+	needSubcommand(root)
+	return root
+}
+
+// needSubcommand makes a command that only groups others refuse to be run.
+func needSubcommand(c *cobra.Command) *cobra.Command {
+	c.Args = cobra.ArbitraryArgs
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return fmt.Errorf("%s has no command %q", c.CommandPath(), args[0])
+		}
+		return errors.New("say what to do")
+	}
+	return c
+}
+
+// failure is an error of the work itself. Every other error that reaches run
+// is about how the command was called.
+type failure struct{ error }
+
+func (f failure) Unwrap() error { return f.error }
+
+// misused is a misuse that only the work could notice.
+type misused struct{ error }
+
+// work marks the errors of a command's work as failures.
+func work(do func(c *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		err := do(c, args)
+		if _, ok := errors.AsType[misused](err); ok || err == nil {
+			return err
+		}
+		return failure{err}
+	}
+}
+
+// misusef says how a command was misused.
+func misusef(format string, args ...any) error { return misused{fmt.Errorf(format, args...)} }
+
+// must is for what fails only when this program's own flags are misspelt.
+func must(err error) {
+	if err != nil {
+		panic("lethe: " + err.Error())
+	}
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lethe-vault/lethe/gateway/restapi/client"
+)
+
+func (p *program) tenantCommand() *cobra.Command {
+	group := &cobra.Command{Use: "tenant", Short: "Create, list, revoke, restore and erase tenants"}
+	group.AddCommand(
+		&cobra.Command{
+			Use: "create NAME", Short: "Create a tenant and show its admin token, once",
+			Args: cobra.ExactArgs(1), RunE: work(p.createTenant),
+		},
+		&cobra.Command{
+			Use: "list", Short: "List all tenants",
+			Args: cobra.NoArgs, RunE: work(p.listTenants),
+		},
+		&cobra.Command{
+			Use: "revoke NAME", Short: "Refuse a tenant's reads and writes until it is restored",
+			Args: cobra.ExactArgs(1), RunE: work(p.tenantAct((*client.Client).RevokeTenant)),
+		},
+		&cobra.Command{
+			Use: "restore NAME", Short: "Undo a revocation",
+			Args: cobra.ExactArgs(1), RunE: work(p.tenantAct((*client.Client).RestoreTenant)),
+		},
+		p.eraseTenantCommand(),
+	)
+	return needSubcommand(group)
+}
+
+func (p *program) createTenant(c *cobra.Command, args []string) error {
+	api, err := p.api()
+	if err != nil {
+		return err
+	}
+	t, err := reply[client.TenantCreated](api.CreateTenant(c.Context(), client.NewTenant{Name: args[0]}))
+	if err != nil {
+		return err
+	}
+	return p.answer(t, table{{"tenant", t.Tenant}, {"admin token", t.AdminToken}})
+}
+
+func (p *program) listTenants(c *cobra.Command, _ []string) error {
+	api, err := p.api()
+	if err != nil {
+		return err
+	}
+	list, err := reply[client.TenantList](api.ListTenants(c.Context()))
+	if err != nil {
+		return err
+	}
+	rows := table{{"TENANT", "STATE", "CREATED", "ID"}}
+	for _, t := range list.Tenants {
+		rows = append(rows, []string{t.Tenant, string(t.State), t.CreatedAt.Format(time.DateTime), t.Id})
+	}
+	return p.answer(list, rows)
+}
+
+// tenantCall is an operation of the REST API on one tenant.
+type tenantCall func(*client.Client, context.Context, client.TenantName, ...client.RequestEditorFn) (*http.Response, error)
+
+func (p *program) tenantAct(call tenantCall) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		api, err := p.api()
+		if err != nil {
+			return err
+		}
+		t, err := reply[client.Tenant](call(api, c.Context(), args[0]))
+		if err != nil {
+			return err
+		}
+		return p.answerTenant(t)
+	}
+}
+
+func (p *program) answerTenant(t client.Tenant) error {
+	return p.answer(t, table{{"tenant", t.Tenant}, {"state", string(t.State)}})
+}
+
+func (p *program) eraseTenantCommand() *cobra.Command {
+	var wait bool
+	var patience time.Duration
+	c := &cobra.Command{
+		Use: "erase NAME", Short: "Destroy a tenant's key for good, and with it every recording",
+		Args: cobra.ExactArgs(1),
+		RunE: work(func(c *cobra.Command, args []string) error {
+			if !wait {
+				return p.tenantAct((*client.Client).EraseTenant)(c, args)
+			}
+			return p.eraseAndWait(c.Context(), args[0], patience)
+		}),
+	}
+	c.Flags().BoolVar(&wait, "wait", false, "return when the tenant is erased")
+	c.Flags().DurationVar(&patience, "wait-for", 2*time.Minute, "how long --wait waits")
+	return c
+}
+
+// pollEvery is how often a state is asked for while waiting.
+const pollEvery = 500 * time.Millisecond
+
+func (p *program) eraseAndWait(ctx context.Context, name string, patience time.Duration) error {
+	api, err := p.api()
+	if err != nil {
+		return err
+	}
+	t, err := reply[client.Tenant](api.EraseTenant(ctx, name))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for t.State != client.TenantStateErased {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the tenant is not erased yet; its reads are refused and the erasure goes on: ask again with lethe tenant erase %s --wait", name)
+		case <-time.After(pollEvery):
+		}
+		if t, err = now(ctx, api, t); err != nil {
+			return err
+		}
+	}
+	return p.answerTenant(t)
+}
+
+// now asks how a tenant stands whose erasure was accepted. It goes by the id,
+// since the name of an erased tenant may be another's by now. A server that is
+// out of reach for a moment leaves the tenant as it was last seen.
+func now(ctx context.Context, api *client.Client, last client.Tenant) (client.Tenant, error) {
+	list, err := reply[client.TenantList](api.ListTenants(ctx))
+	r, answered := errors.AsType[refused](err)
+	switch {
+	case answered && r.Code == "tenant-erased": // the tenant's own admin asks
+		last.State = client.TenantStateErased
+		return last, nil
+	case answered && r.Status < http.StatusInternalServerError:
+		return last, err
+	}
+	for _, t := range list.Tenants {
+		if t.Id == last.Id {
+			return t, nil
+		}
+	}
+	return last, nil
+}

@@ -1,0 +1,117 @@
+package restapi
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// The errors of this front alone.
+var (
+	errNoToken    = errors.New("restapi: no bearer token")
+	errNoRoute    = errors.New("restapi: no such route")
+	errNoMethod   = errors.New("restapi: no such method")
+	errTooLarge   = errors.New("restapi: request body exceeds 1 MiB")
+	errNotJSON    = errors.New("restapi: request body is not application/json")
+	errSigning    = errors.New("restapi: signing keys are not implemented")
+	errTenantPath = errors.New("restapi: tenant name cannot stand in a path")
+)
+
+// malformed is a request that makes no sense; it says why.
+type malformed string
+
+func (m malformed) Error() string { return string(m) }
+
+// kind is a row of the table that turns errors into problems.
+type kind struct {
+	is     error
+	code   string // a key of x-problems in openapi.yaml
+	status int
+	title  string
+	detail string // what to do next
+}
+
+var kinds = []kind{
+	{recording.ErrTenantName, "bad-tenant-name", 400, "The tenant's name is not allowed", "Use 1 to 128 characters of UTF-8 without control characters."},
+	{errTenantPath, "bad-tenant-name", 400, "The tenant's name is not allowed", `A name may not hold a slash, nor be "." or "..".`},
+	{recording.ErrBucketName, "bad-bucket-name", 400, "The bucket's name is not allowed", "Use 3 to 63 lower-case letters, digits, dots and hyphens, beginning and ending with a letter or digit."},
+	{recording.ErrRetention, "bad-retention", 400, "The retention is not a number of days", "Give whole days from 1d to 36500d, such as 90d, or nothing to keep recordings until they are erased."},
+	{recording.ErrClassInvalid, "bad-class", 400, "The integrity class is unknown", "Use A, B, C or D; D accepts every upload."},
+	{recording.ErrSettings, "bad-setting", 400, "A setting is not one of its values", "overwrite is never, version or replace; etag is opaque or md5."},
+	{errNoToken, "unauthenticated", 401, "No valid token", "Send the owner token or a tenant's admin token as Authorization: Bearer."},
+	{recording.ErrNoCredential, "unauthenticated", 401, "No valid token", "This token is unknown. Send the owner token or a tenant's admin token."},
+	{recording.ErrDenied, "denied", 403, "The token may not do that", "The owner token creates and lists tenants; an admin token administers its own tenant only."},
+	{errNoRoute, "no-such-route", 404, "There is nothing at this path", "See " + SpecificationPath + "."},
+	{recording.ErrNoTenant, "no-such-tenant", 404, "There is no such tenant", "Check its name; the owner token can list all tenants."},
+	{recording.ErrNoBucket, "no-such-bucket", 404, "There is no such bucket", "Create the bucket first, in the same tenant."},
+	{errNoMethod, "no-such-method", 405, "This path does not know the method", "See " + SpecificationPath + "."},
+	{recording.ErrTenantExists, "tenant-exists", 409, "A tenant has this name", "Choose another name."},
+	{recording.ErrBucketExists, "bucket-exists", 409, "The tenant has a bucket of this name", "Use it, or choose another name."},
+	{recording.ErrTenantRevoked, "tenant-revoked", 409, "The tenant is revoked", "Restore it first."},
+	{recording.ErrTenantErased, "tenant-erased", 410, "The tenant is erased", "Nothing brings it back; create another."},
+	{errTooLarge, "too-large", 413, "The request body is too large", "Keep it under 1 MiB."},
+	{errNotJSON, "not-json", 415, "The request body is not JSON", "Send Content-Type: application/json."},
+	{errSigning, "not-implemented", 501, "This version cannot do that yet", "Signing keys for claims come with a later version; create the recorder without signing."},
+	{recording.ErrIncident, "incident", 500, "The tenant's key is gone without an erasure", "Nothing was erased here. An operator must look at the key provider before anything else is done."},
+	{recording.ErrUnavailable, "unavailable", 503, "A part Lethe depends on is unavailable", "Try again shortly; the operator finds the cause under this request id."},
+}
+
+// internal is what a caller learns of an error that is in no row.
+var internal = kind{nil, "internal", 500, "Something went wrong here", "The operator finds the cause under this request id."}
+
+// classify finds the row of an error.
+func classify(err error) kind {
+	if m, ok := errors.AsType[malformed](err); ok {
+		return kind{m, "bad-request", 400, "The request is malformed", m.Error()}
+	}
+	for _, k := range kinds {
+		if errors.Is(err, k.is) {
+			return k
+		}
+	}
+	return internal
+}
+
+// fail renders err as a problem document (RFC 9457) and logs what is not the
+// caller's doing.
+func (f *front) fail(c *gin.Context, err error) {
+	k, id := classify(err), c.Writer.Header().Get(RequestHeader)
+	level := k.level()
+	if c.Request.Context().Err() != nil {
+		level = slog.LevelDebug // the caller hung up, and that is why
+	}
+	f.log.Log(c.Request.Context(), level, "request failed",
+		"request", id, "method", c.Request.Method, "route", c.FullPath(), "code", k.code, "error", err)
+	switch k.status {
+	case http.StatusUnauthorized:
+		c.Header("WWW-Authenticate", `Bearer realm="lethe"`)
+	case http.StatusServiceUnavailable:
+		c.Header("Retry-After", "1")
+	}
+	c.Header("Content-Type", "application/problem+json")
+	c.Status(k.status)
+	_ = json.NewEncoder(c.Writer).Encode(Problem{ // a caller who is gone needs no answer
+		Type:      SpecificationPath + "#/x-problems/" + k.code,
+		Title:     k.title,
+		Status:    k.status,
+		Detail:    k.detail,
+		Code:      k.code,
+		RequestId: id,
+	})
+}
+
+// level is how loudly a failure is logged: a refusal is the audit log's matter.
+func (k kind) level() slog.Level {
+	switch k.status {
+	case http.StatusInternalServerError:
+		return slog.LevelError
+	case http.StatusServiceUnavailable:
+		return slog.LevelWarn
+	}
+	return slog.LevelDebug
+}
