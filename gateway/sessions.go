@@ -185,9 +185,11 @@ func (g *Gateway) logServed(ctx context.Context, in *session, ranges []audit.Ran
 	e := in.event
 	e.ID, e.At, e.Action = [16]byte{}, now(), "served"
 	e.Detail.Ranges = ranges
-	s, err := g.unlock(ctx, in.tenant)
-	if err != nil {
-		s = scope{} // its key is away or gone; that something was served is kept
+	s := scope{} // where its key is away or gone, that something was served is kept
+	if g.states.check(in.tenant.ID) == nil {
+		if open, err := g.unlock(ctx, in.tenant); err == nil {
+			s = open
+		}
 	}
 	return g.explain(ctx, s, e)
 }

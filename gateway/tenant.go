@@ -55,7 +55,7 @@ func (g *Gateway) CreateTenant(ctx context.Context, c Caller, name string) (Tena
 }
 
 func checkTenantName(name string) error {
-	if name == "" || utf8.RuneCountInString(name) > 128 || !utf8.ValidString(name) {
+	if name == "" || name == "." || name == ".." || utf8.RuneCountInString(name) > 128 || !utf8.ValidString(name) {
 		return recording.ErrTenantName
 	}
 	for _, r := range name {

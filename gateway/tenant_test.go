@@ -170,7 +170,7 @@ func TestRestartKeepsEverything(t *testing.T) {
 func TestSettingsThatAreRefused(t *testing.T) {
 	f := gatewaytest.New(t)
 	f.Tenant("acme")
-	for _, name := range []string{"", "a/b", "a\nb", strings.Repeat("x", 129)} {
+	for _, name := range []string{"", "..", "a/b", "a\nb", strings.Repeat("x", 129)} {
 		if _, _, err := f.CreateTenant(t.Context(), f.Operator(), name); !errors.Is(err, recording.ErrTenantName) {
 			t.Errorf("CreateTenant(%.10q): %v, want ErrTenantName", name, err)
 		}
