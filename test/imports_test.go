@@ -1,0 +1,105 @@
+package test
+
+import (
+	"encoding/json"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/lethe-vault/lethe/"
+
+// may says, for every package, which packages of ours it may import: the
+// architecture. Direction is downward only. "..." ends a pattern for a tree.
+var may = map[string][]string{
+	"recording":                   {},
+	"policy":                      {"recording"},
+	"crypto/keytree":              {"recording"},
+	"crypto/keytree/providertest": {"recording", "crypto/keytree"},
+	"crypto/envelope":             {"recording", "crypto/keytree"},
+	"crypto/hashivault":           {"recording", "crypto/keytree"},
+	"crypto/localkeys":            {"recording", "crypto/keytree"},
+	"gateway/blob":                {"recording"},
+	"gateway/blob/storetest":      {"gateway/blob"},
+	"gateway/blob/filestore":      {"gateway/blob"},
+	"gateway/blob/miniostore":     {"gateway/blob"},
+	"gateway/audit":               {"recording", "crypto/keytree"},
+	"gateway/catalog":             {"recording", "gateway/audit"},
+	"gateway/catalog/catalogtest": {"recording", "gateway/audit", "gateway/catalog"},
+	"gateway":                     {"recording", "policy", "crypto/keytree", "crypto/envelope", "gateway/audit", "gateway/blob", "gateway/catalog"},
+	"gateway/gatewaytest":         {"recording", "policy", "crypto/...", "gateway", "gateway/blob/...", "gateway/catalog"},
+	"gateway/s3api":               {"recording", "gateway", "gateway/s3api/sigv4"},
+	"gateway/s3api/sigv4":         {},
+	"gateway/restapi":             {"recording", "policy", "gateway"},
+	"gateway/restapi/client":      {},
+	"cmd/lethe":                   {"..."},
+	"test":                        {"..."},
+	"test/servers":                {},
+	"test/servers/build":          {"test/servers"},
+	"test/system":                 {"crypto/hashivault", "test/servers"},
+	"test/telephony":              {},
+	"test/decryptor":              {},
+}
+
+// only says which packages alone may import a module of others.
+var only = map[string][]string{
+	"github.com/gin-gonic/gin":       {"gateway/s3api", "gateway/restapi", "gateway/console"},
+	"github.com/hashicorp/vault/api": {"crypto/hashivault", "test/servers"},
+	"github.com/minio/minio-go/v7":   {"gateway/blob/miniostore", "cmd/lethe", "test/servers", "test/system"},
+	"github.com/jackc/pgx/v5":        {"gateway/catalog", "test/servers", "test/system"},
+	"github.com/ncruces/go-sqlite3":  {"gateway/catalog"},
+	"net/http":                       {"gateway/s3api", "gateway/s3api/sigv4", "gateway/restapi", "gateway/restapi/client", "gateway/console", "crypto/hashivault", "gateway/blob/miniostore", "cmd/lethe", "test/servers", "test/system"},
+	"github.com/hashicorp/vault":     {},
+	"github.com/minio/minio":         {},
+	"github.com/versity/versitygw":   {},
+}
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+}
+
+func TestImports(t *testing.T) {
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", module+"...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for d := json.NewDecoder(strings.NewReader(string(out))); d.More(); {
+		var p goPackage
+		if err := d.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimPrefix(p.ImportPath, module)
+		allowed, placed := may[name]
+		if !placed {
+			t.Errorf("%s is not in the map: give it a place", name)
+			continue
+		}
+		for _, in := range p.Imports {
+			if own, ok := strings.CutPrefix(in, module); ok && !matches(allowed, own) {
+				t.Errorf("%s imports %s: that way is not downward", name, own)
+			}
+			if who, guarded := guardedBy(in); guarded && !slices.Contains(who, name) {
+				t.Errorf("%s imports %s, which belongs to %v", name, in, who)
+			}
+		}
+	}
+}
+
+func matches(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		tree, all := strings.CutSuffix(p, "...")
+		return p == name || all && strings.HasPrefix(name+"/", tree)
+	})
+}
+
+func guardedBy(in string) ([]string, bool) {
+	for p := in; p != "."; p = path.Dir(p) {
+		if who, ok := only[p]; ok {
+			return who, true
+		}
+	}
+	return nil, false
+}
