@@ -92,11 +92,12 @@ func HeadKey(t recording.Tenant, epoch uint64) string {
 // identifier, so it is known without the catalog.
 func RootOf(t recording.Tenant) Root { return Root("t-" + t.String()) }
 
-// bind ties a wrapped root to its tenant, its epoch and the shape it has.
+// bind ties a wrapped root to everything else that its head says.
 func (h Head) bind() []byte {
 	b := append([]byte(labelRoot), byte(h.Kind))
 	b = append(b, h.Tenant[:]...)
-	return binary.BigEndian.AppendUint64(b, h.Epoch)
+	b = binary.BigEndian.AppendUint64(b, h.Epoch)
+	return binary.BigEndian.AppendUint64(b, uint64(h.Version))
 }
 
 // Commit creates a head exclusively: of many that would be a tenant's next,
