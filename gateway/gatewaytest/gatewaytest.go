@@ -17,6 +17,7 @@ import (
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/crypto/localkeys"
 	"github.com/lethe-vault/lethe/gateway"
+	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/gateway/blob"
 	"github.com/lethe-vault/lethe/gateway/blob/filestore"
 	"github.com/lethe-vault/lethe/gateway/catalog"
@@ -138,6 +139,22 @@ func (f *Fixture) Pair(tenant string, s gateway.BucketSettings) (recorder, reade
 	rec, _ := f.Key(tenant, gateway.NewKey{Kind: policy.Recorder, Bucket: string(s.Name)})
 	read, _ := f.Key(tenant, gateway.NewKey{Kind: policy.Reader, Bucket: string(s.Name), Purpose: "quality"})
 	return f.Caller(rec), f.Caller(read)
+}
+
+// Unseal gives an event with its detail, by the tenant's newest head.
+func (f *Fixture) Unseal(r audit.Record) audit.Event {
+	f.t.Helper()
+	row, err := f.Parts.Catalog.Tenant(f.t.Context(), r.Tenant)
+	check(f.t, "find tenant", err)
+	head, err := keytree.ParseHead(row.Head)
+	check(f.t, "parse head", err)
+	keys, err := keytree.Unwrap(f.t.Context(), f.Parts.Keys, head)
+	check(f.t, "unwrap root", err)
+	key, err := keys.System(f.t.Context(), keytree.AuditSlot(r.At))
+	check(f.t, "derive audit key", err)
+	e, err := audit.Unseal(key, r)
+	check(f.t, "unseal event", err)
+	return e
 }
 
 // Upload is an upload of content, verified as a front would.

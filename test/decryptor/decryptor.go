@@ -1,0 +1,368 @@
+// Package decryptor is a second implementation of Lethe's stored form, written
+// from docs/keys.md and docs/envelope.md alone. It shares no code with Lethe
+// and imports only the standard library, so that what it opens proves that the
+// two documents suffice, and what it refuses does not hang on one program.
+//
+// It starts where a key provider ends: from a tenant's unwrapped root secret.
+// It reads blobs from the blob alone. Reading ranges by a catalog's layout, and
+// with that the proof that a blob is the one once named, it leaves to Lethe.
+package decryptor
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+var (
+	// ErrFormat: the bytes are not of the form the documents describe.
+	ErrFormat = errors.New("decryptor: not of the documented form")
+	// ErrAuth: another key, or bytes that were changed.
+	ErrAuth = errors.New("decryptor: does not verify")
+)
+
+// Content is what one blob holds.
+type Content struct {
+	Facts    []byte // known before the source
+	EndFacts []byte // known once it ended, without padding
+	Source   []byte // the bytes a recorder sent
+	Layout   []byte // what a catalog keeps of the blob, sealed; docs/envelope.md, Layout
+}
+
+// Blob opens all of a stored blob of the tenant whose unwrapped root is given.
+// It gives nothing unless everything verified.
+func Blob(root [32]byte, blob []byte) (facts, endFacts, source []byte, err error) {
+	p, err := parsePrefix(blob)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	dek, err := p.dataKey(root)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	c, err := open(dek, p, blob)
+	return c.Facts, c.EndFacts, c.Source, err
+}
+
+// WithDEK opens all of a stored blob whose data key is known, whatever its
+// prefix says of slots and wrapped key.
+func WithDEK(dek [32]byte, blob []byte) (Content, error) {
+	p, err := parsePrefix(blob)
+	if err != nil {
+		return Content{}, err
+	}
+	return open(dek, p, blob)
+}
+
+// Layout opens the sealed layout of a stored version, as a catalog keeps it.
+// identity is tenant ‖ recording ‖ version.
+func Layout(dek [32]byte, identity [48]byte, sealed []byte) ([]byte, error) {
+	return unsealUnder(dek, "lethe/v1/end-facts", identity, sealed)
+}
+
+// Journal opens the journal entry of a tenant that stands at sequence and
+// gives its JSON; docs/keys.md, What else the system tree seals.
+func Journal(root [32]byte, tenant [16]byte, sequence uint64, sealed []byte) ([]byte, error) {
+	const settings = 1 << 32 // kind 1, number 0
+	key := slotKey(root, tenant, treeSystem, settings)
+	aad := join("lethe/v1/journal", tenant[:], binary.BigEndian.AppendUint64(nil, sequence))
+	return unseal(key, aad, sealed)
+}
+
+// Head kinds; docs/keys.md, Heads.
+const (
+	KindSeed   = 0
+	KindErased = 1
+)
+
+// Head is a tenant's head as the store keeps it.
+type Head struct {
+	Kind    byte
+	Tenant  [16]byte
+	Epoch   uint64
+	Version uint64 // of the provider's key
+	Wrapped []byte // the root secret, as the provider wrapped it; none if erased
+}
+
+// ParseHead reads the blob of a head.
+func ParseHead(b []byte) (Head, error) {
+	if len(b) < 52 || string(b[:8]) != "LETHEH1\x00" || b[8] > KindErased || !zero(b[9:16]) {
+		return Head{}, fmt.Errorf("head: %w", ErrFormat)
+	}
+	h := Head{
+		Kind:    b[8],
+		Tenant:  [16]byte(b[16:32]),
+		Epoch:   binary.BigEndian.Uint64(b[32:40]),
+		Version: binary.BigEndian.Uint64(b[40:48]),
+		Wrapped: b[52:],
+	}
+	erased := h.Kind == KindErased
+	if uint64(binary.BigEndian.Uint32(b[48:52])) != uint64(len(h.Wrapped)) ||
+		erased != (len(h.Wrapped) == 0) || erased != (h.Version == 0) {
+		return Head{}, fmt.Errorf("head: %w", ErrFormat)
+	}
+	return h, nil
+}
+
+// Bind is what the provider must be told beside the wrapped root: Vault's
+// associated_data, before base64.
+func Bind(h Head) []byte {
+	return join("lethe/v1/root", []byte{h.Kind}, h.Tenant[:], binary.BigEndian.AppendUint64(nil, h.Epoch),
+		binary.BigEndian.AppendUint64(nil, h.Version))
+}
+
+// The trees that hang from a root; docs/keys.md, The tree.
+const (
+	treeRecordings = 1
+	treeSubjects   = 2
+	treeDays       = 3
+	treeSystem     = 4
+
+	slotCount = 1 << 40 // in each tree
+)
+
+// slotKey walks from the root to a slot: eight levels of five bits each.
+func slotKey(root [32]byte, tenant [16]byte, tree byte, slot uint64) [32]byte {
+	node := expand(root, join("lethe/v1/tree", tenant[:], []byte{tree}))
+	for level := range 8 {
+		index := binary.BigEndian.AppendUint64(nil, slot>>(40-5*level))
+		child := byte(slot>>(35-5*level)) & 31
+		node = expand(node, join("lethe/v1/child", tenant[:], []byte{tree, byte(level)}, index, []byte{child}))
+	}
+	return node
+}
+
+// prefix is the part of a blob that can be read without a key, and the sealed
+// facts; docs/envelope.md, Prefix.
+type prefix struct {
+	aad      [64]byte // bytes 0 to 63
+	part     uint32
+	identity [48]byte
+	slots    [24]byte
+	wrapped  [60]byte
+	facts    []byte // sealed
+}
+
+func parsePrefix(b []byte) (prefix, error) {
+	if len(b) < 160 {
+		return prefix{}, fmt.Errorf("prefix: %w", ErrFormat)
+	}
+	const suite, flags = 1, 0
+	length := uint64(binary.BigEndian.Uint16(b[10:12]))
+	factsLength := uint64(binary.BigEndian.Uint32(b[156:160]))
+	if string(b[:8]) != "LETHEV1\x00" || b[8] != suite || b[9] != flags || !zero(b[88:96]) ||
+		length != 160+factsLength || uint64(len(b)) < length {
+		return prefix{}, fmt.Errorf("prefix: %w", ErrFormat)
+	}
+	return prefix{
+		aad:      [64]byte(b[:64]),
+		part:     binary.BigEndian.Uint32(b[12:16]),
+		identity: [48]byte(b[16:64]),
+		slots:    [24]byte(b[64:88]),
+		wrapped:  [60]byte(b[96:156]),
+		facts:    b[160:length],
+	}, nil
+}
+
+// dataKey unwraps the DEK under the keys of its three slots; docs/keys.md,
+// From slots to a recording.
+func (p prefix) dataKey(root [32]byte) (dek [32]byte, err error) {
+	var secret []byte
+	for i, tree := range []byte{treeRecordings, treeSubjects, treeDays} {
+		slot := binary.BigEndian.Uint64(p.slots[8*i:])
+		if slot >= slotCount {
+			return dek, fmt.Errorf("slot: %w", ErrFormat)
+		}
+		key := slotKey(root, [16]byte(p.identity[:16]), tree, slot)
+		secret = append(secret, key[:]...)
+	}
+	kek, err := hkdf.Key(sha256.New, secret, nil, string(join("lethe/v1/kek", p.identity[:])), 32)
+	if err != nil {
+		return dek, err
+	}
+	b, err := unseal([32]byte(kek), join("lethe/v1/dek", p.identity[:], p.slots[:]), p.wrapped[:])
+	if err != nil {
+		return dek, fmt.Errorf("wrapped key: %w", err)
+	}
+	return [32]byte(b), nil // the 60 bytes wrapped are 32
+}
+
+// open opens what follows the prefix, from the blob alone.
+func open(dek [32]byte, p prefix, blob []byte) (Content, error) {
+	facts, err := unsealUnder(dek, "lethe/v1/facts", p.identity, p.facts)
+	if err != nil {
+		return Content{}, fmt.Errorf("facts: %w", err)
+	}
+	key := expand(dek, join("lethe/v1/stream", binary.BigEndian.AppendUint32(nil, p.part)))
+	body := blob[160+len(p.facts):]
+	container, err := openFLOE(key, p.aad[:], body)
+	if err != nil {
+		return Content{}, err
+	}
+	source, endFacts, err := parseContainer(container)
+	if err != nil {
+		return Content{}, err
+	}
+	return Content{
+		Facts:    facts,
+		EndFacts: endFacts,
+		Source:   source,
+		Layout:   join(string(p.aad[:]), body[:floeHeader], container[len(source):]),
+	}, nil
+}
+
+// Sizes of FLOE in suite 1, in bytes; docs/envelope.md, Suite 1.
+const (
+	floeHeader   = 10 + 32 + 32
+	segmentSize  = 64 << 10
+	segmentExtra = 4 + 12 + 16
+	rotation     = 1 << 20 // segments to a key
+)
+
+// openFLOE opens header ‖ segments under a FLOE key, to the last byte given.
+// Source: C2SP FLOE, with the parameters of docs/envelope.md, Suite 1.
+func openFLOE(key [32]byte, aad, b []byte) ([]byte, error) {
+	if len(b) < floeHeader {
+		return nil, fmt.Errorf("FLOE header: %w", ErrFormat)
+	}
+	header, body := b[:floeHeader], b[floeHeader:]
+	params := binary.BigEndian.AppendUint32([]byte{0, 0}, segmentSize)
+	params = binary.BigEndian.AppendUint32(params, 32)
+	derive := func(key []byte, purpose string, n int) []byte {
+		out, err := hkdf.Expand(sha512.New384, key, string(join("", params, header[10:42], []byte(purpose), aad)), n)
+		if err != nil {
+			panic("decryptor: HKDF of SHA-384 gives up to 12240 bytes, and 48 are the most asked for")
+		}
+		return out
+	}
+	if !bytes.Equal(header[:10], params) || !hmac.Equal(header[42:], derive(key[:], "HEADER_TAG:", 32)) {
+		return nil, fmt.Errorf("FLOE header: %w", ErrAuth)
+	}
+	messageKey := derive(key[:], "MESSAGE_KEY:", 48)
+	segmentKey := func(position uint64) [32]byte {
+		first := binary.BigEndian.AppendUint64([]byte("DEK:"), position-position%rotation)
+		return [32]byte(derive(messageKey, string(first), 32))
+	}
+	return openSegments(segmentKey, body)
+}
+
+func openSegments(key func(position uint64) [32]byte, body []byte) ([]byte, error) {
+	var container []byte
+	for position := uint64(0); ; position++ {
+		last := len(body) <= segmentSize
+		segment := body[:min(len(body), segmentSize)]
+		if len(segment) <= segmentExtra {
+			return nil, fmt.Errorf("segment %d: %w", position, ErrFormat)
+		}
+		length, flag := uint32(0xFFFFFFFF), byte(0)
+		if last {
+			length, flag = uint32(len(segment)), 1
+		}
+		if binary.BigEndian.Uint32(segment) != length {
+			return nil, fmt.Errorf("segment %d: length: %w", position, ErrAuth)
+		}
+		aad := append(binary.BigEndian.AppendUint64(nil, position), flag)
+		plain, err := unseal(key(position), aad, segment[4:])
+		if err != nil {
+			return nil, fmt.Errorf("segment %d: %w", position, err)
+		}
+		container = append(container, plain...)
+		if last {
+			return container, nil
+		}
+		body = body[segmentSize:]
+	}
+}
+
+// parseContainer gives source and end facts. While raw is the only codec, the
+// size of the source and the room for end facts decide every other byte of
+// index and footer, so both are made anew and compared: all else is refused.
+func parseContainer(c []byte) (source, endFacts []byte, err error) {
+	if len(c) < 64 {
+		return nil, nil, fmt.Errorf("container: %w", ErrFormat)
+	}
+	footer := c[len(c)-64:]
+	size, room := binary.BigEndian.Uint64(footer[16:24]), binary.BigEndian.Uint64(footer[32:40])
+	if size > 1<<43 || room < 1024 || room > 1<<20 || room%1024 != 0 {
+		return nil, nil, fmt.Errorf("footer: %w", ErrFormat)
+	}
+	rest := tail(size, room)
+	if size+room+uint64(len(rest)) != uint64(len(c)) || !bytes.Equal(c[size+room:], rest) {
+		return nil, nil, fmt.Errorf("index and footer: %w", ErrFormat)
+	}
+	return c[:size], bytes.TrimRight(c[size:size+room], " "), nil
+}
+
+// tail is the index and the footer of a raw source of size bytes, followed by
+// room bytes of padded end facts; docs/envelope.md, Container.
+func tail(size, room uint64) []byte {
+	const frame, raw = 256 << 10, 0
+	be := binary.BigEndian
+	var index []byte
+	entry := func(count, length uint64) {
+		if count > 0 && length > 0 {
+			index = be.AppendUint32(index, uint32(count))
+			index = be.AppendUint32(index, uint32(length)) // stored
+			index = be.AppendUint32(index, uint32(length)) // source
+			index = append(index, raw)
+		}
+	}
+	entry(size/frame, frame)
+	entry(1, size%frame)
+
+	footer := be.AppendUint32([]byte("LETHEEND"), 1)
+	footer = be.AppendUint32(footer, uint32(len(index)/13))
+	for _, field := range []uint64{size, size, room, size + room, uint64(len(index)), 0} {
+		footer = be.AppendUint64(footer, field)
+	}
+	return append(index, footer...)
+}
+
+// unsealUnder opens what is sealed whole under a key of the DEK's, whose label
+// is the key's info and begins the AAD; docs/envelope.md, Keys.
+func unsealUnder(dek [32]byte, label string, identity [48]byte, sealed []byte) ([]byte, error) {
+	return unseal(expand(dek, []byte(label)), join(label, identity[:]), sealed)
+}
+
+// unseal opens nonce(12) ‖ ciphertext ‖ tag(16), AES-256-GCM (SP 800-38D).
+func unseal(key [32]byte, aad, sealed []byte) ([]byte, error) {
+	if len(sealed) < 12+16 {
+		return nil, ErrFormat
+	}
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		return nil, err
+	}
+	gcm, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := gcm.Open(nil, sealed[:12], sealed[12:], aad)
+	if err != nil {
+		return nil, ErrAuth
+	}
+	return plain, nil
+}
+
+// expand is HKDF-Expand with SHA-256 to 32 bytes (RFC 5869, 2.3).
+func expand(secret [32]byte, info []byte) [32]byte {
+	out, err := hkdf.Expand(sha256.New, secret[:], string(info), 32)
+	if err != nil {
+		panic("decryptor: HKDF of SHA-256 gives up to 8160 bytes, and 32 are asked for")
+	}
+	return [32]byte(out)
+}
+
+// join is ‖ of the documents, of a label and what follows it.
+func join(label string, parts ...[]byte) []byte {
+	return append([]byte(label), bytes.Join(parts, nil)...)
+}
+
+func zero(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
