@@ -29,7 +29,7 @@ var may = map[string][]string{
 	"gateway/catalog":             {"recording", "gateway/audit"},
 	"gateway/catalog/catalogtest": {"recording", "gateway/audit", "gateway/catalog"},
 	"gateway":                     {"recording", "policy", "crypto/keytree", "crypto/envelope", "gateway/audit", "gateway/blob", "gateway/catalog"},
-	"gateway/gatewaytest":         {"recording", "policy", "crypto/...", "gateway", "gateway/blob/...", "gateway/catalog"},
+	"gateway/gatewaytest":         {"recording", "policy", "crypto/...", "gateway", "gateway/audit", "gateway/blob/...", "gateway/catalog"},
 	"gateway/s3api":               {"recording", "gateway", "gateway/s3api/sigv4"},
 	"gateway/s3api/sigv4":         {},
 	"gateway/restapi":             {"recording", "policy", "gateway"},
