@@ -32,7 +32,7 @@ var (
 
 	ErrNoTenant      = errors.New("no such tenant")
 	ErrTenantExists  = errors.New("a tenant has this name")
-	ErrTenantName    = errors.New("tenant name must be 1 to 128 characters of UTF-8 without slashes and control characters, and not . or ..")
+	ErrTenantName    = errors.New("tenant name must be 1 to 128 characters of UTF-8 without slashes and control characters, and other than dots")
 	ErrTenantRevoked = errors.New("tenant is revoked")
 	ErrTenantErased  = errors.New("tenant is erased")
 	ErrNoCredential  = errors.New("no such credential")

@@ -1,0 +1,35 @@
+# make build | run | test | check | fuzz
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+FUZZ    ?= 30s
+DATA    := demo-data
+PORT    := 9000
+
+.PHONY: build run test check fuzz packages servers
+
+build:
+	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/lethe ./cmd/lethe
+
+# The main job on the embedded default: a demo tenant, its recorder and reader,
+# the sample calls stored in DATA; on PORT and the two after it, until Ctrl-C.
+run: build
+	@./test/demo/run.sh bin/lethe '$(DATA)' '$(PORT)'
+
+# Everything, on a fresh machine: installs the Debian packages the tests use,
+# builds the real servers once into the user's cache, and runs all tests.
+test: packages servers
+	$(GO) test -race -timeout 30m ./...
+
+packages:
+	./test/tools/packages.sh
+
+servers:
+	$(GO) run ./test/servers/build
+
+# Style, known mistakes, known vulnerabilities, and the crypto under FIPS 140.
+check: servers
+	./test/tools/check/check.sh
+
+# Every fuzz target for FUZZ, such as 30s or 1000x.
+fuzz:
+	./test/tools/fuzz.sh '$(FUZZ)'
