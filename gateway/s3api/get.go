@@ -113,7 +113,7 @@ func describe(h http.Header, info recording.Info) {
 		h.Set(name, value)
 	}
 	for key, value := range info.Facts.Metadata {
-		h.Set(metadataPrefix+key, value)
+		h[metadataPrefix+key] = []string{value} // S3 gives these names in lower case
 	}
 	identify(h, info)
 	h.Set("Accept-Ranges", "bytes")
