@@ -27,6 +27,9 @@ func (k *Keys) Slot(ctx context.Context, t Tree, slot uint64) (Key, error) {
 	if slot > MaxSlot {
 		return Key{}, fmt.Errorf("keytree: slot %d is outside the tree", slot)
 	}
+	if k.root.IsZero() {
+		return Key{}, errors.New("keytree: keys were cleared")
+	}
 	return slotKey(&k.root, k.tenant, t, slot), ctx.Err()
 }
 
@@ -35,8 +38,12 @@ func (k *Keys) System(ctx context.Context, slot uint64) (Key, error) {
 	return k.Slot(ctx, System, slot)
 }
 
-// Clear overwrites the root.
-func (k *Keys) Clear() { k.root.Clear() }
+// Clear overwrites the root; nothing can be derived any more. Nil is cleared.
+func (k *Keys) Clear() {
+	if k != nil {
+		k.root.Clear()
+	}
+}
 
 // Plant makes a tenant's root at the provider, draws its secret, and commits
 // the head of epoch 0 in the store.

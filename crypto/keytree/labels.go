@@ -15,6 +15,7 @@ const (
 	LabelJournal    = "lethe/v1/journal"
 	LabelBucket     = "lethe/v1/bucket"
 	LabelCredential = "lethe/v1/credential"
+	LabelToken      = "lethe/v1/token"
 	LabelAudit      = "lethe/v1/audit"
 	LabelPage       = "lethe/v1/list-token"
 )

@@ -46,7 +46,7 @@ func TestHotQueriesUseIndexes(t *testing.T) {
 			ch := catalog.Change{
 				Tenant: [16]byte{byte(i), byte(i >> 8), 1}, Sequence: 1,
 				New:        &catalog.NewTenant{Name: fmt.Sprint("tenant ", i), Head: catalog.Head{Bytes: make([]byte, 300)}},
-				Token:      &catalog.Token{Hash: catalogtest.Random(), Kind: "admin"},
+				Token:      &catalog.Token{Hash: catalogtest.Random(), Sealed: []byte("sealed")},
 				Credential: &catalog.Credential{AccessKey: fmt.Sprint("AK", i), Kind: "reader", Sealed: make([]byte, 100)},
 				Bucket:     &catalog.Bucket{ID: [16]byte{byte(i), byte(i >> 8), 1}, Sealed: make([]byte, 200)},
 			}

@@ -64,6 +64,10 @@ func (c *Catalog) Begin(ctx context.Context, in Intent, events []audit.Record) e
 // Overwrite is Never. ErrUnavailable: nothing was written. ErrUnknown: the
 // database was lost during COMMIT and could not be asked. Any other answer is
 // the truth, even when the connection broke or ctx ended on the way.
+//
+// A Create that overlaps a revocation may count as before it and become visible
+// after it. Whoever must see all that came before looks in a serializable
+// transaction, which such a Create does not survive.
 func (c *Catalog) Create(ctx context.Context, cm Commit, events []audit.Record) error {
 	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		o, err := c.openIntent(ctx, tx, cm)

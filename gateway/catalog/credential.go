@@ -7,10 +7,11 @@ import (
 	"github.com/lethe-vault/lethe/recording"
 )
 
-// Token is what is kept of a bearer token: its hash.
+// Token is what is kept of a bearer token: its hash, and the role it bears,
+// sealed, so that whoever writes rows makes no token.
 type Token struct {
 	Hash      [32]byte
-	Kind      string // the role it bears
+	Sealed    []byte
 	CreatedAt time.Time
 }
 
@@ -28,7 +29,7 @@ type tokenRow struct {
 }
 
 func (r *tokenRow) columns() []any {
-	return append([]any{fixed(r.Hash[:]), &r.Kind, moment{&r.CreatedAt}}, r.tenant.columns()...)
+	return append([]any{fixed(r.Hash[:]), &r.Sealed, moment{&r.CreatedAt}}, r.tenant.columns()...)
 }
 
 type credentialRow struct {
@@ -42,7 +43,7 @@ func (r *credentialRow) columns() []any {
 }
 
 const (
-	selectToken = `SELECT k.hash, k.kind, k.created_at, ` + tenantColumns + `
+	selectToken = `SELECT k.hash, k.sealed, k.created_at, ` + tenantColumns + `
 		FROM tokens k JOIN tenants t ON t.id = k.tenant WHERE k.hash = $1`
 	selectCredential = `SELECT k.access_key, k.kind, k.sealed, k.created_at, ` + tenantColumns + `
 		FROM credentials k JOIN tenants t ON t.id = k.tenant WHERE k.access_key = $1`

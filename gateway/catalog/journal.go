@@ -115,8 +115,8 @@ func (ch Change) putToken(ctx context.Context, tx *sql.Tx) error {
 	if ch.Token == nil {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO tokens (hash, tenant, kind, created_at) VALUES ($1, $2, $3, $4)`,
-		ch.Token.Hash[:], ch.Tenant[:], ch.Token.Kind, ch.Token.CreatedAt.UnixMicro())
+	_, err := tx.ExecContext(ctx, `INSERT INTO tokens (hash, tenant, sealed, created_at) VALUES ($1, $2, $3, $4)`,
+		ch.Token.Hash[:], ch.Tenant[:], ch.Token.Sealed, ch.Token.CreatedAt.UnixMicro())
 	return err
 }
 

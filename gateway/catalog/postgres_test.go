@@ -291,7 +291,7 @@ func TestUnansweredCommitOfTheOthers(t *testing.T) {
 		run  func() error
 	}{
 		{"Apply", func() error {
-			return through.Apply(t.Context(), catalog.Change{Tenant: v.Tenant, Sequence: 2, Token: &catalog.Token{Kind: "admin"}})
+			return through.Apply(t.Context(), catalog.Change{Tenant: v.Tenant, Sequence: 2, Token: &catalog.Token{Sealed: []byte("sealed")}})
 		}},
 		{"Begin", func() error { return through.Begin(t.Context(), in, nil) }},
 		{"Abort", func() error { return through.Abort(t.Context(), v.Tenant, in.Version) }},
@@ -310,6 +310,34 @@ func TestUnansweredCommitOfTheOthers(t *testing.T) {
 		if !p.struck() {
 			t.Errorf("%s: no COMMIT was seen", write.name)
 		}
+	}
+}
+
+// TestFrozenServer has a server keep its connections and answer nothing. Every
+// call ends, however patient its caller.
+func TestFrozenServer(t *testing.T) {
+	pg := servers.SharedPostgreSQL(t)
+	v := catalogtest.NewVault(t, pg.Database(t))
+	for name, call := range map[string]func(context.Context, *catalog.Catalog) error{
+		"Standings": func(ctx context.Context, c *catalog.Catalog) error { _, err := c.Standings(ctx); return err },
+		"Tenant":    func(ctx context.Context, c *catalog.Catalog) error { _, err := c.Tenant(ctx, v.Tenant); return err },
+		"LookupSubject": func(ctx context.Context, c *catalog.Catalog) error {
+			_, _, err := c.LookupSubject(ctx, v.Tenant, catalogtest.Random())
+			return err
+		},
+		"Begin": func(ctx context.Context, c *catalog.Catalog) error { return c.Begin(ctx, v.Intent(), nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newProxy(t, fmt.Sprintf("127.0.0.1:%d", pg.Port))
+			through := catalogtest.Open(t, strings.Replace(v.DSN, fmt.Sprint(":", pg.Port, "/"), fmt.Sprint(":", p.port(), "/"), 1))
+			p.frozen.Store(true)
+			start := time.Now()
+			if err := call(t.Context(), through); !errors.Is(err, catalog.ErrUnavailable) {
+				t.Errorf("%s() = %v, want ErrUnavailable", name, err)
+			}
+			t.Logf("answered in %v", time.Since(start).Round(time.Millisecond))
+		})
 	}
 }
 

@@ -9,11 +9,12 @@ import (
 	"testing"
 )
 
-// A proxy stands between a catalog and its server, and breaks the connection
-// on which it sees the next COMMIT.
+// A proxy stands between a catalog and its server. It breaks the connection on
+// which it sees the next COMMIT, or keeps all of them and passes nothing on.
 type proxy struct {
 	listener net.Listener
 	server   string
+	frozen   atomic.Bool // nothing is passed on to the server
 
 	mu    sync.Mutex
 	armed *fault // guarded by mu; nil: all is well
@@ -102,6 +103,9 @@ func (p *proxy) forward(client, server net.Conn) {
 		n, err := client.Read(b)
 		if err != nil {
 			return
+		}
+		if p.frozen.Load() {
+			continue
 		}
 		if f := p.strike(b[:n]); f != nil {
 			muted.Store(true)

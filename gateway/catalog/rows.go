@@ -22,8 +22,14 @@ type row[T any] interface {
 	columns() []any // where each column goes, in the order of the query
 }
 
+// readFor bounds one query. A database that is frozen, or out of reach, does
+// not refuse: a connection that was open before keeps silent.
+const readFor = 8 * time.Second
+
 // get reads the one row of a query, and reports missing when there is none.
 func get[T any, P row[T]](ctx context.Context, q querier, missing error, query string, args ...any) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, readFor)
+	defer cancel()
 	var v T
 	err := q.QueryRowContext(ctx, query, args...).Scan(P(&v).columns()...)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -34,6 +40,8 @@ func get[T any, P row[T]](ctx context.Context, q querier, missing error, query s
 
 // all reads every row of a query.
 func all[T any, P row[T]](ctx context.Context, q querier, query string, args ...any) ([]T, error) {
+	ctx, cancel := context.WithTimeout(ctx, readFor)
+	defer cancel()
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err

@@ -30,7 +30,9 @@ func (c *Catalog) SubjectSlot(ctx context.Context, tenant recording.Tenant, subj
 
 // LookupSubject gives the slot of a data subject, and whether it has one.
 func (c *Catalog) LookupSubject(ctx context.Context, tenant recording.Tenant, subject Index) (slot int64, found bool, err error) {
-	err = c.reader.QueryRowContext(ctx, selectSubject, tenant[:], subject[:]).Scan(&slot)
+	reading, cancel := context.WithTimeout(ctx, readFor)
+	defer cancel()
+	err = c.reader.QueryRowContext(reading, selectSubject, tenant[:], subject[:]).Scan(&slot)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, false, nil
 	}

@@ -129,7 +129,7 @@ func testHeads(t *testing.T, v *Vault) {
 
 func testCredentials(t *testing.T, v *Vault) {
 	ctx := t.Context()
-	token := catalog.Token{Hash: Random(), Kind: "admin", CreatedAt: now()}
+	token := catalog.Token{Hash: Random(), Sealed: []byte("sealed"), CreatedAt: now()}
 	credential := catalog.Credential{AccessKey: "AKIA", Kind: "recorder", Sealed: bytes(90), CreatedAt: now()}
 	must(t, v.Next(t, catalog.Change{State: catalog.TenantRevoked, Token: &token, Credential: &credential}))
 

@@ -17,7 +17,7 @@ CREATE UNIQUE INDEX tenants_name ON tenants (name) WHERE state <> 'erased';
 CREATE TABLE tokens (
 	hash       BYTEA  NOT NULL PRIMARY KEY,
 	tenant     BYTEA  NOT NULL,
-	kind       TEXT   NOT NULL,
+	sealed     BYTEA  NOT NULL,
 	created_at BIGINT NOT NULL
 );
 
