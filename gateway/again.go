@@ -20,26 +20,26 @@ const sha256Digest = "sha256"
 // overwrites: the same content again is no change and no error, so a client
 // that heard nothing may repeat itself; other content is refused.
 func (g *Gateway) putAgain(ctx context.Context, s scope, b bucket, v catalog.Version, u Upload, e audit.Event) (recording.Info, error) {
-	e.Bucket, e.Recording, e.Version = b.id, v.Recording, v.Version
+	e.Recording, e.Version = v.Recording, v.Version
 	in, err := s.unseal(ctx, b, v)
 	if err != nil {
 		return recording.Info{}, err
 	}
-	defer in.dek.Clear()
+	in.dek.Clear()
+	s.end()
 	same, err := in.sameContent(u)
 	if err != nil {
 		return recording.Info{}, err
 	}
-	if !same {
-		e.Outcome, e.Reason = audit.Denied, "name-taken"
-	}
-	if err := g.explain(ctx, s, e); err != nil {
+	s, err = g.reenter(ctx, s.tenant.ID)
+	if err != nil {
 		return recording.Info{}, err
 	}
+	defer s.end()
 	if !same {
-		return recording.Info{}, recording.ErrExists
+		return recording.Info{}, g.refuse(ctx, s, e, "name-taken", recording.ErrExists)
 	}
-	return in.Info, nil
+	return in.Info, g.explain(ctx, s, e)
 }
 
 // sameContent reads the body to its verified end unless its declared hash or
@@ -57,7 +57,12 @@ func (in unsealed) sameContent(u Upload) (bool, error) {
 
 // lostRace answers a put whose name was taken while its body was on the way.
 // The body has been read, so its digest is known.
-func (g *Gateway) lostRace(ctx context.Context, s scope, b bucket, u Upload) (recording.Info, error) {
+func (g *Gateway) lostRace(ctx context.Context, t recording.Tenant, b bucket, u Upload) (recording.Info, error) {
+	s, err := g.reenter(ctx, t)
+	if err != nil {
+		return recording.Info{}, err
+	}
+	defer s.end()
 	_, taken, err := g.find(ctx, s, u.Bucket, u.Name)
 	if err != nil {
 		return recording.Info{}, err

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
@@ -31,15 +32,22 @@ func (g *Gateway) CreateBucket(ctx context.Context, c Caller, tenant string, set
 	if err != nil {
 		return err
 	}
+	defer s.end()
 	id := recording.NewBucketID()
 	p.event.Bucket = id
 	return g.change(ctx, s, entry{At: now(), Bucket: &bucketEntry{ID: id, Settings: settings}}, p.event)
 }
 
+// maxLabel bounds a purpose and a credential's name, in bytes.
+const maxLabel = 256
+
 // checked fills in the defaults and refuses what is not a setting's value.
 func (s BucketSettings) checked() (BucketSettings, error) {
 	if _, err := recording.ParseBucket(string(s.Name)); err != nil {
 		return s, err
+	}
+	if len(s.Purpose) > maxLabel {
+		return s, fmt.Errorf("purpose: %w", recording.ErrSettings)
 	}
 	if s.RetentionDays < 0 || s.RetentionDays > keytree.MaxRetentionDays {
 		return s, recording.ErrRetention
@@ -72,7 +80,7 @@ func orDefault[T ~string](v, otherwise T) T {
 
 // Bucket reports whether c may see the bucket and it exists.
 func (g *Gateway) Bucket(ctx context.Context, c Caller, name recording.Bucket) (BucketSettings, error) {
-	_, err := g.permit(ctx, c, policy.SeeBucket, policy.Target{Tenant: c.Tenant, Bucket: name})
+	grant, err := g.permit(ctx, c, policy.SeeBucket, policy.Target{Tenant: c.Tenant, Bucket: name})
 	if err != nil {
 		return BucketSettings{}, err
 	}
@@ -80,8 +88,16 @@ func (g *Gateway) Bucket(ctx context.Context, c Caller, name recording.Bucket) (
 	if err != nil {
 		return BucketSettings{}, err
 	}
+	defer s.end()
 	b, err := g.bucket(ctx, s, name)
-	return b.BucketSettings, err
+	if errors.Is(err, recording.ErrNoBucket) {
+		return BucketSettings{}, g.refuse(ctx, s, grant.event, "no-bucket", err)
+	}
+	if err != nil {
+		return BucketSettings{}, err
+	}
+	grant.event.Bucket = b.id
+	return b.BucketSettings, g.explain(ctx, s, grant.event)
 }
 
 // bucket finds a bucket by name.

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway/catalog"
@@ -30,6 +31,7 @@ func (g *Gateway) CreateKey(ctx context.Context, c Caller, tenant string, k NewK
 	if err != nil {
 		return "", Secret{}, err
 	}
+	defer s.end()
 	accessKey, secret = newKeyPair()
 	e := entry{At: now(), Key: &keyEntry{
 		AccessKey: accessKey, Secret: secret.Reveal(), Kind: k.Kind, Name: k.Name,
@@ -48,7 +50,7 @@ func (k NewKey) check() error {
 	if k.Kind == policy.Recorder && k.Write {
 		return fmt.Errorf("write: %w", recording.ErrSettings)
 	}
-	if len(k.Name) > 256 || len(k.Prefix) > recording.MaxName || len(k.Purpose) > 256 {
+	if len(k.Name) > maxLabel || len(k.Prefix) > recording.MaxName || len(k.Purpose) > maxLabel {
 		return fmt.Errorf("too long: %w", recording.ErrSettings)
 	}
 	if k.Kind == policy.Reader && k.Bucket == policy.AnyBucket {
@@ -63,21 +65,37 @@ func (k NewKey) check() error {
 func newKeyPair() (string, Secret) {
 	b := make([]byte, 10+30)
 	rand.Read(b) // never fails: crypto/rand ends the program instead
-	return "LETHE" + base32.StdEncoding.EncodeToString(b[:10])[:15], NewSecret(base64.RawURLEncoding.EncodeToString(b[10:]))
+	return accessKeyBase + base32.StdEncoding.EncodeToString(b[:10])[:15], NewSecret(base64.RawURLEncoding.EncodeToString(b[10:]))
+}
+
+const (
+	accessKeyBase = "LETHE"
+	accessKeySize = 20
+)
+
+// isAccessKey reports whether s may be an access key: what a client sends is
+// not otherwise fit for a database.
+func isAccessKey(s string) bool {
+	return len(s) == accessKeySize && strings.HasPrefix(s, accessKeyBase) &&
+		strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
 }
 
 // Credential looks up an access key for a front's verifier.
 // recording.ErrNoCredential when there is none; ErrTenantRevoked and
 // ErrTenantErased when its tenant is; ErrUnavailable when nothing is known.
 func (g *Gateway) Credential(ctx context.Context, accessKey string) (Credential, error) {
+	if !isAccessKey(accessKey) {
+		return Credential{}, recording.ErrNoCredential
+	}
 	row, t, err := g.catalog.Credential(ctx, accessKey)
 	if err != nil {
 		return Credential{}, unavailable(err)
 	}
 	s, err := g.enter(ctx, t)
 	if err != nil {
-		return Credential{}, err
+		return Credential{}, g.turnAway(ctx, t.ID, accessKey, err)
 	}
+	defer s.end()
 	k, err := s.openKey(ctx, row)
 	if err != nil {
 		return Credential{}, err
@@ -87,8 +105,21 @@ func (g *Gateway) Credential(ctx context.Context, accessKey string) (Credential,
 		AccessKey: accessKey,
 		Secret:    NewSecret(k.Secret),
 		Purpose:   k.Purpose,
-		tenant:    t,
+		tenant:    s.tenant,
 	}, nil
+}
+
+// turnAway logs that a credential of a revoked or erased tenant was presented.
+// Its keys are away, so the event is all in clear.
+func (g *Gateway) turnAway(ctx context.Context, t recording.Tenant, accessKey string, why error) error {
+	c := Caller{Principal: policy.Principal{Tenant: t}, Who: accessKey}
+	switch {
+	case errors.Is(why, recording.ErrTenantRevoked):
+		return g.refuse(ctx, scope{}, c.event(authenticate), "tenant-revoked", why)
+	case errors.Is(why, recording.ErrTenantErased):
+		return g.refuse(ctx, scope{}, c.event(authenticate), "tenant-erased", why)
+	}
+	return why
 }
 
 func (s scope) openKey(ctx context.Context, row catalog.Credential) (k keyEntry, err error) {

@@ -65,11 +65,12 @@ func (g *Gateway) eraseTenant(ctx context.Context, id recording.Tenant) error {
 		return err
 	}
 	g.leases.Drop(id)
-	refusedSince := time.Now() // every replica refuses within stateAge of this
 	if err := g.provider.Destroy(ctx, keytree.RootOf(id)); err != nil {
 		return fmt.Errorf("destroy root of %v: %w", id, err)
 	}
-	if err := sleep(ctx, time.Until(refusedSince.Add(stateAge+keytree.LeaseTime))); err != nil {
+	// From here no replica can lease the root, whatever state it believes in,
+	// and within stateAge none believes in another.
+	if err := sleep(ctx, stateAge+keytree.LeaseTime); err != nil {
 		return err
 	}
 	g.leases.Drop(id)

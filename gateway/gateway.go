@@ -66,13 +66,14 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		audit:    audit.NewLog(c.Catalog),
 	}
 	g.life, g.end = context.WithCancel(context.Background())
-	g.sessions = newSessions(g.logServed)
+	g.sessions = newSessions(g.logServed, c.Logger)
 	g.states = newStates()
 	if err := g.poll(ctx); err != nil {
 		g.Close()
 		return nil, fmt.Errorf("read tenants: %w", err)
 	}
 	g.working.Go(g.watch)
+	g.working.Go(g.catchUpAll)
 	g.working.Go(func() { g.sessions.run(g.life) })
 	return g, nil
 }

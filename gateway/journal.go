@@ -21,9 +21,11 @@ import (
 // An entry is one change of a tenant's settings. Entries are numbered from 1
 // without a gap; each is sealed under the tenant's settings key and created
 // exclusively in the store before the catalog follows, so the catalog can be
-// rebuilt from them. One of the pointers is set.
+// rebuilt from them. It carries the event that explains it, so that whoever
+// lets the catalog follow writes that too. One of the pointers, or State, is set.
 type entry struct {
 	At     time.Time           `json:"at"`
+	Event  audit.Record        `json:"event"`
 	Tenant *tenantEntry        `json:"tenant,omitempty"` // the first entry of every tenant
 	State  catalog.TenantState `json:"state,omitempty"`
 	Bucket *bucketEntry        `json:"bucket,omitempty"`
@@ -51,7 +53,7 @@ type keyEntry struct {
 	Write     bool        `json:"write,omitempty"`
 }
 
-// maxEntry bounds what is read back of an entry.
+// maxEntry bounds a sealed entry, so that each can be read back whole.
 const maxEntry = 64 << 10
 
 // journalTries bounds how often another replica may come first.
@@ -69,9 +71,11 @@ func journalBind(t recording.Tenant, sequence int64) []byte {
 // together with the event that explains it. Whether the entry may be made is
 // decided on the state that the entries before it left: were another to come
 // between, its number would be taken. So every durable entry can be applied.
-func (g *Gateway) change(ctx context.Context, s scope, e entry, event audit.Event) error {
-	record, err := s.seal(ctx, event)
-	if err != nil {
+//
+// When it fails, its entry may be durable nevertheless: then the change is
+// made, and the tenant's next request here lets the catalog follow first.
+func (g *Gateway) change(ctx context.Context, s scope, e entry, event audit.Event) (err error) {
+	if e.Event, err = s.seal(ctx, event); err != nil {
 		return err
 	}
 	for range journalTries {
@@ -86,10 +90,13 @@ func (g *Gateway) change(ctx context.Context, s scope, e entry, event audit.Even
 			}
 			continue
 		}
-		if err != nil {
-			return unavailable(err)
+		if err == nil {
+			err = g.apply(ctx, s, sequence, e)
 		}
-		return g.apply(ctx, s, sequence, e, record)
+		if err != nil {
+			g.current.Delete(s.tenant.ID)
+		}
+		return err
 	}
 	return fmt.Errorf("%w: settings of %v change too fast", recording.ErrUnavailable, s.tenant.ID)
 }
@@ -130,7 +137,10 @@ func (g *Gateway) journal(ctx context.Context, s scope, sequence int64, e entry)
 	if err != nil {
 		return err
 	}
-	return g.blobs.Create(ctx, journalKey(s.tenant.ID, sequence), bytes.NewReader(sealed), int64(len(sealed)))
+	if len(sealed) > maxEntry {
+		return fmt.Errorf("journal entry of %d bytes: %w", len(sealed), recording.ErrSettings)
+	}
+	return unavailable(g.blobs.Create(ctx, journalKey(s.tenant.ID, sequence), bytes.NewReader(sealed), int64(len(sealed))))
 }
 
 // rollForward applies entries that the store has and the catalog has not.
@@ -170,6 +180,7 @@ func (g *Gateway) replay(ctx context.Context, t catalog.Tenant, sequence int64, 
 	if err != nil {
 		return err
 	}
+	defer keys.Clear()
 	key, err := keys.System(ctx, keytree.SettingsSlot())
 	if err != nil {
 		return err
@@ -191,12 +202,12 @@ func (g *Gateway) replay(ctx context.Context, t catalog.Tenant, sequence int64, 
 
 // apply lets the catalog follow one durable entry; applying it again changes
 // nothing.
-func (g *Gateway) apply(ctx context.Context, s scope, sequence int64, e entry, events ...audit.Record) error {
+func (g *Gateway) apply(ctx context.Context, s scope, sequence int64, e entry) error {
 	change, err := s.rows(ctx, e)
 	if err != nil {
 		return err
 	}
-	change.Tenant, change.Sequence, change.Events = s.tenant.ID, sequence, events
+	change.Tenant, change.Sequence, change.Events = s.tenant.ID, sequence, []audit.Record{e.Event}
 	return unavailable(g.catalog.Apply(ctx, change))
 }
 
@@ -204,14 +215,7 @@ func (g *Gateway) apply(ctx context.Context, s scope, sequence int64, e entry, e
 func (s scope) rows(ctx context.Context, e entry) (catalog.Change, error) {
 	switch {
 	case e.Tenant != nil:
-		return catalog.Change{
-			New: &catalog.NewTenant{
-				Name:      e.Tenant.Name,
-				Head:      catalog.Head{Epoch: s.tenant.Epoch, Bytes: s.tenant.Head},
-				CreatedAt: e.At,
-			},
-			Token: &catalog.Token{Hash: e.Tenant.Admin, Kind: string(policy.Admin), CreatedAt: e.At},
-		}, nil
+		return s.tenantRows(ctx, e)
 	case e.State != "":
 		return catalog.Change{State: e.State}, nil
 	case e.Bucket != nil:

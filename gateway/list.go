@@ -32,7 +32,11 @@ func (g *Gateway) List(ctx context.Context, c Caller, b recording.Bucket, p Page
 	if err != nil {
 		return Listing{}, err
 	}
+	defer s.end()
 	opened, err := g.bucket(ctx, s, b)
+	if errors.Is(err, recording.ErrNoBucket) {
+		return Listing{}, g.refuse(ctx, s, grant.event, "no-bucket", err)
+	}
 	if err != nil {
 		return Listing{}, err
 	}

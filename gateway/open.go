@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/lethe-vault/lethe/crypto/envelope"
 	"github.com/lethe-vault/lethe/crypto/keytree"
@@ -53,12 +54,17 @@ func (g *Gateway) access(ctx context.Context, c Caller, a policy.Action, b recor
 	if err != nil {
 		return none, nil, nil, err
 	}
+	defer s.end()
 	found, v, err := g.find(ctx, s, b, n)
+	if errors.Is(err, recording.ErrNoBucket) {
+		return none, nil, nil, g.refuse(ctx, s, grant.event, "no-bucket", err)
+	}
 	if err != nil {
 		return none, nil, nil, err
 	}
-	if v == nil {
-		return none, nil, nil, g.notFound(ctx, s, found, grant.event)
+	if v == nil { // the log tells a search by trial
+		grant.event.Bucket = found.id
+		return none, nil, nil, g.refuse(ctx, s, grant.event, "not-found", recording.ErrNotFound)
 	}
 	session, err := g.session(ctx, s, c, found, v, grant.event)
 	if err != nil {
@@ -66,15 +72,6 @@ func (g *Gateway) access(ctx context.Context, c Caller, a policy.Action, b recor
 	}
 	in, err := s.unseal(ctx, found, *v)
 	return in, v, session, err
-}
-
-// notFound logs a look for what is not there, which may be a search by trial.
-func (g *Gateway) notFound(ctx context.Context, s scope, b bucket, e audit.Event) error {
-	e.Bucket, e.Outcome, e.Reason = b.id, audit.Denied, "not-found"
-	if err := g.explain(ctx, s, e); err != nil {
-		return err
-	}
-	return recording.ErrNotFound
 }
 
 // session joins the caller's access session, or opens one once its event is durable.
@@ -199,7 +196,7 @@ func (r *Recording) Range(ctx context.Context, off, n int64) (io.ReadCloser, err
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	r.session.begin()
+	r.gateway.sessions.begin(r.session)
 	return &stream{
 		reader: span.Reader(stored, func() error { return r.gateway.goOn(ctx, r) }),
 		stored: stored, recording: r, off: off,
@@ -212,8 +209,12 @@ func (g *Gateway) goOn(ctx context.Context, r *Recording) error {
 	if err := g.states.check(r.session.tenant.ID); err != nil {
 		return err
 	}
-	_, err := g.keys(ctx, r.session.tenant)
-	return err
+	keys, err := g.keys(ctx, r.session.tenant)
+	if err != nil {
+		return err
+	}
+	keys.Clear()
+	return nil
 }
 
 // eof is an empty body.
@@ -227,6 +228,7 @@ type stream struct {
 	stored    io.ReadCloser
 	recording *Recording
 	off       int64
+	closed    sync.Once
 }
 
 func (s *stream) Read(p []byte) (int, error) {
@@ -268,8 +270,11 @@ func (s *stream) explain(err error) error {
 }
 
 // Close ends the stream.
-func (s *stream) Close() error {
-	s.recording.session.end()
-	s.reader.Close()
-	return s.stored.Close()
+func (s *stream) Close() (err error) {
+	s.closed.Do(func() {
+		s.recording.session.end()
+		s.reader.Close()
+		err = s.stored.Close()
+	})
+	return err
 }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/policy"
@@ -25,18 +26,36 @@ func (g *Gateway) permit(ctx context.Context, c Caller, a policy.Action, t polic
 	if reason == policy.NoReason {
 		return grant{e}, nil
 	}
-	e.Outcome, e.Reason = audit.Denied, string(reason)
-	if err := g.explain(ctx, g.scopeForLog(ctx, c), e); err != nil {
-		return grant{}, err
+	s := g.scopeForLog(ctx, c)
+	defer s.end()
+	return grant{}, g.refuse(ctx, s, e, string(reason), fmt.Errorf("%w: %s", recording.ErrDenied, reason))
+}
+
+// refuse logs that an act is refused and gives why, once that is durable.
+func (g *Gateway) refuse(ctx context.Context, s scope, e audit.Event, reason string, why error) error {
+	e.Outcome, e.Reason = audit.Denied, reason
+	if err := g.explain(ctx, s, e); err != nil {
+		return err
 	}
-	return grant{}, fmt.Errorf("%w: %s", recording.ErrDenied, reason)
+	return why
 }
 
 // Refused logs that a request with a known access key failed verification.
 func (g *Gateway) Refused(ctx context.Context, c Caller, reason string) error {
-	e := c.event("authenticate")
-	e.Outcome, e.Reason = audit.Denied, reason
-	return g.explain(ctx, g.scopeForLog(ctx, c), e)
+	s := g.scopeForLog(ctx, c)
+	defer s.end()
+	return g.refuse(ctx, s, c.event(authenticate), reason, nil)
+}
+
+// authenticate is the action of events about a caller who was not let in.
+const authenticate policy.Action = "authenticate"
+
+// maxAgent bounds what is kept of a program's name for itself, in bytes.
+const maxAgent = 256
+
+// agent is the program's name for itself, cut.
+func (c Caller) agent() string {
+	return strings.ToValidUTF8(c.Agent[:min(len(c.Agent), maxAgent)], "")
 }
 
 // event begins the event of what c asks for.
@@ -48,7 +67,7 @@ func (c Caller) event(a policy.Action) audit.Event {
 		Action:  string(a),
 		Outcome: audit.Allowed,
 		Request: c.Request,
-		Detail:  audit.Detail{Purpose: c.Purpose, From: c.From, Agent: c.Agent},
+		Detail:  audit.Detail{Purpose: c.Purpose, From: c.From, Agent: c.agent()},
 	}
 }
 
@@ -65,7 +84,7 @@ func (g *Gateway) explain(ctx context.Context, s scope, e audit.Event) error {
 }
 
 // scopeForLog gives the keys an event's detail is sealed under, or none where
-// they are away: the event is then kept without its detail.
+// they are away: the event is then kept without its detail. The caller ends it.
 func (g *Gateway) scopeForLog(ctx context.Context, c Caller) scope {
 	if c.tenant.Head == nil {
 		return scope{}

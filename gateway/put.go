@@ -31,10 +31,15 @@ func (g *Gateway) Put(ctx context.Context, c Caller, u Upload) (recording.Info, 
 	if err != nil {
 		return recording.Info{}, err
 	}
+	defer s.end()
 	b, taken, err := g.find(ctx, s, u.Bucket, u.Name)
+	if errors.Is(err, recording.ErrNoBucket) {
+		return recording.Info{}, g.refuse(ctx, s, grant.event, "no-bucket", err)
+	}
 	if err != nil {
 		return recording.Info{}, err
 	}
+	grant.event.Bucket = b.id
 	if err := g.admit(ctx, s, b, u, grant.event); err != nil {
 		return recording.Info{}, err
 	}
@@ -48,9 +53,10 @@ func (g *Gateway) Put(ctx context.Context, c Caller, u Upload) (recording.Info, 
 	if err != nil {
 		return recording.Info{}, err
 	}
-	info, err := g.fulfil(ctx, s, p)
+	s.end() // a body may take hours, and a root is not kept for that long
+	info, err := g.fulfil(ctx, p)
 	if errors.Is(err, recording.ErrExists) { // another put of this name was first
-		return g.lostRace(ctx, s, b, u)
+		return g.lostRace(ctx, p.id.Tenant, b, u)
 	}
 	return info, err
 }
@@ -58,16 +64,12 @@ func (g *Gateway) Put(ctx context.Context, c Caller, u Upload) (recording.Info, 
 // admit refuses what the bucket would not take, before any byte is read.
 func (g *Gateway) admit(ctx context.Context, s scope, b bucket, u Upload, e audit.Event) error {
 	if u.Size > recording.MaxSize {
-		return recording.ErrTooLarge
+		return g.refuse(ctx, s, e, "too-large", recording.ErrTooLarge)
 	}
-	if u.Class.AtLeast(b.MinClass) {
-		return nil
+	if !u.Class.AtLeast(b.MinClass) {
+		return g.refuse(ctx, s, e, "class-too-weak", recording.ErrClassTooWeak)
 	}
-	e.Outcome, e.Reason, e.Bucket = audit.Denied, "class-too-weak", b.id
-	if err := g.explain(ctx, s, e); err != nil {
-		return err
-	}
-	return recording.ErrClassTooWeak
+	return nil
 }
 
 // put is an upload under way: everything drawn and derived for one version.
@@ -78,6 +80,7 @@ type put struct {
 	slots  keytree.Slots
 	blob   string
 	facts  recording.Facts
+	prefix envelope.Prefix
 	dek    keytree.Key
 	event  audit.Event
 }
@@ -94,10 +97,13 @@ func (g *Gateway) intend(ctx context.Context, s scope, b bucket, taken *catalog.
 		dek:    keytree.NewKey(),
 		event:  e,
 	}
-	p.event.Bucket, p.event.Recording, p.event.Version = b.id, p.id.Recording, p.id.Version
+	p.event.Recording, p.event.Version = p.id.Recording, p.id.Version
 	var err error
 	if p.slots, err = g.take(ctx, s, b, p.facts); err != nil {
 		return nil, unavailable(err)
+	}
+	if p.prefix, err = p.seal(ctx, s); err != nil {
+		return nil, err
 	}
 	record, err := s.seal(ctx, p.event)
 	if err != nil {
@@ -177,11 +183,11 @@ func blobKey(t recording.Tenant) string {
 
 // fulfil streams the body into its blob and makes the recording exist. What
 // fails before that is given up.
-func (g *Gateway) fulfil(ctx context.Context, s scope, p *put) (recording.Info, error) {
+func (g *Gateway) fulfil(ctx context.Context, p *put) (recording.Info, error) {
 	defer p.dek.Clear()
-	content, end, err := g.store(ctx, s, p)
+	content, end, err := g.store(ctx, p)
 	if err == nil {
-		err = g.create(ctx, s, p, content)
+		err = g.create(ctx, p, content)
 	}
 	if errors.Is(err, catalog.ErrUnknown) { // it may exist: sweep will know
 		return recording.Info{}, unavailable(err)
@@ -194,16 +200,12 @@ func (g *Gateway) fulfil(ctx context.Context, s scope, p *put) (recording.Info, 
 }
 
 // store seals the body straight into the blob store.
-func (g *Gateway) store(ctx context.Context, s scope, p *put) (catalog.Content, recording.EndFacts, error) {
-	prefix, err := p.prefix(ctx, s)
-	if err != nil {
-		return catalog.Content{}, recording.EndFacts{}, err
-	}
+func (g *Gateway) store(ctx context.Context, p *put) (catalog.Content, recording.EndFacts, error) {
 	body, digests := p.reader()
 	var end recording.EndFacts
 	config := envelope.Config{
 		DEK:    p.dek,
-		Prefix: prefix,
+		Prefix: p.prefix,
 		Source: body,
 		End: func() ([]byte, error) {
 			end = recording.EndFacts{Size: p.Size, Digests: digests(), Class: p.Class}
@@ -222,12 +224,12 @@ func (g *Gateway) store(ctx context.Context, s scope, p *put) (catalog.Content, 
 	sealed, err := sealer.Layout().Seal(p.dek)
 	return catalog.Content{
 		Size: p.Size, StoredSize: size, Class: p.Class,
-		WrappedDEK: prefix.WrappedDEK[:], SealedFacts: prefix.SealedFacts, SealedEnd: sealed,
+		WrappedDEK: p.prefix.WrappedDEK[:], SealedFacts: p.prefix.SealedFacts, SealedEnd: sealed,
 	}, end, err
 }
 
-// prefix seals the facts and wraps the data key.
-func (p *put) prefix(ctx context.Context, s scope) (envelope.Prefix, error) {
+// seal seals the facts and wraps the data key.
+func (p *put) seal(ctx context.Context, s scope) (envelope.Prefix, error) {
 	b, err := json.Marshal(p.facts)
 	if err != nil {
 		return envelope.Prefix{}, errors.New("encode facts") // the cause could quote them
@@ -259,7 +261,12 @@ func (p *put) reader() (io.Reader, func() recording.Digests) {
 // create is the one moment the recording exists. Killed before it, there is an
 // intent and a blob that sweep deletes; killed after it, the client that heard
 // nothing repeats the put and finds its own content.
-func (g *Gateway) create(ctx context.Context, s scope, p *put, content catalog.Content) error {
+func (g *Gateway) create(ctx context.Context, p *put, content catalog.Content) error {
+	s, err := g.reenter(ctx, p.id.Tenant)
+	if err != nil {
+		return err
+	}
+	defer s.end()
 	e := p.event
 	e.ID, e.At, e.Action = [16]byte{}, now(), "created"
 	record, err := s.seal(ctx, e)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
@@ -26,18 +25,40 @@ type scope struct {
 const indexGeneration = 1
 
 // enter opens a tenant for a request: only an active one has keys to give.
+// The caller ends the scope.
 func (g *Gateway) enter(ctx context.Context, t catalog.Tenant) (scope, error) {
 	if err := t.State.Err(); err != nil {
 		return scope{}, err
 	}
-	return g.unlock(ctx, t)
+	s, err := g.unlock(ctx, t)
+	if err != nil {
+		return scope{}, err
+	}
+	if err := s.tenant.State.Err(); err != nil { // catching up has changed it
+		s.end()
+		return scope{}, err
+	}
+	return s, nil
 }
 
-// unlock leases a tenant's keys whatever its state, for what must be written
-// about a tenant that is revoked.
+// reenter opens a tenant again after a body, which may have outlasted the
+// lease, the tenant's state and its epoch.
+func (g *Gateway) reenter(ctx context.Context, id recording.Tenant) (scope, error) {
+	t, err := g.catalog.Tenant(ctx, id)
+	if err != nil {
+		return scope{}, unavailable(err)
+	}
+	return g.enter(ctx, t)
+}
+
+// unlock leases the keys of a tenant that is active or revoked, for what must
+// be written about one that is. The caller ends the scope.
 func (g *Gateway) unlock(ctx context.Context, t catalog.Tenant) (scope, error) {
 	if err := g.catchUp(ctx, &t); err != nil {
 		return scope{}, err
+	}
+	if t.State.Err() == recording.ErrTenantErased {
+		return scope{}, recording.ErrTenantErased
 	}
 	keys, err := g.keys(ctx, t)
 	if err != nil {
@@ -50,12 +71,14 @@ func (g *Gateway) unlock(ctx context.Context, t catalog.Tenant) (scope, error) {
 	return scope{tenant: t, keys: keys, index: index}, nil
 }
 
-// keys leases the root under the tenant's head. A provider that says the key
-// is gone is not believed: nothing was erased, so it is an incident.
+// end clears the scope's copy of the root.
+func (s scope) end() { s.keys.Clear() }
+
+// keys leases the root under the tenant's head.
 func (g *Gateway) keys(ctx context.Context, t catalog.Tenant) (*keytree.Keys, error) {
 	head, err := keytree.ParseHead(t.Head)
-	if err != nil {
-		return nil, fmt.Errorf("head of %v: %w", t.ID, err)
+	if err != nil || head.Tenant != t.ID {
+		return nil, fmt.Errorf("%w: the catalog's head of %v is not one of its own", recording.ErrIncident, t.ID)
 	}
 	keys, err := g.leases.Keys(ctx, head)
 	switch {
@@ -64,10 +87,24 @@ func (g *Gateway) keys(ctx context.Context, t catalog.Tenant) (*keytree.Keys, er
 	case errors.Is(err, keytree.ErrErased):
 		return nil, recording.ErrTenantErased
 	case errors.Is(err, keytree.ErrForgotten), errors.Is(err, keytree.ErrRolledBack), errors.Is(err, keytree.ErrBind):
-		g.log.Error("tenant's key is not what its head says, and it was not erased", "tenant", t.ID.String(), "error", err)
-		return nil, fmt.Errorf("%w: %w", recording.ErrIncident, err)
+		return nil, g.lost(ctx, t.ID, err)
 	}
 	return nil, unavailable(err)
+}
+
+// lost judges a provider's word that a key is gone or another. It is not
+// believed: an erasure that t did not know of stands in the catalog, and
+// without one it is an incident.
+func (g *Gateway) lost(ctx context.Context, id recording.Tenant, said error) error {
+	t, err := g.catalog.Tenant(ctx, id)
+	if err != nil && !errors.Is(err, recording.ErrNoTenant) {
+		return unavailable(err)
+	}
+	if err == nil && t.State.Err() == recording.ErrTenantErased {
+		return recording.ErrTenantErased
+	}
+	g.log.Error("tenant's key is not what its head says, and it was not erased", "tenant", id.String(), "error", said)
+	return fmt.Errorf("%w: %w", recording.ErrIncident, said)
 }
 
 // seal readies an event about a tenant for the log.
@@ -80,37 +117,6 @@ func (s scope) seal(ctx context.Context, e audit.Event) (audit.Record, error) {
 		return audit.Record{}, err
 	}
 	return audit.Seal(key, e)
-}
-
-// catchUp proves, once for each tenant and process, that the catalog is not
-// behind what the store holds durably, and rolls it forward where it is.
-func (g *Gateway) catchUp(ctx context.Context, t *catalog.Tenant) error {
-	if _, seen := g.current.Load(t.ID); seen {
-		return nil
-	}
-	if err := g.catchUpHead(ctx, t); err != nil {
-		return err
-	}
-	if err := g.rollForward(ctx, t); err != nil {
-		return err
-	}
-	g.current.Store(t.ID, struct{}{})
-	return nil
-}
-
-// catchUpHead follows a head in the store that the catalog does not know.
-func (g *Gateway) catchUpHead(ctx context.Context, t *catalog.Tenant) error {
-	next, err := keytree.ReadHead(ctx, g.blobs, t.ID, uint64(t.Epoch)+1)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return unavailable(err)
-	}
-	if next.Kind == keytree.HeadErased {
-		return recording.ErrTenantErased
-	}
-	return fmt.Errorf("%w: the catalog of %v is behind the store's heads", recording.ErrIncident, t.ID)
 }
 
 // now is the time as the catalog keeps it.

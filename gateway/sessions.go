@@ -29,7 +29,7 @@ type sessionKey struct {
 }
 
 func (c Caller) sessionKey(action string, v recording.Version) sessionKey {
-	return sessionKey{c.Who, action, c.Purpose, c.From, c.Agent, v}
+	return sessionKey{c.Who, action, c.Purpose, c.From, c.agent(), v}
 }
 
 // session is one caller's access to one version, granted by a durable event.
@@ -42,12 +42,6 @@ type session struct {
 	mu      sync.Mutex // guards streams and ranges
 	streams int        // running now
 	ranges  []audit.Range
-}
-
-func (in *session) begin() {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.streams++
 }
 
 func (in *session) end() {
@@ -65,7 +59,7 @@ func (in *session) served(off, n int64) {
 	defer in.mu.Unlock()
 	if last := len(in.ranges) - 1; last >= 0 {
 		r := &in.ranges[last]
-		if r.Off+r.Len == off || last+1 == maxRanges { // the last of too many is widened
+		if r.Off+r.Len == off || last+1 >= maxRanges { // the last of too many is widened
 			end := max(r.Off+r.Len, off+n)
 			r.Off = min(r.Off, off)
 			r.Len = end - r.Off
@@ -99,14 +93,15 @@ func (in *session) over() bool {
 // sessions holds the access sessions of all callers.
 type sessions struct {
 	write func(context.Context, *session, []audit.Range) error // logs served ranges
+	log   *slog.Logger                                         // of the server
 
 	mu   sync.Mutex // guards open and all
 	open map[sessionKey]*session
 	all  map[*session]struct{} // those open, running, or with ranges to log
 }
 
-func newSessions(write func(context.Context, *session, []audit.Range) error) *sessions {
-	return &sessions{write: write, open: map[sessionKey]*session{}, all: map[*session]struct{}{}}
+func newSessions(write func(context.Context, *session, []audit.Range) error, log *slog.Logger) *sessions {
+	return &sessions{write: write, log: log, open: map[sessionKey]*session{}, all: map[*session]struct{}{}}
 }
 
 // find gives the session that covers k now, or nil.
@@ -128,6 +123,16 @@ func (s *sessions) add(k sessionKey, t catalog.Tenant, e audit.Event) *session {
 	s.open[k] = in
 	s.all[in] = struct{}{}
 	return in
+}
+
+// begin counts a stream of a session, which may have been let go meanwhile.
+func (s *sessions) begin(in *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all[in] = struct{}{}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.streams++
 }
 
 // run logs served ranges until ctx ends, and then once more.
@@ -156,7 +161,7 @@ func (s *sessions) flush(ctx context.Context) {
 		}
 		if err := s.write(ctx, in, ranges); err != nil {
 			in.giveBack(ranges)
-			slog.Error("served ranges not logged yet", "error", err)
+			s.log.Error("served ranges not logged yet", "error", err)
 			return
 		}
 	}
@@ -191,5 +196,6 @@ func (g *Gateway) logServed(ctx context.Context, in *session, ranges []audit.Ran
 			s = open
 		}
 	}
+	defer s.end()
 	return g.explain(ctx, s, e)
 }

@@ -2,9 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"unicode"
 	"unicode/utf8"
@@ -44,6 +41,7 @@ func (g *Gateway) CreateTenant(ctx context.Context, c Caller, name string) (Tena
 	if err != nil {
 		return TenantInfo{}, Secret{}, err
 	}
+	defer keys.Clear()
 	token, hash := newToken("lta_")
 	grant.event.Tenant = t.ID
 	e := entry{At: t.CreatedAt, Tenant: &tenantEntry{Name: name, Admin: hash}}
@@ -52,6 +50,19 @@ func (g *Gateway) CreateTenant(ctx context.Context, c Caller, name string) (Tena
 	}
 	g.current.Store(t.ID, struct{}{})
 	return tenantInfo(t), token, nil
+}
+
+// tenantRows gives a new tenant and its admin token for the catalog.
+func (s scope) tenantRows(ctx context.Context, e entry) (catalog.Change, error) {
+	token, err := s.tokenRow(ctx, e)
+	return catalog.Change{
+		New: &catalog.NewTenant{
+			Name:      e.Tenant.Name,
+			Head:      catalog.Head{Epoch: s.tenant.Epoch, Bytes: s.tenant.Head},
+			CreatedAt: e.At,
+		},
+		Token: token,
+	}, err
 }
 
 func checkTenantName(name string) error {
@@ -66,15 +77,6 @@ func checkTenantName(name string) error {
 	return nil
 }
 
-// newToken draws a bearer token and gives what is kept of it. A token of 256
-// random bits needs no slow hash.
-func newToken(prefix string) (Secret, [32]byte) {
-	b := make([]byte, 32)
-	rand.Read(b) // never fails: crypto/rand ends the program instead
-	token := prefix + base64.RawURLEncoding.EncodeToString(b)
-	return NewSecret(token), sha256.Sum256([]byte(token))
-}
-
 func tenantInfo(t catalog.Tenant) TenantInfo {
 	return TenantInfo{ID: t.ID, Name: t.Name, State: string(t.State), CreatedAt: t.CreatedAt}
 }
@@ -82,7 +84,11 @@ func tenantInfo(t catalog.Tenant) TenantInfo {
 // Tenants lists all tenants to the operator, and its own to an admin.
 func (g *Gateway) Tenants(ctx context.Context, c Caller) ([]TenantInfo, error) {
 	if c.Kind == policy.Admin {
-		return []TenantInfo{tenantInfo(c.tenant)}, nil
+		own, err := g.Tenant(ctx, c, c.tenant.Name)
+		if err != nil {
+			return nil, err
+		}
+		return []TenantInfo{own}, nil
 	}
 	grant, err := g.permit(ctx, c, policy.ListTenant, policy.Target{})
 	if err != nil {
@@ -104,8 +110,11 @@ func (g *Gateway) Tenants(ctx context.Context, c Caller) ([]TenantInfo, error) {
 
 // Tenant gives one tenant by name.
 func (g *Gateway) Tenant(ctx context.Context, c Caller, name string) (TenantInfo, error) {
-	t, err := g.administer(ctx, c, policy.SeeTenant, name)
-	return tenantInfo(t.tenant), err
+	p, err := g.administer(ctx, c, policy.SeeTenant, name)
+	if err != nil {
+		return TenantInfo{}, err
+	}
+	return tenantInfo(p.tenant), g.explain(ctx, scope{}, p.event)
 }
 
 // RevokeTenant refuses the tenant's reads and writes until it is restored: new
@@ -124,18 +133,20 @@ func (g *Gateway) setState(ctx context.Context, c Caller, a policy.Action, name 
 	if err != nil {
 		return TenantInfo{}, err
 	}
-	was := p.tenant.State
-	if was == to || was == catalog.TenantErased && to == catalog.TenantErasing {
-		return tenantInfo(p.tenant), nil
-	}
-	if was == catalog.TenantErasing || was == catalog.TenantErased {
-		return TenantInfo{}, recording.ErrTenantErased
+	if to == catalog.TenantErasing && p.tenant.State.Err() == recording.ErrTenantErased {
+		return tenantInfo(p.tenant), g.explain(ctx, scope{}, p.event)
 	}
 	s, err := g.unlock(ctx, p.tenant)
 	if err != nil {
 		return TenantInfo{}, err
 	}
-	if err := g.change(ctx, s, entry{At: now(), State: to}, p.event); err != nil {
+	defer s.end()
+	if s.tenant.State == to {
+		err = g.explain(ctx, s, p.event)
+	} else {
+		err = g.change(ctx, s, entry{At: now(), State: to}, p.event)
+	}
+	if err != nil {
 		return TenantInfo{}, err
 	}
 	if to != catalog.TenantActive {
@@ -158,7 +169,7 @@ type administered struct {
 // administer finds a tenant by name for a caller who may do a to it. Another
 // tenant's admin cannot tell a name that exists from one that does not.
 func (g *Gateway) administer(ctx context.Context, c Caller, a policy.Action, name string) (administered, error) {
-	t, err := g.catalog.TenantByName(ctx, name)
+	t, err := g.tenantByName(ctx, name)
 	if err != nil && !errors.Is(err, recording.ErrNoTenant) {
 		return administered{}, unavailable(err)
 	}
@@ -173,18 +184,11 @@ func (g *Gateway) administer(ctx context.Context, c Caller, a policy.Action, nam
 	return administered{t, grant.event}, nil
 }
 
-// Token looks up a bearer token of the REST API and gives who holds it.
-func (g *Gateway) Token(ctx context.Context, token Secret) (Caller, error) {
-	if sameSecret(token, g.owner) {
-		return Caller{Principal: policy.Principal{Kind: policy.Operator}, Who: "owner"}, nil
+// tenantByName finds a tenant by a name that a client gives; one that no
+// tenant can have is not fit for a database.
+func (g *Gateway) tenantByName(ctx context.Context, name string) (catalog.Tenant, error) {
+	if checkTenantName(name) != nil {
+		return catalog.Tenant{}, recording.ErrNoTenant
 	}
-	row, t, err := g.catalog.Token(ctx, sha256.Sum256([]byte(token.Reveal())))
-	if err != nil {
-		return Caller{}, unavailable(err)
-	}
-	return Caller{
-		Principal: policy.Principal{Kind: policy.Kind(row.Kind), Tenant: t.ID},
-		Who:       row.Kind,
-		tenant:    t,
-	}, nil
+	return g.catalog.TenantByName(ctx, name)
 }

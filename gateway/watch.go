@@ -53,10 +53,14 @@ func (s *states) fresh() error {
 }
 
 // replace takes the result of a poll and gives the tenants whose keys must go:
-// those that changed their state, or moved to another epoch.
+// those that changed their state, or moved to another epoch. A poll that was
+// begun before the last good one is too late to say anything.
 func (s *states) replace(asked time.Time, now map[recording.Tenant]catalog.Standing) (stale []recording.Tenant) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if asked.Before(s.ask) {
+		return nil
+	}
 	for t, was := range s.of {
 		is := now[t]
 		if is.Epoch != was.Epoch || is.State != was.State {
