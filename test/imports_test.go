@@ -25,6 +25,8 @@ var may = map[string][]string{
 	"gateway/blob/storetest":      {"gateway/blob"},
 	"gateway/blob/filestore":      {"gateway/blob"},
 	"gateway/blob/miniostore":     {"gateway/blob"},
+	"gateway/blob/awsstore":       {"gateway/blob"},
+	"gateway/blob/s3test":         {"gateway/blob", "gateway/blob/storetest", "test/servers"},
 	"gateway/audit":               {"recording", "crypto/keytree"},
 	"gateway/catalog":             {"recording", "gateway/audit"},
 	"gateway/catalog/catalogtest": {"recording", "gateway/audit", "gateway/catalog"},
@@ -40,6 +42,7 @@ var may = map[string][]string{
 	"test/servers/build":          {"test/servers"},
 	"test/system":                 {"crypto/hashivault", "test/servers"},
 	"test/telephony":              {},
+	"test/faults":                 {},
 	"test/decryptor":              {},
 }
 
@@ -47,10 +50,12 @@ var may = map[string][]string{
 var only = map[string][]string{
 	"github.com/gin-gonic/gin":       {"gateway/s3api", "gateway/restapi", "gateway/console"},
 	"github.com/hashicorp/vault/api": {"crypto/hashivault", "test/servers"},
-	"github.com/minio/minio-go/v7":   {"gateway/blob/miniostore", "cmd/lethe", "test/servers", "test/system"},
+	"github.com/minio/minio-go/v7":   {"gateway/blob/miniostore", "gateway/blob/s3test", "cmd/lethe", "test/servers", "test/system"},
+	"github.com/aws/aws-sdk-go-v2":   {"gateway/blob/awsstore"},
+	"github.com/aws/smithy-go":       {"gateway/blob/awsstore"},
 	"github.com/jackc/pgx/v5":        {"gateway/catalog", "test/servers", "test/system"},
 	"github.com/ncruces/go-sqlite3":  {"gateway/catalog"},
-	"net/http":                       {"gateway/s3api", "gateway/s3api/sigv4", "gateway/restapi", "gateway/restapi/client", "gateway/console", "crypto/hashivault", "gateway/blob/miniostore", "cmd/lethe", "test/servers", "test/system"},
+	"net/http":                       {"gateway/s3api", "gateway/s3api/sigv4", "gateway/restapi", "gateway/restapi/client", "gateway/console", "crypto/hashivault", "gateway/blob/miniostore", "gateway/blob/awsstore", "gateway/blob/s3test", "cmd/lethe", "test/servers", "test/system"},
 	"github.com/hashicorp/vault":     {},
 	"github.com/minio/minio":         {},
 	"github.com/versity/versitygw":   {},

@@ -1,0 +1,117 @@
+package faults_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lethe-vault/lethe/test/system"
+)
+
+// TestVaultIsAskedOncePerLease reads Vault's own audit log: a read whose tenant
+// is leased asks nothing of Vault, and a lease costs one decryption.
+func TestVaultIsAskedOncePerLease(t *testing.T) {
+	t.Parallel()
+	s := system.Scaled(t)
+	keys := map[string]system.Keys{}
+	what := newContent(3_000_000)
+	for _, tenant := range []string{"acme", "globex"} {
+		recorder, reader := s.Pair(tenant, "calls")
+		if err := newClient(t, s.S3, recorder, "calls").put(t.Context(), "a.wav", what); err != nil {
+			t.Fatal(err)
+		}
+		keys[tenant] = reader
+	}
+	s.Stop()
+	s.Start() // with no lease
+	var readers []client
+	began := time.Now()
+	for _, k := range keys {
+		readers = append(readers, newClient(t, s.S3, k, "calls"))
+		seek(t, readers[len(readers)-1], what)
+	}
+
+	leased := vaultRequests(t, s)
+	for range 100 {
+		for _, r := range readers {
+			seek(t, r, what)
+		}
+	}
+	if took := time.Since(began); took > leaseTime-5*time.Second {
+		t.Fatalf("200 reads took %v, too long to say anything", took)
+	}
+	if asked := minus(vaultRequests(t, s), leased); len(asked) != 0 {
+		t.Errorf("200 reads of leased tenants asked of Vault: %v", asked)
+	}
+
+	for time.Since(began) < 2*leaseTime+10*time.Second {
+		for _, r := range readers {
+			seek(t, r, what)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	asked := minus(vaultRequests(t, s), leased)
+	t.Logf("in %v after the first lease: %v", time.Since(began).Round(time.Second), asked)
+	if len(asked) != len(keys) {
+		t.Errorf("%d paths of Vault were asked, want one for each tenant", len(asked))
+	}
+	for path, n := range asked {
+		if !strings.HasPrefix(path, "transit/decrypt/") || n != 2 {
+			t.Errorf("%s was asked %d times, want one decryption for each of 2 leases", path, n)
+		}
+	}
+}
+
+// seek reads a range anywhere.
+func seek(t *testing.T, reader client, what content) {
+	t.Helper()
+	off := rand.N(what.size)
+	if err := reader.checkSpan(t.Context(), "a.wav", what, off, min(100_000, what.size-off)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// vaultRequests counts the requests that Vault has received, by path, without
+// those by which its clients log in and stay so.
+func vaultRequests(t *testing.T, s *system.System) map[string]int {
+	t.Helper()
+	f, err := os.Open(s.Vault.AuditLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	requests := map[string]int{}
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var entry struct {
+			Type    string
+			Request struct{ Path string }
+		}
+		if err := json.Unmarshal(lines.Bytes(), &entry); err != nil {
+			t.Fatal(err)
+		}
+		if entry.Type == "request" && !strings.HasPrefix(entry.Request.Path, "auth/") {
+			requests[entry.Request.Path]++
+		}
+	}
+	if lines.Err() != nil || len(requests) == 0 {
+		t.Fatalf("Vault's audit log shows nothing: %v", lines.Err())
+	}
+	return requests
+}
+
+func minus(now, before map[string]int) map[string]int {
+	now = maps.Clone(now)
+	for path, n := range before {
+		if now[path] -= n; now[path] == 0 {
+			delete(now, path)
+		}
+	}
+	return now
+}

@@ -1,0 +1,40 @@
+package system
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// ownerToken is the file of a data directory that operates its server.
+const ownerToken = "owner.token"
+
+// Replica starts another server on the Vault, store and database of s, a
+// scaled-out system, and with its owner. Its Reads count no requests.
+func (s *System) Replica() *System {
+	s.t.Helper()
+	if s.Store == nil {
+		s.t.Fatal("an embedded system has no replicas")
+	}
+	r := &System{
+		Dir: s.t.TempDir(), Vault: s.Vault, Store: s.Store, Postgres: s.Postgres,
+		t: s.t, binary: s.binary, env: slices.Clone(s.env),
+	}
+	token, err := os.ReadFile(filepath.Join(s.Dir, ownerToken))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(r.Dir, ownerToken), token, 0o600)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.begin()
+	return r
+}
+
+// ReachStoreDirectly has the server, from its next start on, reach the store
+// without the proxy that counts requests. The proxy answers for a store that
+// is gone; without it the connection is refused, as in production.
+func (s *System) ReachStoreDirectly() {
+	s.env = append(s.env, "LETHE_STORE_ENDPOINT="+s.Store.Endpoint)
+	s.store = nil
+}
