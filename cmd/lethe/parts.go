@@ -16,6 +16,7 @@ import (
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/crypto/localkeys"
 	"github.com/lethe-vault/lethe/gateway/blob"
+	"github.com/lethe-vault/lethe/gateway/blob/awsstore"
 	"github.com/lethe-vault/lethe/gateway/blob/filestore"
 	"github.com/lethe-vault/lethe/gateway/blob/miniostore"
 	"github.com/lethe-vault/lethe/gateway/catalog"
@@ -69,8 +70,8 @@ func (p *parts) openKeys(ctx context.Context, s settings) error {
 }
 
 func (p *parts) openBlobs(ctx context.Context, s settings) error {
-	if s.store.endpoint != "" {
-		blobs, err := miniostore.New(ctx, s.store.config())
+	if !s.store.embedded() {
+		blobs, err := s.store.open(ctx)
 		if err != nil {
 			return fmt.Errorf("reach the store: %w", err)
 		}
@@ -94,23 +95,60 @@ func (p *parts) openCatalog(ctx context.Context, s settings) error {
 	return nil
 }
 
-// storeSettings is an S3-compatible store; without an endpoint, blobs lie in
-// the data directory.
+// storeSettings is a bucket of an S3 store; without any, blobs lie in the data
+// directory.
 type storeSettings struct {
-	endpoint string // HOST or HOST:PORT
+	kind     storeKind // "": s3 at an endpoint, else aws
+	endpoint string    // HOST or HOST:PORT; "" is Amazon S3
 	bucket   string
 	region   string
 	insecure bool // plain HTTP
 }
 
+// storeKind is how to speak to an S3 store.
+type storeKind string
+
+const (
+	storeS3  storeKind = "s3"  // with a key pair, as any store understands
+	storeAWS storeKind = "aws" // as the AWS SDK does, with the identity that it finds
+)
+
 func (s *storeSettings) flags(f *pflag.FlagSet) {
-	fromEnv(f, &s.endpoint, "store-endpoint", "LETHE_STORE_ENDPOINT", "HOST:PORT of an S3 store for the blobs; its keys are LETHE_STORE_ACCESS_KEY and LETHE_STORE_SECRET_KEY")
-	fromEnv(f, &s.bucket, "store-bucket", "LETHE_STORE_BUCKET", "bucket of that store")
-	fromEnv(f, &s.region, "store-region", "LETHE_STORE_REGION", "region of that bucket")
-	f.BoolVar(&s.insecure, "store-insecure", os.Getenv("LETHE_STORE_INSECURE") == "true", "speak plain HTTP to that store (LETHE_STORE_INSECURE=true)")
+	fromEnv(f, &s.bucket, "store-bucket", "LETHE_STORE_BUCKET", "bucket for the blobs, of Amazon S3 or of --store-endpoint")
+	fromEnv(f, &s.region, "store-region", "LETHE_STORE_REGION", "region of that bucket; default us-east-1, or as the AWS SDK finds it")
+	fromEnv(f, &s.endpoint, "store-endpoint", "LETHE_STORE_ENDPOINT", "HOST:PORT of another S3 store; its keys are LETHE_STORE_ACCESS_KEY and LETHE_STORE_SECRET_KEY")
+	fromEnv(f, (*string)(&s.kind), "store-kind", "LETHE_STORE_KIND", "aws: through the AWS SDK, which finds an identity itself unless those keys are given, s3: any other; default s3 at --store-endpoint, else aws")
+	f.BoolVar(&s.insecure, "store-insecure", os.Getenv("LETHE_STORE_INSECURE") == "true", "speak plain HTTP to --store-endpoint (LETHE_STORE_INSECURE=true)")
 }
 
-func (s storeSettings) config() miniostore.Config {
+// embedded reports that no store is named.
+func (s storeSettings) embedded() bool { return s.kind == "" && s.endpoint == "" && s.bucket == "" }
+
+func (s storeSettings) open(ctx context.Context) (blob.Store, error) {
+	kind := cmp.Or(s.kind, s.usualKind())
+	switch {
+	case s.bucket == "":
+		return nil, misusef("which bucket? give --store-bucket")
+	case kind == storeS3 && s.endpoint == "":
+		return nil, misusef("--store-kind s3 needs --store-endpoint")
+	}
+	switch kind {
+	case storeS3:
+		return miniostore.New(ctx, s.s3())
+	case storeAWS:
+		return awsstore.New(ctx, s.aws())
+	}
+	return nil, misusef("--store-kind is s3 or aws")
+}
+
+func (s storeSettings) usualKind() storeKind {
+	if s.endpoint == "" {
+		return storeAWS
+	}
+	return storeS3
+}
+
+func (s storeSettings) s3() miniostore.Config {
 	return miniostore.Config{
 		Endpoint:  s.endpoint,
 		AccessKey: os.Getenv("LETHE_STORE_ACCESS_KEY"),
@@ -118,6 +156,17 @@ func (s storeSettings) config() miniostore.Config {
 		Region:    s.region,
 		Bucket:    s.bucket,
 		Secure:    !s.insecure,
+	}
+}
+
+func (s storeSettings) aws() awsstore.Config {
+	return awsstore.Config{
+		Bucket:    s.bucket,
+		Region:    s.region,
+		Endpoint:  s.endpoint,
+		AccessKey: os.Getenv("LETHE_STORE_ACCESS_KEY"),
+		SecretKey: os.Getenv("LETHE_STORE_SECRET_KEY"),
+		Insecure:  s.insecure,
 	}
 }
 

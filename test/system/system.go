@@ -82,8 +82,18 @@ func Scaled(t testing.TB) *System {
 	return On(t, servers.Vault(t), servers.MinIO(t), servers.PostgreSQL(t))
 }
 
-// On starts a server on the servers given.
-func On(t testing.TB, v *servers.VaultServer, store *servers.S3Server, pg *servers.PostgresServer) *System {
+// ScaledAWS is Scaled, but for a server that reaches its store as it would
+// Amazon S3: through the AWS SDK, with the identity that its environment has.
+func ScaledAWS(t testing.TB) *System {
+	t.Helper()
+	store := servers.MinIO(t)
+	return On(t, servers.Vault(t), store, servers.PostgreSQL(t), "LETHE_STORE_KIND=aws", "LETHE_STORE_ACCESS_KEY=",
+		"AWS_ACCESS_KEY_ID="+store.AccessKey, "AWS_SECRET_ACCESS_KEY="+store.SecretKey)
+}
+
+// On starts a server on the servers given, with env beside what says where
+// they are.
+func On(t testing.TB, v *servers.VaultServer, store *servers.S3Server, pg *servers.PostgresServer, env ...string) *System {
 	t.Helper()
 	s := &System{t: t, Dir: t.TempDir(), binary: Binary(t), Vault: v, Store: store, Postgres: pg, store: count(t, store.Endpoint)}
 	s.env = []string{
@@ -107,6 +117,7 @@ func On(t testing.TB, v *servers.VaultServer, store *servers.S3Server, pg *serve
 		}
 		s.env = append(s.env, prefix+"ROLE_ID="+id, prefix+"SECRET_ID_FILE="+file)
 	}
+	s.env = append(s.env, env...)
 	s.begin()
 	return s
 }

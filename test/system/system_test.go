@@ -10,7 +10,9 @@ import (
 )
 
 func TestSystem(t *testing.T) {
-	for name, start := range map[string]func(testing.TB) *system.System{"embedded": system.Embedded, "scaled": system.Scaled} {
+	for name, start := range map[string]func(testing.TB) *system.System{
+		"embedded": system.Embedded, "scaled": system.Scaled, "scaled, as on AWS": system.ScaledAWS,
+	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t)
 			recorder, reader := s.Pair("acme", "calls")

@@ -9,18 +9,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/lethe-vault/lethe/gateway/blob"
 	"github.com/minio/minio-go/v7"
 )
-
-// partSize is the least that S3 allows for all parts but the last, and what a
-// create of unknown size holds in memory. With 10,000 parts to an upload such
-// a blob is at most 48 GiB.
-// Source: Amazon S3 User Guide, "Amazon S3 multipart upload limits".
-const partSize = 5 << 20
 
 // abortWithin bounds the request that gives a failed multipart upload up.
 const abortWithin = 10 * time.Second
@@ -40,14 +33,14 @@ func (s *Store) Create(ctx context.Context, key string, r io.Reader, size int64)
 
 // put sends one request, in constant memory.
 func (s *Store) put(ctx context.Context, key string, r io.Reader, size int64) error {
-	b := newBody(ctx, r, size)
+	b := blob.NewBody(ctx, r, size)
 	if size == 0 { // nobody reads a body of no length, so its end is checked here
 		if _, err := b.Read(nil); err != io.EOF {
 			return fmt.Errorf("miniostore: create: %w", err)
 		}
 	}
 	_, err := s.core.PutObject(ctx, s.bucket, key, b, size, "", "", exclusive())
-	whole, broken := b.stop()
+	whole, broken := b.Stop()
 	switch {
 	case broken != nil:
 		return fmt.Errorf("miniostore: create: %w", broken)
@@ -93,46 +86,29 @@ func (s *Store) refused(ctx context.Context, key string, err error) error {
 	return blob.ErrExists
 }
 
-var buffers = sync.Pool{New: func() any { return new([partSize]byte) }}
-
 // createUnsized sends a body that fits one part as one request.
 func (s *Store) createUnsized(ctx context.Context, key string, r io.Reader) error {
-	buf := buffers.Get().(*[partSize]byte)
-	defer buffers.Put(buf)
-	n, err := fill(buf[:], r)
-	if err == io.EOF {
-		return s.put(ctx, key, bytes.NewReader(buf[:n]), int64(n))
-	}
+	parts := blob.NewParts(r)
+	defer parts.Close()
+	first, err := parts.Next()
 	if err != nil {
 		return fmt.Errorf("miniostore: create: %w", err)
 	}
-	return s.multipart(ctx, key, buf[:], r)
+	if len(first) < blob.PartSize {
+		return s.put(ctx, key, bytes.NewReader(first), int64(len(first)))
+	}
+	return s.multipart(ctx, key, first, parts)
 }
 
-// fill reads until buf is full, or reports why not: io.EOF if r has ended.
-// Unlike io.ReadFull it keeps an end apart from a reader that reports
-// io.ErrUnexpectedEOF.
-func fill(buf []byte, r io.Reader) (n int, err error) {
-	for n < len(buf) && err == nil {
-		var m int
-		m, err = r.Read(buf[n:])
-		n += m
-	}
-	if n == len(buf) && err == io.EOF {
-		err = nil // the next fill finds the end again
-	}
-	return n, err
-}
-
-// multipart sends the part in buf, then the rest of r through buf, part after part.
-func (s *Store) multipart(ctx context.Context, key string, buf []byte, r io.Reader) error {
+// multipart sends the first part, and then the rest one after another.
+func (s *Store) multipart(ctx context.Context, key string, first []byte, rest *blob.Parts) error {
 	upload, err := s.core.NewMultipartUpload(ctx, s.bucket, key, minio.PutObjectOptions{})
 	if err != nil {
 		return failure(ctx, "create", err)
 	}
-	parts, err := s.sendParts(ctx, key, upload, buf, r)
+	sent, err := s.sendParts(ctx, key, upload, first, rest)
 	if err == nil {
-		_, err = s.core.CompleteMultipartUpload(ctx, s.bucket, key, upload, parts, exclusive())
+		_, err = s.core.CompleteMultipartUpload(ctx, s.bucket, key, upload, sent, exclusive())
 		err = s.created(ctx, key, err)
 	}
 	if err != nil {
@@ -141,26 +117,26 @@ func (s *Store) multipart(ctx context.Context, key string, buf []byte, r io.Read
 	return err
 }
 
-func (s *Store) sendParts(ctx context.Context, key, upload string, buf []byte, r io.Reader) (parts []minio.CompletePart, err error) {
-	for n := len(buf); n > 0; {
-		part, err := s.sendPart(ctx, key, upload, len(parts)+1, buf[:n])
+func (s *Store) sendParts(ctx context.Context, key, upload string, part []byte, rest *blob.Parts) (sent []minio.CompletePart, err error) {
+	for len(part) > 0 {
+		done, err := s.sendPart(ctx, key, upload, len(sent)+1, part)
 		if err != nil {
 			return nil, err
 		}
-		parts = append(parts, part)
-		if n, err = fill(buf, r); err != nil && err != io.EOF {
+		sent = append(sent, done)
+		if part, err = rest.Next(); err != nil {
 			return nil, fmt.Errorf("miniostore: create: %w", err)
 		}
 	}
-	return parts, nil
+	return sent, nil
 }
 
 func (s *Store) sendPart(ctx context.Context, key, upload string, number int, data []byte) (minio.CompletePart, error) {
-	b := newBody(ctx, bytes.NewReader(data), int64(len(data)))
+	b := blob.NewBody(ctx, bytes.NewReader(data), int64(len(data)))
 	sum := sha256.Sum256(data)
 	part, err := s.core.PutObjectPart(ctx, s.bucket, key, upload, number, b, int64(len(data)),
 		minio.PutObjectPartOptions{Sha256Hex: hex.EncodeToString(sum[:]), DisableContentSha256: true})
-	b.stop() // the buffer is ours again; a bytes.Reader does not fail
+	b.Stop() // the buffer is ours again; a bytes.Reader does not fail
 	if err != nil {
 		return minio.CompletePart{}, failure(ctx, "create", err)
 	}

@@ -104,20 +104,32 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if err := blob.CheckKey(key); err != nil {
 		return err
 	}
-	versions := s.core.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: key, WithVersions: true, Recursive: true})
-	for v := range versions {
+	versions, err := s.versions(ctx, key)
+	if err != nil {
+		return err
+	}
+	for _, v := range versions {
+		if err := s.core.RemoveObject(ctx, s.bucket, key, minio.RemoveObjectOptions{VersionID: v}); err != nil {
+			return failure(ctx, "delete", err)
+		}
+	}
+	return nil
+}
+
+// versions finds all of key before any is deleted: a listing that goes on from
+// a version that is gone misses others.
+func (s *Store) versions(ctx context.Context, key string) (all []string, err error) {
+	list := s.core.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: key, WithVersions: true, Recursive: true})
+	for v := range list {
 		if v.Err != nil {
-			return failure(ctx, "list versions", v.Err)
+			return nil, failure(ctx, "list versions", v.Err)
 		}
 		if v.Key != key {
 			break // the key itself comes before the longer ones that begin with it
 		}
-		err := s.core.RemoveObject(ctx, s.bucket, key, minio.RemoveObjectOptions{VersionID: v.VersionID})
-		if err != nil {
-			return failure(ctx, "delete", err)
-		}
+		all = append(all, v.VersionID)
 	}
-	return ended(ctx, "delete") // a listing cut short by its context says nothing
+	return all, ended(ctx, "delete") // a listing cut short by its context says nothing
 }
 
 // List asks the store for a thousand keys at a time. What is in the bucket

@@ -1,4 +1,4 @@
-package miniostore
+package blob
 
 import (
 	"context"
@@ -8,14 +8,14 @@ import (
 	"sync"
 )
 
-// body gives an HTTP client a reader of size bytes, and keeps the last of them
-// back until the reader has said that it ends there. So a reader that fails at
-// its very end, or has more to give, breaks the request off instead of
-// completing it.
+// Body is what a Store gives its HTTP client to send: a reader of a known
+// number of bytes, which keeps the last of them back until the reader has said
+// that it ends there. So a reader that fails at its very end, or has more to
+// give, breaks the request off instead of completing it.
 //
 // It hides Seek, so that the client cannot send it twice, and Close. It may be
-// read by a goroutine of the client that outlives the request: see stop.
-type body struct {
+// read by a goroutine of the client that outlives the request: see Stop.
+type Body struct {
 	ended func() error // the context's Err
 
 	mu   sync.Mutex // guards the rest
@@ -24,11 +24,13 @@ type body struct {
 	err  error // why the body could not be given whole
 }
 
-func newBody(ctx context.Context, r io.Reader, size int64) *body {
-	return &body{ended: ctx.Err, r: r, left: size}
+// NewBody gives size bytes of r, until ctx ends. A body of no bytes is not
+// worth sending, but its Read tells whether r ends at once, as it should.
+func NewBody(ctx context.Context, r io.Reader, size int64) *Body {
+	return &Body{ended: ctx.Err, r: r, left: size}
 }
 
-func (b *body) Read(p []byte) (int, error) {
+func (b *Body) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.r == nil {
@@ -46,12 +48,12 @@ func (b *body) Read(p []byte) (int, error) {
 }
 
 var (
-	errStopped = errors.New("miniostore: create has returned")
+	errStopped = errors.New("blob: create has returned")
 	errLong    = errors.New("reader gives more than its declared size")
 )
 
 // read reads on, and at the last byte owed asks the reader for its end.
-func (b *body) read(p []byte) (int, error) {
+func (b *Body) read(p []byte) (int, error) {
 	n, err := b.r.Read(p[:min(int64(len(p)), b.left)])
 	b.left -= int64(n)
 	if cause := b.ended(); cause != nil {
@@ -69,7 +71,7 @@ func (b *body) read(p []byte) (int, error) {
 }
 
 // end reports io.EOF if the reader ends here.
-func (b *body) end() error {
+func (b *Body) end() error {
 	n, err := io.ReadFull(b.r, make([]byte, 1))
 	if cause := b.ended(); cause != nil {
 		return cause
@@ -80,10 +82,10 @@ func (b *body) end() error {
 	return err
 }
 
-// stop waits for a Read under way and makes every later one fail, so that the
+// Stop waits for a Read under way and makes every later one fail, so that the
 // reader is the caller's again. It reports whether the client has got all of
 // the body, and why the body could not be given.
-func (b *body) stop() (whole bool, err error) {
+func (b *Body) Stop() (whole bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.r = nil
