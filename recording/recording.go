@@ -167,7 +167,7 @@ type Class string
 const (
 	ClassA Class = "A" // a manifest signed by the recorder's own key
 	ClassB Class = "B" // SigV4 over the payload's hash or over its chunks
-	ClassC Class = "C" // a checksum sent with the body
+	ClassC Class = "C" // a checksum sent with the body, over TLS
 	ClassD Class = "D" // nothing about the body
 )
 

@@ -54,7 +54,7 @@ var only = map[string][]string{
 	"github.com/aws/aws-sdk-go-v2":   {"gateway/blob/awsstore"},
 	"github.com/aws/smithy-go":       {"gateway/blob/awsstore"},
 	"github.com/jackc/pgx/v5":        {"gateway/catalog", "test/servers", "test/system"},
-	"github.com/ncruces/go-sqlite3":  {"gateway/catalog"},
+	"github.com/ncruces/go-sqlite3":  {"gateway/catalog", "gateway/gatewaytest"},
 	"net/http":                       {"gateway/s3api", "gateway/s3api/sigv4", "gateway/restapi", "gateway/restapi/client", "gateway/console", "crypto/hashivault", "gateway/blob/miniostore", "gateway/blob/awsstore", "gateway/blob/s3test", "cmd/lethe", "test/servers", "test/system"},
 	"github.com/hashicorp/vault":     {},
 	"github.com/minio/minio":         {},

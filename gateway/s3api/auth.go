@@ -12,7 +12,8 @@ import (
 )
 
 // verified is a request whose sender is known: the Caller and the only reader
-// of its body. Nothing but authenticate makes one.
+// of its body, in whatever mode it was sent. Nothing but authenticate makes one,
+// and every operation gets its request from it.
 type verified struct {
 	target
 	caller gateway.Caller
@@ -37,19 +38,39 @@ func (f *Front) authenticate(r *http.Request, id string) (verified, error) {
 	if err := signed.Verify(credential.Secret.Reveal(), time.Now()); err != nil {
 		return verified{}, f.refuse(r, caller, err)
 	}
-	body, err := newBody(r, signed.PayloadHash)
+	if err := f.admitPresigned(r, signed); err != nil {
+		return verified{}, err
+	}
+	body, err := newBody(r, signed.PayloadHash, signed.Chain(credential.Secret.Reveal()))
 	if err != nil {
 		return verified{}, err
 	}
-	return verified{caller: caller, body: body, class: recording.ClassB}, nil
+	return verified{caller: caller, body: body, class: body.class(r.TLS != nil)}, nil
+}
+
+// admitPresigned refuses a presigned request that would write, or that holds
+// for longer than a URL may lie about.
+func (f *Front) admitPresigned(r *http.Request, signed sigv4.Request) error {
+	switch {
+	case !signed.Presigned():
+		return nil
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		return errPresignedWrite
+	case signed.Expires > f.maxExpires:
+		return errExpires
+	}
+	return nil
 }
 
 // refuse logs that someone used an access key without knowing its secret, or
 // an old request of someone who does. If that cannot be logged, that is the error.
 func (f *Front) refuse(r *http.Request, caller gateway.Caller, err error) error {
 	reason := "bad-signature"
-	if errors.Is(err, sigv4.ErrSkewed) {
+	switch {
+	case errors.Is(err, sigv4.ErrSkewed):
 		reason = "clock-skew"
+	case errors.Is(err, sigv4.ErrExpired):
+		reason = "expired"
 	}
 	if logErr := f.gateway.Refused(r.Context(), caller, reason); logErr != nil {
 		return logErr

@@ -1,121 +1,206 @@
 package s3api
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 
+	"github.com/lethe-vault/lethe/gateway/s3api/sigv4"
 	"github.com/lethe-vault/lethe/recording"
 )
 
-// body is the only reader of a request's body. It gives exactly the declared
-// number of bytes, and hands over the last of them only once every declared
-// digest has been found true: whoever was given the whole body was given the
-// right one, whether or not they read on to io.EOF.
+// body is the only reader of a request's body, whatever the mode it is sent in.
+// It gives exactly the declared number of bytes, and hands over the last of
+// them only once every declared digest and signature has been found true:
+// whoever was given the whole body was given the right one, whether or not they
+// read on to io.EOF.
 type body struct {
-	source io.Reader
-	size   int64
-	left   int64
-	checks []check // checks[0] is the SHA-256 that was signed
-	end    error   // what Read reports from now on; nil while there is more
+	mode    mode
+	source  io.Reader    // r.Body, or chunks
+	chunks  *chunkReader // nil if the body is not chunked
+	size    int64        // bytes it gives
+	left    int64
+	sum     hash.Hash // SHA-256 of all bytes
+	payload []byte    // the SHA-256 that was signed; nil if none was
+	checks  []check   // what else was declared; the trailer's comes last
+	trailer string    // lower-case name of the checksum that follows; "" if none does
+	end     error     // what Read reports from now on; nil while there is more
 }
 
 // newBody readies the body of a request signed with the given
-// x-amz-content-sha256. It reads nothing.
-func newBody(r *http.Request, payloadHash string) (*body, error) {
-	want, err := signedHash(payloadHash)
-	if err != nil {
+// x-amz-content-sha256. chain verifies its chunks where they are signed. It
+// reads nothing.
+func newBody(r *http.Request, payloadHash string, chain *sigv4.Chain) (*body, error) {
+	b := &body{source: r.Body, sum: sha256.New()}
+	var err error
+	if b.mode, b.payload, err = parseMode(payloadHash); err != nil {
 		return nil, err
 	}
-	if err := checkLength(r); err != nil {
+	if b.size, err = b.mode.length(r); err != nil {
 		return nil, err
 	}
-	declared, err := declaredChecks(r.Header)
-	if err != nil {
+	if b.trailer, err = b.mode.declaredTrailer(r.Header); err != nil {
 		return nil, err
 	}
-	payload := check{digest: "sha256", sum: sha256.New(), want: want, fault: errPayloadHash}
-	return &body{
-		source: r.Body,
-		size:   r.ContentLength,
-		left:   r.ContentLength,
-		checks: append([]check{payload}, declared...),
-	}, nil
+	if b.checks, err = declaredChecks(r.Header, b.trailer); err != nil {
+		return nil, err
+	}
+	b.left = b.size
+	if !b.mode.signed {
+		chain = nil
+	}
+	if b.mode.chunked {
+		b.chunks = newChunkReader(r.Body, b.size, chain)
+		b.source = b.chunks
+	}
+	return b, nil
 }
 
-// unsupportedModes are S3's ways to send a body whose hash is not signed up front.
-var unsupportedModes = []string{
-	"UNSIGNED-PAYLOAD",
-	"STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
-	"STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
-	"STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+// length gives the number of bytes in a body, which has to be declared and
+// within bounds. A chunked body may come in HTTP's own chunks as well, as the
+// AWS SDK for JavaScript sends streams; any other has a Content-Length.
+func (m mode) length(r *http.Request) (int64, error) {
+	decoded := r.Header.Values(decodedLength)
+	if !m.chunked {
+		undeclared := r.Method == http.MethodPut && r.Header.Get("Content-Length") == ""
+		switch {
+		case len(decoded) > 0, isChunked(r.Header):
+			return 0, errBodyMode
+		case r.ContentLength < 0 || undeclared:
+			return 0, errNoLength
+		case r.ContentLength > recording.MaxSize:
+			return 0, recording.ErrTooLarge
+		}
+		return r.ContentLength, nil
+	}
+	if len(decoded) != 1 {
+		return 0, errNoLength
+	}
+	n, ok := position(decoded[0])
+	switch {
+	case !ok:
+		return 0, errDecodedLength
+	case n > recording.MaxSize:
+		return 0, recording.ErrTooLarge
+	}
+	return n, nil
 }
 
-// signedHash decodes an x-amz-content-sha256 that is a hash.
-func signedHash(s string) ([]byte, error) {
-	if slices.Contains(unsupportedModes, s) {
-		return nil, errBodyMode
-	}
-	sum, err := hex.DecodeString(s)
-	if err != nil || len(sum) != sha256.Size {
-		return nil, errPayloadMode
-	}
-	return sum, nil
+const (
+	decodedLength = "X-Amz-Decoded-Content-Length"
+	awsChunked    = "aws-chunked" // the content coding of a chunked body
+)
+
+// isChunked reports whether Content-Encoding names aws-chunked. A chunked body
+// is known by its mode, and S3's clients do not all say it here too.
+func isChunked(h http.Header) bool {
+	return slices.Contains(codings(h), awsChunked)
 }
 
-// checkLength demands that the length of a body is known and within bounds.
-func checkLength(r *http.Request) error {
-	undeclared := r.Method == http.MethodPut && r.Header.Get("Content-Length") == ""
-	if r.ContentLength < 0 || undeclared {
-		return errNoLength
+// codings lists the content codings of a request in lower case.
+func codings(h http.Header) []string {
+	var out []string
+	for coding := range strings.SplitSeq(strings.Join(h.Values("Content-Encoding"), ","), ",") {
+		if coding = strings.ToLower(strings.TrimSpace(coding)); coding != "" {
+			out = append(out, coding)
+		}
 	}
-	if r.ContentLength > recording.MaxSize {
-		return recording.ErrTooLarge
-	}
-	return nil
+	return out
 }
 
-// Read reports recording.ErrShortBody if the body stops early, and an error
-// that wraps recording.ErrBadDigest in place of the last bytes of a body that
-// is not what was declared. After an error it reports the same again.
+// Read reports recording.ErrShortBody if the body stops early, errTooSlow if it
+// comes too slowly, and what it is not in place of the last bytes of a body
+// that is not what was declared. After an error it reports the same again.
 func (b *body) Read(p []byte) (int, error) {
 	if b.end != nil {
 		return 0, b.end
 	}
 	n, err := b.source.Read(p[:min(int64(len(p)), b.left)])
+	b.sum.Write(p[:n])
 	for _, c := range b.checks {
 		c.sum.Write(p[:n])
 	}
 	b.left -= int64(n)
-	if b.left > 0 {
-		if err != nil {
-			b.end = recording.ErrShortBody
-		}
-		return n, b.end
+	switch {
+	case err != nil && b.chunks != nil:
+		b.end = err
+	case b.left > 0 && err != nil:
+		b.end = broken(err)
+	case b.left == 0:
+		b.end = b.verify()
 	}
-	if b.end = b.verify(); b.end != nil {
+	if b.end != nil && b.end != io.EOF {
 		return 0, b.end
 	}
-	b.end = io.EOF
 	return n, b.end
 }
 
+// verify reports io.EOF if the body was what was declared.
 func (b *body) verify() error {
+	if err := b.verifyTrailer(); err != nil {
+		return err
+	}
+	if b.payload != nil && !bytes.Equal(b.sum.Sum(nil), b.payload) {
+		return errPayloadHash
+	}
 	for _, c := range b.checks {
 		if !c.holds() {
-			return fmt.Errorf("%s: %w", c.digest, c.fault)
+			return fmt.Errorf("%s: %w", c.digest, recording.ErrBadDigest)
 		}
 	}
+	return io.EOF
+}
+
+// verifyTrailer reads the end of a chunked body, and the checksum there.
+func (b *body) verifyTrailer() error {
+	if b.chunks == nil {
+		return nil
+	}
+	value, err := b.chunks.finish(b.trailer)
+	if err != nil || b.trailer == "" {
+		return err
+	}
+	last := &b.checks[len(b.checks)-1]
+	want, ok := decodeDigest([]string{value}, last.sum.Size())
+	if !ok {
+		return errTrailer
+	}
+	last.want = want
 	return nil
+}
+
+// none reports errPayloadHash, or whatever is wrong, unless the body is empty
+// and declared to be. It is for operations that take no body.
+func (b *body) none() error {
+	if _, err := b.Read(nil); err != io.EOF {
+		return err
+	}
+	return nil
+}
+
+// class says how strongly the body proves its author.
+func (b *body) class(overTLS bool) recording.Class {
+	return b.mode.class(overTLS, len(b.checks) > 0)
 }
 
 // Digests gives the digests of the bytes read so far: "sha256", and whichever
 // others the client declared.
 func (b *body) Digests() recording.Digests {
-	out := make(recording.Digests, len(b.checks))
+	out := b.declared()
+	out["sha256"] = hex.EncodeToString(b.sum.Sum(nil))
+	return out
+}
+
+// declared gives only the digests that the client declared in a header or in
+// the trailer.
+func (b *body) declared() recording.Digests {
+	out := make(recording.Digests, len(b.checks)+1)
 	for _, c := range b.checks {
 		out[c.digest] = hex.EncodeToString(c.sum.Sum(nil))
 	}
@@ -132,5 +217,5 @@ func (b *body) cause(err error) error {
 	return err
 }
 
-// declaredSHA256 gives the signed hash in lower-case hex.
-func (b *body) declaredSHA256() string { return hex.EncodeToString(b.checks[0].want) }
+// declaredSHA256 gives the signed hash in lower-case hex; "" if none was signed.
+func (b *body) declaredSHA256() string { return hex.EncodeToString(b.payload) }

@@ -12,6 +12,7 @@ import (
 	"hash/crc32"
 	"hash/crc64"
 	"net/http"
+	"strings"
 
 	"github.com/lethe-vault/lethe/recording"
 )
@@ -20,8 +21,7 @@ import (
 type check struct {
 	digest string // its name in recording.Digests
 	sum    hash.Hash
-	want   []byte
-	fault  error // what a mismatch is reported as
+	want   []byte // nil, which nothing equals, until a trailer has come
 }
 
 func (c check) holds() bool { return bytes.Equal(c.sum.Sum(nil), c.want) }
@@ -51,8 +51,10 @@ var (
 	nvme = crc64.MakeTable(0x9A6C9329AC4BC9B5)
 )
 
-// declaredChecks reads Content-MD5 and at most one x-amz-checksum-* header.
-func declaredChecks(h http.Header) ([]check, error) {
+// declaredChecks reads Content-MD5 and at most one x-amz-checksum-* header. The
+// checksum that trailer names, if it is not "", is declared like one, comes
+// last, and has no value yet.
+func declaredChecks(h http.Header, trailer string) ([]check, error) {
 	var out []check
 	if values := h.Values("Content-Md5"); len(values) > 0 {
 		sum := md5.New()
@@ -60,22 +62,63 @@ func declaredChecks(h http.Header) ([]check, error) {
 		if !ok {
 			return nil, errInvalidDigest
 		}
-		out = append(out, check{"md5", sum, want, recording.ErrBadDigest})
+		out = append(out, check{"md5", sum, want})
 	}
-	declared := 0
+	var algorithms []string
 	for _, c := range checksums {
 		values := h.Values(c.header)
-		if len(values) == 0 {
+		follows := strings.EqualFold(trailer, c.header)
+		if len(values) == 0 && !follows {
 			continue
 		}
 		sum := c.new()
-		want, ok := decodeDigest(values, sum.Size())
-		if declared++; !ok || declared > 1 {
-			return nil, fmt.Errorf("%s: %w", c.digest, errChecksum)
+		var want []byte
+		if ok := true; len(values) > 0 {
+			if want, ok = decodeDigest(values, sum.Size()); !ok || follows {
+				return nil, fmt.Errorf("%s: %w", c.digest, errChecksum)
+			}
 		}
-		out = append(out, check{c.digest, sum, want, recording.ErrBadDigest})
+		algorithms = append(algorithms, c.digest)
+		out = append(out, check{c.digest, sum, want})
+	}
+	if len(algorithms) > 1 || !announced(h, algorithms) {
+		return nil, errChecksum
 	}
 	return out, nil
+}
+
+// announced reports whether the algorithm that is used is the one the headers
+// announce, if they do. x-amz-checksum-algorithm alone may stand without a
+// checksum: it begins a multipart upload, whose parts have them.
+func announced(h http.Header, used []string) bool {
+	for _, name := range []string{"X-Amz-Sdk-Checksum-Algorithm", "X-Amz-Checksum-Algorithm"} {
+		values := h.Values(name)
+		if len(values) == 0 || len(used) == 0 && name == "X-Amz-Checksum-Algorithm" {
+			continue
+		}
+		if len(values) > 1 || len(used) == 0 || !strings.EqualFold(values[0], used[0]) {
+			return false
+		}
+	}
+	return true
+}
+
+// declaredTrailer gives the name of the checksum that follows a body, in lower
+// case: exactly one where the mode has a trailer, and "" where it has none.
+func (m mode) declaredTrailer(h http.Header) (string, error) {
+	values := h.Values("X-Amz-Trailer")
+	if !m.trailer {
+		if len(values) > 0 {
+			return "", errTrailer
+		}
+		return "", nil
+	}
+	for _, c := range checksums {
+		if len(values) == 1 && strings.EqualFold(values[0], c.header) {
+			return strings.ToLower(c.header), nil
+		}
+	}
+	return "", errTrailer
 }
 
 // decodeDigest reads the base64 of a digest of size bytes, which stands once.

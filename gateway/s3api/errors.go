@@ -13,7 +13,16 @@ import (
 // What the front itself refuses.
 var (
 	errNotImplemented = errors.New("s3api: not implemented")
-	errBodyMode       = errors.New("s3api: way of sending a body is not implemented")
+	errBodyMode       = errors.New("s3api: headers of a chunked body on one that is not")
+	errFraming        = errors.New("s3api: body is not framed as aws-chunked")
+	errChunkSize      = errors.New("s3api: chunk that is not the last is too small")
+	errDecodedLength  = errors.New("s3api: chunks do not hold x-amz-decoded-content-length bytes")
+	errTrailer        = errors.New("s3api: trailer is not the one that was declared")
+	errPresignedWrite = errors.New("s3api: presigned request is not for GET or HEAD")
+	errExpires        = errors.New("s3api: presigned request holds for too long")
+	errOverride       = errors.New("s3api: malformed override of a header of the answer")
+	errTooSlow        = errors.New("s3api: body comes too slowly")
+	errSlowDown       = errors.New("s3api: too many requests under way for one access key")
 	errPayloadMode    = errors.New("s3api: x-amz-content-sha256 is neither a hash nor a mode")
 	errPayloadHash    = errors.New("s3api: body does not match x-amz-content-sha256")
 	errNoLength       = errors.New("s3api: length of the body is not declared")
@@ -47,10 +56,11 @@ type rendering struct {
 var renderings = []rendering{
 	{sigv4.ErrMissing, "AccessDenied", 403, "The request is not signed. Sign it with an access key of this vault."},
 	{sigv4.ErrTwice, "InvalidArgument", 400, "The request is signed more than once. Sign it either in the Authorization header or in the query."},
-	{sigv4.ErrPresigned, "NotImplemented", 501, "Presigned requests are not supported. Sign in the Authorization header."},
 	{sigv4.ErrV2, "InvalidRequest", 400, "Signature Version 2 is not supported. Please use AWS4-HMAC-SHA256."},
 	{sigv4.ErrAlgorithm, "InvalidRequest", 400, "The authorization mechanism is not supported. Please use AWS4-HMAC-SHA256."},
 	{sigv4.ErrMalformed, "AuthorizationHeaderMalformed", 400, "The Authorization header is malformed, or its scope is not of the request's day."},
+	{sigv4.ErrQuery, "AuthorizationQueryParametersError", 400, "The request is presigned with parameters that are malformed, missing or repeated, or whose scope is not of its day."},
+	{sigv4.ErrExpired, "AccessDenied", 403, "The request has expired. Sign it anew."},
 	{sigv4.ErrURI, "InvalidURI", 400, "The request target cannot be decoded. Encode the path and the query as RFC 3986 asks."},
 	{sigv4.ErrDate, "AccessDenied", 403, "AWS authentication requires a valid Date or x-amz-date header."},
 	{sigv4.ErrPayloadHash, "InvalidRequest", 400, "The header x-amz-content-sha256 is required, once."},
@@ -59,10 +69,19 @@ var renderings = []rendering{
 	{sigv4.ErrSignature, "SignatureDoesNotMatch", 403, "The signature does not match. Check the secret key, and that nothing changes the request on its way."},
 
 	{errNotImplemented, "NotImplemented", 501, "The operation, or a header or query parameter of it, is not supported by this vault."},
-	{errBodyMode, "NotImplemented", 501, "This way of sending a body is not supported. Send its SHA-256 in x-amz-content-sha256 and do not chunk it."},
-	{errPayloadMode, "InvalidArgument", 400, "x-amz-content-sha256 must be the SHA-256 of the body in 64 hex digits."},
+	{errBodyMode, "InvalidRequest", 400, "Only a body whose x-amz-content-sha256 begins with STREAMING- may be aws-chunked or have x-amz-decoded-content-length."},
+	{errFraming, "InvalidRequest", 400, "The body is not framed as aws-chunked, or a chunk is signed though it must not be, or not though it must."},
+	{errChunkSize, "InvalidChunkSizeError", 403, "Only the last chunk may be smaller than 8 KiB."},
+	{errDecodedLength, "IncompleteBody", 400, "The chunks do not hold as many bytes as x-amz-decoded-content-length says."},
+	{errTrailer, "MalformedTrailerError", 400, "x-amz-trailer must name one x-amz-checksum-*, and that alone must follow the body, in base64."},
+	{errPresignedWrite, "NotImplemented", 501, "Only GET and HEAD may be presigned. Sign this request in the Authorization header."},
+	{errExpires, "AuthorizationQueryParametersError", 400, "X-Amz-Expires exceeds what this vault allows, 900 seconds unless its operator says otherwise."},
+	{errOverride, "InvalidArgument", 400, "A response-* parameter has control characters in it, or x-amz-checksum-mode is not ENABLED."},
+	{errTooSlow, "RequestTimeout", 400, "The body came too slowly or stopped. Send it again."},
+	{errSlowDown, "SlowDown", 503, "Too many requests are under way for this access key. Send fewer at a time."},
+	{errPayloadMode, "InvalidArgument", 400, "x-amz-content-sha256 must be the SHA-256 of the body in 64 hex digits, UNSIGNED-PAYLOAD, or one of the STREAMING- modes of SigV4."},
 	{errPayloadHash, "XAmzContentSHA256Mismatch", 400, "The body does not have the SHA-256 that was signed. Send it again."},
-	{errNoLength, "MissingContentLength", 411, "The Content-Length header is required."},
+	{errNoLength, "MissingContentLength", 411, "The Content-Length header is required, or x-amz-decoded-content-length if the body is aws-chunked."},
 	{errInvalidDigest, "InvalidDigest", 400, "The Content-MD5 is not the base64 of 16 bytes."},
 	{errChecksum, "InvalidRequest", 400, "An x-amz-checksum-* header is malformed, or there is more than one. Send one, in base64."},
 	{errUnexpectedBody, "InvalidRequest", 400, "This operation takes no body."},
@@ -120,7 +139,7 @@ type errorDocument struct {
 
 // fail answers with an error. An answer to HEAD has no body.
 func fail(w http.ResponseWriter, r *http.Request, id string, err error) {
-	answer(w.Header(), id)
+	answer(w.Header(), r, id)
 	e := render(err)
 	var header unsupportedHeader
 	if errors.As(err, &header) {
@@ -148,7 +167,8 @@ func fail(w http.ResponseWriter, r *http.Request, id string, err error) {
 func (f *Front) report(r *http.Request, op operation, id string, err error) {
 	status := render(err).status
 	gone := r.Context().Err() != nil || errors.Is(err, errClientGone)
-	if gone || status < 500 || status == http.StatusNotImplemented {
+	ours := status >= 500 && status != http.StatusNotImplemented && !errors.Is(err, errSlowDown)
+	if gone || !ours {
 		return
 	}
 	f.log.LogAttrs(r.Context(), slog.LevelError, "request failed",

@@ -4,8 +4,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/lethe-vault/lethe/gateway"
+	"github.com/lethe-vault/lethe/gateway/s3api/sigv4"
 	"github.com/lethe-vault/lethe/recording"
 )
 
@@ -18,12 +20,18 @@ var (
 	ErrChecksum      = errChecksum
 	ErrInvalidDigest = errInvalidDigest
 	ErrPrecondition  = errPrecondition
+	ErrOverride      = errOverride
+	ErrFraming       = errFraming
+	ErrTrailer       = errTrailer
+	ErrChunkSize     = errChunkSize
+	ErrDecodedLength = errDecodedLength
 
 	ErrNotImplemented = errNotImplemented
 	Fail              = fail
 	Evaluate          = evaluate
 	RangeApplies      = rangeApplies
 	Collect           = collect
+	HostBucket        = hostBucket
 )
 
 // Body is what NewBody gives.
@@ -33,7 +41,19 @@ type Body interface {
 }
 
 // NewBody makes the reader of a request's body.
-func NewBody(r *http.Request, payloadHash string) (Body, error) { return newBody(r, payloadHash) }
+func NewBody(r *http.Request, payloadHash string) (Body, error) {
+	return newBody(r, payloadHash, nil)
+}
+
+// NewChunkedBody is NewBody with chunks signed by whoever knows secret.
+func NewChunkedBody(r *http.Request, payloadHash string, q sigv4.Request, secret string) (Body, error) {
+	return newBody(r, payloadHash, q.Chain(secret))
+}
+
+// SetPace asks other clients than real ones to be fast.
+func (f *Front) SetPace(window time.Duration, bytes int64, write time.Duration) {
+	f.pace = pace{window, bytes, write}
+}
 
 // ParseRange gives the first byte and the number of bytes of a range.
 func ParseRange(header string, size int64) (off, n int64, ok bool, err error) {
@@ -43,19 +63,19 @@ func ParseRange(header string, size int64) (off, n int64, ok bool, err error) {
 
 // Operation names the operation a request is for.
 func Operation(r *http.Request) string {
-	at := locate(r)
+	at := locate(r, nil)
 	return selectOperation(r.Method, at.level, at.query).name
 }
 
 // Admit applies the operation's rules on parameters, headers and body.
 func Admit(r *http.Request) error {
-	at := locate(r)
+	at := locate(r, nil)
 	return selectOperation(r.Method, at.level, at.query).admit(r, at.query)
 }
 
 // Target gives the bucket and name of a request.
 func Target(r *http.Request) (recording.Bucket, recording.Name, error) {
-	t, err := locate(r).target()
+	t, err := locate(r, nil).target()
 	return t.bucket, t.name, err
 }
 

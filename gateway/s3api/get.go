@@ -93,11 +93,12 @@ func choose(h http.Header, info recording.Info) (selection, error) {
 func (s selection) writeHead(w http.ResponseWriter, r *http.Request, info recording.Info) {
 	h := w.Header()
 	describe(h, info)
+	override(h, r.URL.Query())
 	switch s.status {
 	case http.StatusPartialContent:
 		h.Set("Content-Range", s.span.contentRange(info.Size))
 	case http.StatusOK:
-		if r.Header.Get("X-Amz-Checksum-Mode") != "" {
+		if wantsChecksums(r) {
 			setChecksums(h, info.Digests)
 		}
 	}

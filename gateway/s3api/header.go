@@ -19,7 +19,7 @@ var commonHeaders = allowed{
 }
 
 var readHeaders = allowed{
-	"x-amz-checksum-mode": {"ENABLED"},
+	"x-amz-checksum-mode": {checksumsEnabled},
 }
 
 // putHeaders: a recording is private, kept in one class and always encrypted,
@@ -28,13 +28,20 @@ var putHeaders = allowed{
 	"x-amz-acl":                    {"private", "bucket-owner-full-control", "bucket-owner-read"},
 	"x-amz-storage-class":          {"STANDARD"},
 	"x-amz-server-side-encryption": {"AES256"},
+	metadataPrefix + "*":           nil,
+}
+
+// bodyHeaders say how a body is sent; newBody reads them, whatever the operation.
+var bodyHeaders = allowed{
+	"x-amz-decoded-content-length": nil,
+	"x-amz-trailer":                nil,
 	"x-amz-sdk-checksum-algorithm": nil,
+	"x-amz-checksum-algorithm":     nil, // what minio-go says instead
 	"x-amz-checksum-crc32":         nil,
 	"x-amz-checksum-crc32c":        nil,
 	"x-amz-checksum-crc64nvme":     nil,
 	"x-amz-checksum-sha1":          nil,
 	"x-amz-checksum-sha256":        nil,
-	metadataPrefix + "*":           nil,
 }
 
 const (
@@ -42,8 +49,8 @@ const (
 	metadataPrefix = "x-amz-meta-"
 )
 
-// check reports an unsupportedHeader if there is one.
-func (a allowed) check(h http.Header) error {
+// checkHeaders reports an unsupportedHeader if there is one.
+func (op operation) checkHeaders(h http.Header) error {
 	for name, values := range h {
 		name = strings.ToLower(name)
 		if !strings.HasPrefix(name, amzPrefix) {
@@ -52,7 +59,8 @@ func (a allowed) check(h http.Header) error {
 		if strings.HasPrefix(name, metadataPrefix) {
 			name = metadataPrefix + "*"
 		}
-		if !a.permits(name, values) && !commonHeaders.permits(name, values) {
+		sends := op.body && bodyHeaders.permits(name, values)
+		if !sends && !op.headers.permits(name, values) && !commonHeaders.permits(name, values) {
 			return unsupportedHeader(name)
 		}
 	}
@@ -75,20 +83,23 @@ var storedHeaders = []string{
 // collect gives the stored headers and the user metadata of a request. A
 // header that was sent several times means its values joined by commas, which
 // is also how it is signed.
-func collect(h http.Header) (stored, metadata map[string]string, err error) {
+func collect(h http.Header) (stored, metadata map[string]string) {
 	stored, metadata = map[string]string{}, map[string]string{}
 	for _, name := range storedHeaders {
 		if values := h.Values(name); len(values) > 0 {
 			stored[name] = strings.Join(values, ",")
 		}
 	}
-	if strings.Contains(strings.ToLower(stored["Content-Encoding"]), "aws-chunked") {
-		return nil, nil, errBodyMode
+	if isChunked(h) { // that coding was taken off
+		delete(stored, "Content-Encoding")
+		if rest := slices.DeleteFunc(codings(h), func(c string) bool { return c == awsChunked }); len(rest) > 0 {
+			stored["Content-Encoding"] = strings.Join(rest, ",")
+		}
 	}
 	for name, values := range h {
 		if key, ok := strings.CutPrefix(strings.ToLower(name), metadataPrefix); ok {
 			metadata[key] = strings.Join(values, ",")
 		}
 	}
-	return stored, metadata, nil
+	return stored, metadata
 }

@@ -1,6 +1,7 @@
 package s3api
 
 import (
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -17,12 +18,18 @@ type location struct {
 	query  url.Values
 }
 
-// locate splits the decoded path at its first two slashes. URL.Path is the one
-// decoding of what was received, the same that the signature covers; "//" and
-// ".." stay as they are, since both may be parts of a name.
-func locate(r *http.Request) location {
-	at := location{query: r.URL.Query()}
-	at.bucket, at.name, _ = strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+// locate splits the decoded path at its first two slashes, or at the first if
+// the host is a bucket's below one of domains. URL.Path is the one decoding of
+// what was received, the same that the signature covers; "//" and ".." stay as
+// they are, since both may be parts of a name.
+func locate(r *http.Request, domains []string) location {
+	at := location{query: withoutSigning(r.URL.Query())}
+	path := strings.TrimPrefix(r.URL.Path, "/")
+	if bucket := hostBucket(r.Host, domains); bucket != "" {
+		at.bucket, at.name = bucket, path
+	} else {
+		at.bucket, at.name, _ = strings.Cut(path, "/")
+	}
 	switch {
 	case at.name != "":
 		at.level = objectLevel
@@ -30,6 +37,20 @@ func locate(r *http.Request) location {
 		at.level = bucketLevel
 	}
 	return at
+}
+
+// hostBucket gives the bucket of a host-style request: what stands before the
+// first of domains in its Host, "" if none does.
+func hostBucket(host string, domains []string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	for _, domain := range domains {
+		if bucket, ok := strings.CutSuffix(strings.ToLower(host), "."+domain); ok {
+			return bucket
+		}
+	}
+	return ""
 }
 
 // target is a location whose names are well formed.
@@ -76,5 +97,8 @@ func (op operation) admit(r *http.Request, query url.Values) error {
 	if !op.body && r.ContentLength != 0 {
 		return errUnexpectedBody
 	}
-	return op.headers.check(r.Header)
+	if err := checkOverrides(query); err != nil {
+		return err
+	}
+	return op.checkHeaders(r.Header)
 }

@@ -19,12 +19,7 @@ func (f *Front) putObject(w http.ResponseWriter, r *http.Request, in verified) e
 	}
 	h := w.Header()
 	identify(h, info)
-	for _, c := range checksums {
-		if sum := r.Header.Get(c.header); sum != "" {
-			h.Set(c.header, sum)
-			h.Set("X-Amz-Checksum-Type", "FULL_OBJECT")
-		}
-	}
+	setChecksums(h, in.body.declared())
 	return nil
 }
 
@@ -32,11 +27,9 @@ func newUpload(h http.Header, in verified) (gateway.Upload, error) {
 	if err := putCondition(h); err != nil {
 		return gateway.Upload{}, err
 	}
-	stored, metadata, err := collect(h)
+	stored, metadata := collect(h)
+	metadata, err := recording.ParseMetadata(metadata)
 	if err != nil {
-		return gateway.Upload{}, err
-	}
-	if metadata, err = recording.ParseMetadata(metadata); err != nil {
 		return gateway.Upload{}, err
 	}
 	return gateway.Upload{

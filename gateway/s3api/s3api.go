@@ -7,11 +7,13 @@
 package s3api
 
 import (
+	"cmp"
 	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -19,12 +21,29 @@ import (
 	"github.com/lethe-vault/lethe/gateway"
 )
 
-// Front serves S3 over HTTP, path style.
+// Front serves S3 over HTTP, path style and host style.
 type Front struct {
-	gateway *gateway.Gateway
-	log     *slog.Logger
-	engine  *gin.Engine
+	gateway    *gateway.Gateway
+	log        *slog.Logger
+	engine     *gin.Engine
+	domains    []string
+	maxExpires time.Duration
+	pace       pace
+	crowd      *crowd
 }
+
+// Config says how a front is served. Its zero value is fit for use.
+type Config struct {
+	Domains     []string      // BUCKET.DOMAIN is host style; none if empty
+	MaxExpires  time.Duration // the longest a presigned request may hold; 0 is DefaultMaxExpires
+	MaxInFlight int           // requests under way for each access key; 0 is DefaultMaxInFlight
+}
+
+// The defaults of Config.
+const (
+	DefaultMaxExpires  = 15 * time.Minute
+	DefaultMaxInFlight = 256
+)
 
 // A handler serves one verified request, or says why it could not.
 type handler func(f *Front, w http.ResponseWriter, r *http.Request, in verified) error
@@ -58,8 +77,8 @@ const (
 // operations is the whole protocol. The first row that matches serves.
 var operations = []operation{
 	{"PUT", objectLevel, "", "PutObject", nil, putHeaders, takesBody, (*Front).putObject},
-	{"GET", objectLevel, "", "GetObject", nil, readHeaders, noBody, (*Front).getObject},
-	{"HEAD", objectLevel, "", "HeadObject", nil, readHeaders, noBody, (*Front).headObject},
+	{"GET", objectLevel, "", "GetObject", readParameters, readHeaders, noBody, (*Front).getObject},
+	{"HEAD", objectLevel, "", "HeadObject", readParameters, readHeaders, noBody, (*Front).headObject},
 	{"HEAD", bucketLevel, "", "HeadBucket", nil, nil, noBody, (*Front).headBucket},
 	{"GET", bucketLevel, "location", "GetBucketLocation", nil, nil, noBody, (*Front).getBucketLocation},
 	{"GET", bucketLevel, "list-type=2", "ListObjectsV2", listParameters, nil, noBody, (*Front).listObjects},
@@ -83,9 +102,14 @@ func selectOperation(method string, l level, query url.Values) operation {
 
 // New makes the front of a gateway. Errors that are not the client's are
 // logged to log, once each.
-func New(g *gateway.Gateway, log *slog.Logger) *Front {
+func New(g *gateway.Gateway, log *slog.Logger, c Config) *Front {
 	gin.SetMode(gin.ReleaseMode) // the debug mode prints to standard output
-	f := &Front{gateway: g, log: log, engine: gin.New()}
+	f := &Front{
+		gateway: g, log: log, engine: gin.New(), pace: defaultPace,
+		domains:    strings.Fields(strings.ToLower(strings.Join(c.Domains, " "))),
+		maxExpires: cmp.Or(c.MaxExpires, DefaultMaxExpires),
+		crowd:      newCrowd(cmp.Or(c.MaxInFlight, DefaultMaxInFlight)),
+	}
 	f.engine.RedirectTrailingSlash = false // a slash is part of a name
 	f.engine.UseRawPath = false
 	if err := f.engine.SetTrustedProxies(nil); err != nil {
@@ -104,31 +128,49 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.engine.Ser
 func (f *Front) handle(c *gin.Context) {
 	c.Status(http.StatusOK) // where nothing is routed, gin begins with 404
 	id := newRequestID()
-	answer(c.Writer.Header(), id)
-	at := locate(c.Request)
-	op := selectOperation(c.Request.Method, at.level, at.query)
-	in, err := f.authenticate(c.Request, id)
+	w, r := f.paced(c)
+	answer(w.Header(), r, id)
+	at := locate(r, f.domains)
+	op := selectOperation(r.Method, at.level, at.query)
+	err := f.serve(op, w, r, at, id)
 	if err == nil {
-		err = f.serve(op, c.Writer, c.Request, in, at)
-	}
-	if err == nil {
-		c.Writer.WriteHeaderNow()
+		w.WriteHeaderNow()
 		return
 	}
-	f.report(c.Request, op, id, err)
-	if c.Writer.Written() {
+	f.report(r, op, id, err)
+	if w.Written() {
 		panic(http.ErrAbortHandler)
 	}
-	fail(c.Writer, c.Request, id, err)
-	c.Writer.WriteHeaderNow()
+	fail(w, r, id, err)
+	w.WriteHeaderNow()
 }
 
-// serve calls the operation once the request is nothing but what it knows.
-func (f *Front) serve(op operation, w http.ResponseWriter, r *http.Request, in verified, at location) error {
+// paced gives the two sides of a request, with limits on how slow each may be.
+func (f *Front) paced(c *gin.Context) (pacedWriter, *http.Request) {
+	control := http.NewResponseController(c.Writer)
+	c.Request.Body = &pacedBody{ReadCloser: c.Request.Body, control: control, pace: f.pace}
+	return pacedWriter{c.Writer, control, f.pace}, c.Request
+}
+
+// serve calls the operation once the sender is known, has a place, and the
+// request is nothing but what the operation knows.
+func (f *Front) serve(op operation, w http.ResponseWriter, r *http.Request, at location, id string) error {
+	in, err := f.authenticate(r, id)
+	if err != nil {
+		return err
+	}
+	if err := f.crowd.enter(in.caller.Who); err != nil {
+		return err
+	}
+	defer f.crowd.leave(in.caller.Who)
 	if err := op.admit(r, at.query); err != nil {
 		return err
 	}
-	var err error
+	if !op.body {
+		if err := in.body.none(); err != nil {
+			return err
+		}
+	}
 	if in.target, err = at.target(); err != nil {
 		return err
 	}
@@ -148,9 +190,14 @@ func newRequestID() string {
 }
 
 // answer sets the headers that every answer has. No recording is a page: a
-// browser that is shown one must neither guess its type nor run it.
-func answer(h http.Header, id string) {
+// browser that is shown one must neither guess its type nor run it. And no
+// connection is used again after HTTP's own chunks, about whose end a proxy
+// before this server might think otherwise: RFC 9112 section 11.2.
+func answer(h http.Header, r *http.Request, id string) {
 	clear(h)
+	if len(r.TransferEncoding) > 0 {
+		h.Set("Connection", "close")
+	}
 	h.Set("X-Amz-Request-Id", id)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
@@ -172,5 +219,7 @@ func (f *Front) Server() *http.Server {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(f.log.Handler(), slog.LevelWarn),
+
+		DisableGeneralOptionsHandler: true, // "OPTIONS *" is a request like any other
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Authorization is what an Authorization header holds.
+// Authorization is what an Authorization header, or a presigned query, holds.
 type Authorization struct {
 	AccessKey     string
 	Scope         Scope
@@ -54,10 +54,15 @@ func ParseAuthorization(header string) (Authorization, error) {
 		return Authorization{}, err
 	}
 	a.Signature = fields["Signature"]
-	if len(a.Signature) != 64 || strings.Trim(a.Signature, "0123456789abcdef") != "" {
+	if !isSignature(a.Signature) {
 		return Authorization{}, fmt.Errorf("%w: signature is not 64 hex digits", ErrMalformed)
 	}
 	return a, nil
+}
+
+// isSignature reports whether s is 64 lower-case hex digits.
+func isSignature(s string) bool {
+	return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""
 }
 
 func parseFields(s string) (map[string]string, error) {

@@ -23,6 +23,9 @@ import (
 // signature at all, so the front takes no parameter twice.)
 func (q Request) canonical() ([]string, error) {
 	rawPath, rawQuery, _ := strings.Cut(q.head.RequestURI, "?")
+	if q.Presigned() {
+		rawQuery = withoutSignature(rawQuery)
+	}
 	path, err := standardPath(rawPath)
 	if err != nil {
 		return nil, err

@@ -41,11 +41,14 @@ type signer struct {
 	name string
 	path func(*rapid.T) string                     // escaped, as the library puts it on the wire
 	sign func(*http.Request, string) *http.Request // with the secret
+	also map[string]mutation                       // what can be changed of its signature
 }
 
 var signers = []signer{
-	{"aws-sdk-go-v2", awsPath, signAWS},
-	{"minio-go", minioPath, signMinio},
+	{"aws-sdk-go-v2", awsPath, signAWS, headerMutations},
+	{"minio-go", minioPath, signMinio, headerMutations},
+	{"aws-sdk-go-v2 presigned", awsPath, presignAWS, queryMutations},
+	{"minio-go presigned", minioPath, presignMinio, queryMutations},
 }
 
 // awsPath draws any bytes, spelled as the S3 client does (everything encoded),
@@ -98,6 +101,44 @@ func signMinio(r *http.Request, secret string) *http.Request {
 	return miniosigner.SignV4(*r, exampleKey, secret, "", "eu-central-1")
 }
 
+// presignAWS moves what it can into the query, and then has a query to escape anew.
+func presignAWS(r *http.Request, secret string) *http.Request {
+	dropAmz(r)
+	query := r.URL.Query()
+	query.Set("X-Amz-Expires", "600")
+	r.URL.RawQuery = query.Encode()
+	signed, headers, err := awssigner.NewSigner().PresignHTTP(r.Context(),
+		aws.Credentials{AccessKeyID: exampleKey, SecretAccessKey: secret}, r,
+		sigv4.UnsignedPayload, "s3", "eu-central-1", time.Now(),
+		func(o *awssigner.SignerOptions) { o.DisableURIPathEscaping = true })
+	if err != nil {
+		panic(err)
+	}
+	u, err := url.Parse(signed)
+	if err != nil {
+		panic(err)
+	}
+	r.URL = u
+	for name, values := range headers {
+		r.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	return r
+}
+
+func presignMinio(r *http.Request, secret string) *http.Request {
+	dropAmz(r)
+	return miniosigner.PreSignV4(*r, exampleKey, secret, "", "eu-central-1", 600)
+}
+
+// dropAmz removes the headers that whoever follows a URL does not send.
+func dropAmz(r *http.Request) {
+	for name := range r.Header {
+		if strings.HasPrefix(name, "X-Amz-") {
+			r.Header.Del(name)
+		}
+	}
+}
+
 // wire draws a request, signs it and gives it as it is sent.
 func (s signer) wire(t *rapid.T) string {
 	method := rapid.SampledFrom([]string{"GET", "HEAD", "PUT", "POST", "DELETE"}).Draw(t, "method")
@@ -145,24 +186,49 @@ func TestSignedByClientsIsAccepted(t *testing.T) {
 	}
 }
 
-// mutations each change one thing that the signature covers.
-var mutations = map[string]func(*rapid.T, *http.Request){
+// A mutation changes one thing that the signature covers.
+type mutation = func(*rapid.T, *http.Request)
+
+var mutations = map[string]mutation{
 	"method": func(_ *rapid.T, r *http.Request) { r.Method += "X" },
 	"path byte": func(t *rapid.T, r *http.Request) {
 		path := []byte(r.URL.Path)
 		path[rapid.IntRange(1, len(path)-1).Draw(t, "at")] ^= rapid.ByteRange(1, 255).Draw(t, "bits")
 		retarget(r, sigv4.EscapePath(string(path)), r.URL.RawQuery)
 	},
-	"path end":        func(_ *rapid.T, r *http.Request) { retarget(r, r.URL.EscapedPath()+"/", r.URL.RawQuery) },
-	"query added":     func(_ *rapid.T, r *http.Request) { retarget(r, r.URL.EscapedPath(), r.URL.RawQuery+"&acl") },
-	"host":            func(_ *rapid.T, r *http.Request) { r.Host += "0" },
+	"path end":     func(_ *rapid.T, r *http.Request) { retarget(r, r.URL.EscapedPath()+"/", r.URL.RawQuery) },
+	"query added":  func(_ *rapid.T, r *http.Request) { retarget(r, r.URL.EscapedPath(), r.URL.RawQuery+"&acl") },
+	"host":         func(_ *rapid.T, r *http.Request) { r.Host += "0" },
+	"header added": func(_ *rapid.T, r *http.Request) { r.Header.Set("X-Amz-Meta-Added", "") },
+}
+
+var headerMutations = map[string]mutation{
 	"header value":    func(t *rapid.T, r *http.Request) { v := signedHeader(t, r); v[len(v)-1] += "x" },
 	"header repeated": func(t *rapid.T, r *http.Request) { name := signedName(t, r); r.Header.Add(name, "x") },
 	"header removed":  func(t *rapid.T, r *http.Request) { r.Header.Del(signedName(t, r)) },
-	"header added":    func(_ *rapid.T, r *http.Request) { r.Header.Set("X-Amz-Meta-Added", "") },
 	"access scope":    func(_ *rapid.T, r *http.Request) { authorize(r, "eu-central-1", "eu-central-2") },
 	"signature":       changeSignature,
 	"signed headers":  func(_ *rapid.T, r *http.Request) { authorize(r, "SignedHeaders=", "SignedHeaders=accept;") },
+}
+
+var queryMutations = map[string]mutation{
+	"parameter value": func(t *rapid.T, r *http.Request) {
+		name := rapid.SampledFrom(sigv4.Parameters).Draw(t, "parameter")
+		requery(r, name+"=", name+"=0")
+	},
+	"parameter repeated": func(t *rapid.T, r *http.Request) {
+		name := rapid.SampledFrom(sigv4.Parameters).Draw(t, "parameter")
+		requery(r, name+"=", name+"=&"+name+"=")
+	},
+	"parameter renamed": func(t *rapid.T, r *http.Request) {
+		name := rapid.SampledFrom(sigv4.Parameters).Draw(t, "parameter")
+		requery(r, name+"=", strings.ToLower(name)+"=")
+	},
+	"authorized too": func(_ *rapid.T, r *http.Request) { r.Header.Set("Authorization", "AWS4-HMAC-SHA256 x") },
+}
+
+func requery(r *http.Request, old, new string) {
+	retarget(r, r.URL.EscapedPath(), strings.Replace(r.URL.RawQuery, old, new, 1))
 }
 
 func retarget(r *http.Request, path, query string) {
@@ -197,13 +263,15 @@ func changeSignature(t *rapid.T, r *http.Request) {
 }
 
 func TestMutantsAreRefused(t *testing.T) {
-	names := slices.Sorted(maps.Keys(mutations))
 	for _, s := range signers {
+		all := maps.Clone(mutations)
+		maps.Copy(all, s.also)
+		names := slices.Sorted(maps.Keys(all))
 		t.Run(s.name, rapid.MakeCheck(func(t *rapid.T) {
 			wire := s.wire(t)
 			r, _ := parse(wire)
 			name := rapid.SampledFrom(names).Draw(t, "mutation")
-			mutations[name](t, r)
+			all[name](t, r)
 			if err := verify(r, exampleSecret, time.Now()); err == nil {
 				t.Fatalf("%q with another %s was accepted", wire, name)
 			}

@@ -1,12 +1,13 @@
 // Package sigv4 verifies requests signed with AWS Signature Version 4 as S3
-// clients sign them, in the Authorization header. It is pure: it reads a
+// clients sign them: in the Authorization header, or in the query (presigned),
+// and the chunks of a body that is signed as it is sent. It is pure: it reads a
 // request's head, a secret and a clock, touches no body and looks nothing up.
 // Who owns an access key, and whether the body is what its hash declares, is
 // the front's business.
 //
-// Sources: Amazon S3 API Reference, "Authenticating Requests: Using the
-// Authorization Header (AWS Signature Version 4)"; IAM User Guide, "Create a
-// signed AWS API request".
+// Sources: Amazon S3 API Reference, "Authenticating Requests" (Authorization
+// Header, Query Parameters, and Transferring Payload in Multiple Chunks); IAM
+// User Guide, "Create a signed AWS API request".
 package sigv4
 
 import (
@@ -26,15 +27,16 @@ import (
 var (
 	ErrMissing     = errors.New("sigv4: request is not signed")
 	ErrTwice       = errors.New("sigv4: request is signed more than once")
-	ErrPresigned   = errors.New("sigv4: request is signed in its query")
 	ErrV2          = errors.New("sigv4: request is signed with Signature Version 2")
 	ErrAlgorithm   = errors.New("sigv4: unknown authorization algorithm")
 	ErrMalformed   = errors.New("sigv4: malformed Authorization header")
+	ErrQuery       = errors.New("sigv4: malformed parameters of a presigned request")
 	ErrURI         = errors.New("sigv4: request target cannot be decoded")
 	ErrDate        = errors.New("sigv4: no valid X-Amz-Date or Date")
 	ErrPayloadHash = errors.New("sigv4: no single X-Amz-Content-Sha256")
 	ErrUnsigned    = errors.New("sigv4: a header that must be signed is not")
 	ErrSkewed      = errors.New("sigv4: request time is too far from ours")
+	ErrExpired     = errors.New("sigv4: presigned request has expired")
 	ErrSignature   = errors.New("sigv4: signature does not match")
 )
 
@@ -53,22 +55,46 @@ const (
 // to be verified: until Verify returns nil, nothing in it is true.
 type Request struct {
 	Authorization
-	At          time.Time // when the client says it signed
-	PayloadHash string    // X-Amz-Content-Sha256, as sent
+	At          time.Time     // when the client says it signed
+	PayloadHash string        // X-Amz-Content-Sha256, as sent; UnsignedPayload if presigned
+	Expires     time.Duration // of a presigned request: how long after At it holds; else 0
 
 	head *http.Request
 }
+
+// UnsignedPayload stands for the hash of a body that no signature covers.
+const UnsignedPayload = "UNSIGNED-PAYLOAD"
+
+// Presigned reports whether the query signs the request.
+func (q Request) Presigned() bool { return q.Expires > 0 }
 
 // Parse reads what the request says of its own signature. It demands that
 // Host, the date, Content-MD5 and every X-Amz-* header are under the
 // signature, that each of them stands once where one value is meant, and that
 // the scope's date is the request's.
 func Parse(r *http.Request) (Request, error) {
-	header, err := authorization(r)
+	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return Request{}, err
+		return Request{}, ErrURI
 	}
-	q := Request{head: r}
+	headers := r.Header.Values("Authorization")
+	v4 := slices.ContainsFunc(Parameters, query.Has)
+	v2 := query.Has("AWSAccessKeyId") || query.Has("Signature")
+	switch {
+	case len(headers) > 1, len(headers) == 1 && (v4 || v2), v4 && v2:
+		return Request{}, ErrTwice
+	case v2:
+		return Request{}, ErrV2
+	case v4:
+		return parseQuery(r, query)
+	case len(headers) == 0:
+		return Request{}, ErrMissing
+	}
+	return parseHeader(r, headers[0])
+}
+
+func parseHeader(r *http.Request, header string) (q Request, err error) {
+	q.head = r
 	if q.Authorization, err = ParseAuthorization(header); err != nil {
 		return Request{}, err
 	}
@@ -84,28 +110,6 @@ func Parse(r *http.Request) (Request, error) {
 	}
 	q.PayloadHash = hashes[0]
 	return q, q.coverage()
-}
-
-// authorization finds the one place that signs the request.
-func authorization(r *http.Request) (string, error) {
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return "", ErrURI
-	}
-	headers := r.Header.Values("Authorization")
-	v4 := query.Has("X-Amz-Algorithm") || query.Has("X-Amz-Credential") || query.Has("X-Amz-Signature")
-	v2 := query.Has("AWSAccessKeyId") || query.Has("Signature")
-	switch {
-	case len(headers) > 1, len(headers) == 1 && (v4 || v2), v4 && v2:
-		return "", ErrTwice
-	case v2:
-		return "", ErrV2
-	case v4:
-		return "", ErrPresigned
-	case len(headers) == 0:
-		return "", ErrMissing
-	}
-	return headers[0], nil
 }
 
 // requestTime prefers X-Amz-Date to Date, as S3 does.
@@ -137,7 +141,7 @@ func (q Request) coverage() error {
 			must = append(must, name)
 		}
 	}
-	if q.head.Header.Get("X-Amz-Date") == "" {
+	if !q.Presigned() && q.head.Header.Get("X-Amz-Date") == "" {
 		must = append(must, "date")
 	}
 	for _, name := range must {
@@ -149,10 +153,11 @@ func (q Request) coverage() error {
 }
 
 // Verify reports nil if whoever knows secret signed this very request within
-// MaxSkew of now; else ErrSkewed, ErrSignature or ErrURI.
+// MaxSkew of now, or presigned it for now; else ErrSkewed, ErrExpired,
+// ErrSignature or ErrURI.
 func (q Request) Verify(secret string, now time.Time) error {
-	if skew := now.Sub(q.At).Abs(); skew > MaxSkew {
-		return ErrSkewed
+	if err := q.timely(now); err != nil {
+		return err
 	}
 	forms, err := q.canonical()
 	if err != nil {
@@ -165,6 +170,17 @@ func (q Request) Verify(secret string, now time.Time) error {
 		}
 	}
 	return ErrSignature
+}
+
+func (q Request) timely(now time.Time) error {
+	age := now.Sub(q.At)
+	switch {
+	case age < -MaxSkew, !q.Presigned() && age > MaxSkew:
+		return ErrSkewed
+	case q.Presigned() && age > q.Expires:
+		return ErrExpired
+	}
+	return nil
 }
 
 // signature computes the signature that a canonical request ought to have.

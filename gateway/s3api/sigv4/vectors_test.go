@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -133,10 +134,54 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
 	}
-	presigned := "GET /test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256 HTTP/1.1\r\nHost: h\r\n\r\n"
-	if err := verify(receive(t, presigned), exampleSecret, exampleTime); !errors.Is(err, sigv4.ErrPresigned) {
-		t.Errorf("presigned: %v, want %v", err, sigv4.ErrPresigned)
+}
+
+// The example of the S3 API Reference, "Authenticating Requests: Using Query
+// Parameters".
+func TestPublishedPresigned(t *testing.T) {
+	const wire = "GET /test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request" +
+		"&X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host" +
+		"&X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404 HTTP/1.1\r\nHost: examplebucket.s3.amazonaws.com\r\n\r\n"
+	for _, c := range []struct {
+		age  time.Duration
+		want error
+	}{
+		{0, nil},
+		{24 * time.Hour, nil},
+		{24*time.Hour + time.Second, sigv4.ErrExpired},
+		{-15 * time.Minute, nil},
+		{-15*time.Minute - time.Second, sigv4.ErrSkewed},
+	} {
+		if err := verify(receive(t, wire), exampleSecret, exampleTime.Add(c.age)); !errors.Is(err, c.want) {
+			t.Errorf("at the age of %v: %v, want %v", c.age, err, c.want)
+		}
 	}
+	if err := verify(receive(t, wire), exampleSecret+"x", exampleTime); !errors.Is(err, sigv4.ErrSignature) {
+		t.Errorf("with another secret: %v, want %v", err, sigv4.ErrSignature)
+	}
+}
+
+// Whatever is in a query, reading it neither fails otherwise than by an error
+// nor takes a request for presigned that lacks a parameter.
+func FuzzPresigned(f *testing.F) {
+	f.Add("X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=A%2F20130524%2Fr%2Fs3%2Faws4_request&X-Amz-Date=20130524T000000Z&X-Amz-Expires=9&X-Amz-SignedHeaders=host&X-Amz-Signature=" + strings.Repeat("0", 64))
+	f.Add("X-Amz-Signature=&&=")
+	f.Fuzz(func(t *testing.T, query string) {
+		r := &http.Request{Method: "GET", Host: "h", Header: http.Header{}, RequestURI: "/a?" + query, URL: &url.URL{Path: "/a", RawQuery: query}}
+		q, err := sigv4.Parse(r)
+		if err != nil {
+			return
+		}
+		values := r.URL.Query()
+		for _, name := range sigv4.Parameters {
+			if len(values[name]) != 1 {
+				t.Errorf("%q is presigned without one %s", query, name)
+			}
+		}
+		if err := q.Verify(exampleSecret, exampleTime); err == nil {
+			t.Errorf("%q was signed by nobody and is accepted", query)
+		}
+	})
 }
 
 func TestEscapePath(t *testing.T) {
