@@ -45,10 +45,33 @@ func (p *program) api() (*client.Client, error) {
 		r.Header.Set("Authorization", "Bearer "+token)
 		return nil
 	}
+	transport, err := p.transport()
+	if err != nil {
+		return nil, err
+	}
 	return client.NewClient(base.String(), client.WithHTTPClient(&http.Client{
+		Transport:     transport,
 		Timeout:       apiTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the token stays here
 	}), client.WithRequestEditorFn(bearer))
+}
+
+// transport speaks to a server, and trusts the certificates that flags, --data
+// or the environment name, in that order, beside the system's.
+func (p *program) transport() (*http.Transport, error) {
+	ca := p.ca
+	if p.data != "" && ca == "" {
+		if local, err := readServer(p.data); err == nil { // an address may be given instead
+			ca = local.CA
+		}
+	}
+	config, err := trust(cmp.Or(ca, os.Getenv("LETHE_CA")))
+	if err != nil {
+		return nil, misused{err}
+	}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.TLSClientConfig = config
+	return t, nil
 }
 
 // operator gives the address and the token to use; "" for what nothing names.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,12 +20,18 @@ const (
 	drainFor     = 30 * time.Second
 )
 
+// defaultConnections is how many connections one address may have open to a
+// listener. A proxy counts as one address.
+const defaultConnections = 1024
+
 // service is a handler and the address it is to be served at.
 type service struct {
 	name       string
 	addr       string
 	handler    http.Handler
 	readWithin time.Duration // for a whole request; 0 is no limit
+	tls        *tls.Config   // nil is plain HTTP
+	most       int           // connections from one address
 }
 
 // listener is an address that is taken. Requests wait there until it serves.
@@ -41,6 +48,10 @@ func listen(log *slog.Logger, services ...service) (all []listener, err error) {
 			closeAll(all)
 			return nil, fmt.Errorf("listen for %s: %w; choose another address with --listen-%s", s.name, err, s.name)
 		}
+		at = &crowded{Listener: at, most: s.most, count: map[string]int{}}
+		if s.tls != nil {
+			at = tls.NewListener(at, s.tls)
+		}
 		all = append(all, listener{at, &http.Server{
 			Handler:           s.handler,
 			ReadHeaderTimeout: headerWithin,
@@ -48,6 +59,8 @@ func listen(log *slog.Logger, services ...service) (all []listener, err error) {
 			IdleTimeout:       idleFor,
 			MaxHeaderBytes:    maxHeader,
 			ErrorLog:          slog.NewLogLogger(log.With("listener", s.name).Handler(), slog.LevelWarn),
+
+			DisableGeneralOptionsHandler: true, // "OPTIONS *" is a request like any other
 		}})
 	}
 	return all, nil

@@ -65,6 +65,7 @@ type program struct {
 	s3        string // address of the S3 front
 	accessKey string
 	secretKey string
+	ca        string // file of certificates to trust beside the system's
 }
 
 // command builds the tree of commands, each in the file of its noun.
@@ -80,6 +81,7 @@ func (p *program) command() *cobra.Command {
 	f.StringVar(&p.data, "data", "", "directory of an embedded server on this machine")
 	f.StringVar(&p.addr, "addr", "", "address of the REST API (LETHE_ADDR)")
 	f.StringVar(&p.token, "token", "", "owner or admin token (LETHE_TOKEN)")
+	f.StringVar(&p.ca, "ca", "", "file of certificates to trust beside the system's (LETHE_CA)")
 	f.StringVar(&p.s3, "s3", "", "address of the S3 front (LETHE_S3)")
 	f.StringVar(&p.accessKey, "access-key", "", "S3 access key (LETHE_ACCESS_KEY)")
 	f.StringVar(&p.secretKey, "secret-key", "", "S3 secret key (LETHE_SECRET_KEY)")

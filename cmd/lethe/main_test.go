@@ -56,15 +56,15 @@ type running struct {
 	stop func() int
 }
 
-func startServer(t *testing.T, dir string) *running {
+func startServer(t *testing.T, dir string, more ...string) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	out, in := io.Pipe()
 	r := &running{dir: dir, log: new(bytes.Buffer)}
 	status := make(chan int, 1)
 	go func() { // ends with ctx
-		status <- run(ctx, []string{"serve", "--data", dir, "--listen-s3", "127.0.0.1:0",
-			"--listen-api", "127.0.0.1:0", "--listen-ops", "127.0.0.1:0"}, in, r.log)
+		status <- run(ctx, append([]string{"serve", "--data", dir, "--listen-s3", "127.0.0.1:0",
+			"--listen-api", "127.0.0.1:0", "--listen-ops", "127.0.0.1:0"}, more...), in, r.log)
 		in.Close()
 	}()
 	r.stop = func() int {

@@ -68,7 +68,11 @@ func (p *program) front() (*s3client, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &witness{RoundTripper: http.DefaultTransport}
+	transport, err := p.transport()
+	if err != nil {
+		return nil, err
+	}
+	w := &witness{RoundTripper: transport}
 	core, err := minio.NewCore(base.Host, &minio.Options{
 		Creds:        credentials.NewStaticV4(access, secret, ""),
 		Secure:       base.Scheme == "https",

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,10 +27,17 @@ type settings struct {
 	ownerFile string // "" is owner.token in data, drawn when it is absent
 	listen    server // addresses to listen on; port 0 takes a free one
 	level     slog.Level
+	tls       tlsFiles
+	front     s3api.Config
+	most      int    // connections to a listener from one address
 	catalog   string // "" is SQLite in data
 	store     storeSettings
 	vault     vaultSettings
 }
+
+// tlsFiles name the pair that the S3 front and the REST API show. Both are "",
+// for plain HTTP, or neither.
+type tlsFiles struct{ cert, key string }
 
 func (p *program) serveCommand() *cobra.Command {
 	var s settings
@@ -59,12 +67,31 @@ role that has none of these.`,
 	f.StringVar(&s.listen.S3, "listen-s3", "127.0.0.1:9000", "address of the S3 front")
 	f.StringVar(&s.listen.API, "listen-api", "127.0.0.1:9001", "address of the REST API")
 	f.StringVar(&s.listen.Ops, "listen-ops", "127.0.0.1:9002", "address of /healthz and /readyz")
+	s.frontFlags(f)
 	f.TextVar(&s.level, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	fromEnv(f, &s.ownerFile, "owner-token-file", "LETHE_OWNER_TOKEN_FILE", "owner token that replicas share; default DIR/owner.token")
 	fromEnv(f, &s.catalog, "catalog", "LETHE_CATALOG", "postgres://… or sqlite:PATH; default sqlite:DIR/catalog.db")
 	s.store.flags(f)
 	s.vault.flags(f)
 	return c
+}
+
+// frontFlags are how clients reach the server, and how much of it each may use.
+func (s *settings) frontFlags(f *pflag.FlagSet) {
+	f.StringVar(&s.tls.cert, "tls-cert", "", "PEM file of the certificate of the S3 front and the REST API, read again when it changes; default plain HTTP")
+	f.StringVar(&s.tls.key, "tls-key", "", "PEM file of its private key")
+	f.StringSliceVar(&s.front.Domains, "s3-domain", nil, "domain below which a host names a bucket, as BUCKET.DOMAIN; may be repeated")
+	f.DurationVar(&s.front.MaxExpires, "presign-max", s3api.DefaultMaxExpires, "longest that a presigned URL may hold")
+	f.IntVar(&s.front.MaxInFlight, "max-in-flight", s3api.DefaultMaxInFlight, "requests under way for one access key; beyond, SlowDown is answered")
+	f.IntVar(&s.most, "max-connections", defaultConnections, "connections to a listener from one address; beyond, they are closed")
+}
+
+// checkLimits refuses limits under which nothing could be served.
+func (s settings) checkLimits() error {
+	if s.most < 1 || s.front.MaxInFlight < 1 || s.front.MaxExpires < time.Second {
+		return misusef("--max-connections and --max-in-flight are at least 1, --presign-max at least 1s")
+	}
+	return nil
 }
 
 // fromEnv adds a flag whose default is in the environment, and keeps that out
@@ -77,6 +104,9 @@ func fromEnv(f *pflag.FlagSet, value *string, name, env, usage string) {
 // serve runs a server until ctx ends, and then for as long as its requests
 // need, at most drainFor.
 func (p *program) serve(ctx context.Context, s settings) (err error) {
+	if err := s.checkLimits(); err != nil {
+		return err
+	}
 	if err := forbidCoreDumps(); err != nil {
 		return fmt.Errorf("forbid core dumps: %w", err)
 	}
@@ -109,20 +139,56 @@ func (p *program) serve(ctx context.Context, s settings) (err error) {
 
 // serveFronts serves what speaks for g, and tells where once all of it listens.
 func (p *program) serveFronts(ctx context.Context, s settings, g *gateway.Gateway, log *slog.Logger) error {
+	secure, err := s.tls.config(log)
+	if err != nil {
+		return err
+	}
 	all, err := listen(log,
-		service{"s3", s.listen.S3, s3api.New(g, log), uploadsTakeLong},
-		service{"api", s.listen.API, restapi.New(g, log), requestsAreShort},
-		service{"ops", s.listen.Ops, ops(g), requestsAreShort},
+		service{"s3", s.listen.S3, s3api.New(g, log, s.front), uploadsTakeLong, secure, s.most},
+		service{"api", s.listen.API, restapi.New(g, log), requestsAreShort, secure, s.most},
+		service{"ops", s.listen.Ops, ops(g), requestsAreShort, plainHTTP, s.most},
 	)
 	if err != nil {
 		return err
 	}
-	at := server{S3: all[0].at.Addr().String(), API: all[1].at.Addr().String(), Ops: all[2].at.Addr().String()}
-	if err := p.announce(s.data, at); err != nil {
+	at, err := s.tls.addresses(all)
+	if err == nil {
+		err = p.announce(s.data, at)
+	}
+	if err != nil {
 		closeAll(all)
 		return err
 	}
 	return serve(ctx, all)
+}
+
+// plainHTTP is what probes speak: they ask on the machine itself.
+var plainHTTP *tls.Config
+
+// config gives nil without files.
+func (f tlsFiles) config(log *slog.Logger) (*tls.Config, error) {
+	switch {
+	case f == tlsFiles{}:
+		return nil, nil
+	case f.cert == "" || f.key == "":
+		return nil, misusef("give both --tls-cert and --tls-key")
+	}
+	pair, err := openCertificate(f.cert, f.key, log)
+	if err != nil {
+		return nil, err
+	}
+	return pair.config(), nil
+}
+
+// addresses says where the listeners of S3, API and ops are.
+func (f tlsFiles) addresses(all []listener) (at server, err error) {
+	at = server{S3: all[0].at.Addr().String(), API: all[1].at.Addr().String(), Ops: all[2].at.Addr().String()}
+	if f.cert == "" {
+		return at, nil
+	}
+	at.S3, at.API = "https://"+at.S3, "https://"+at.API
+	at.CA, err = filepath.Abs(f.cert)
+	return at, err
 }
 
 // How long a listener waits for a request to arrive whole.

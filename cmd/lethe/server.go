@@ -20,9 +20,10 @@ const (
 
 // server is where a server listens, as DIR/server.json holds it.
 type server struct {
-	S3  string `json:"s3"`  // HOST:PORT
-	API string `json:"api"` // HOST:PORT
-	Ops string `json:"ops"` // HOST:PORT
+	S3  string `json:"s3"`           // HOST:PORT, or https://HOST:PORT
+	API string `json:"api"`          // as S3
+	Ops string `json:"ops"`          // HOST:PORT
+	CA  string `json:"ca,omitempty"` // file of the certificate that S3 and API show, which --data makes a client trust
 }
 
 // readServer reads what the server of a directory has written.

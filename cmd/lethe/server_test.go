@@ -75,7 +75,7 @@ func TestDrain(t *testing.T) {
 		<-leave
 		io.WriteString(w, "whole")
 	})
-	all, err := listen(slog.New(slog.DiscardHandler), service{"slow", "127.0.0.1:0", slow, 0})
+	all, err := listen(slog.New(slog.DiscardHandler), service{"slow", "127.0.0.1:0", slow, 0, plainHTTP, defaultConnections})
 	if err != nil {
 		t.Fatal(err)
 	}
