@@ -196,3 +196,32 @@ func TestClassBelowTheBucketsIsRefusedBeforeTheBody(t *testing.T) {
 		t.Errorf("Put of class C where B is demanded: %v, want ErrClassTooWeak", err)
 	}
 }
+
+func TestVersionsOfANameAreOneRecording(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls, Overwrite: gateway.OverwriteVersion})
+	var mu sync.Mutex
+	seen := map[recording.ID]int{}
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for {
+				in, err := f.Put(t.Context(), recorder, gatewaytest.Upload(calls, "a", sound(uint64(i), 50_000)))
+				if errors.Is(err, recording.ErrUnavailable) { // another was first: 503, as a client would, again
+					continue
+				}
+				if err != nil {
+					t.Errorf("Put: %v", err)
+				}
+				mu.Lock()
+				seen[in.ID]++
+				mu.Unlock()
+				return
+			}
+		})
+	}
+	wg.Wait()
+	if len(seen) != 1 {
+		t.Errorf("8 puts of one name made %d recordings, want versions of one", len(seen))
+	}
+}

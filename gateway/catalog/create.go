@@ -15,8 +15,8 @@ type Overwrite string
 // The ways to overwrite.
 const (
 	Never        Overwrite = "never"   // it stays, and the new one is refused
-	KeepVersions Overwrite = "version" // it stays, but no longer current
-	Replace      Overwrite = "replace" // it is replaced, and its blob may go
+	KeepVersions Overwrite = "version" // it stays, but no longer current, if it is of the same recording
+	Replace      Overwrite = "replace" // it is replaced, and its blob may go, if it is of the same recording
 )
 
 // Commit turns an intent into a recording.
@@ -61,7 +61,8 @@ func (c *Catalog) Begin(ctx context.Context, in Intent, events []audit.Record) e
 //
 // ErrAborted: the intent is not open. ErrTenantRevoked, ErrTenantErased,
 // ErrNoBucket: nothing may be written there. ErrExists: the name is taken, and
-// Overwrite is Never. ErrUnavailable: nothing was written. ErrUnknown: the
+// Overwrite is Never. ErrMoved: the name stands for another recording, so what
+// was begun as a version of this one cannot be its next. ErrUnavailable: nothing was written. ErrUnknown: the
 // database was lost during COMMIT and could not be asked. Any other answer is
 // the truth, even when the connection broke or ctx ended on the way.
 //
@@ -138,8 +139,9 @@ func (cm Commit) displace(ctx context.Context, tx *sql.Tx) error {
 	default:
 		return fmt.Errorf("catalog: overwrite %q is not one of its values", cm.Overwrite)
 	}
-	_, err := tx.ExecContext(ctx, query+` WHERE tenant = $1 AND name_index = $2 AND state = 'committed' AND is_current`,
-		cm.Tenant[:], cm.Content.Name[:])
+	_, err := tx.ExecContext(ctx, query+` WHERE tenant = $1 AND name_index = $2 AND state = 'committed' AND is_current
+		AND recording = (SELECT i.recording FROM versions i WHERE i.version = $3)`,
+		cm.Tenant[:], cm.Content.Name[:], cm.Version[:])
 	return err
 }
 
@@ -155,6 +157,8 @@ func (cm Commit) commit(ctx context.Context, tx *sql.Tx) error {
 	switch {
 	case nameTaken(err) && cm.Overwrite == Never:
 		return recording.ErrExists
+	case nameTaken(err):
+		return ErrMoved
 	case err == nil && flipped != 1:
 		return ErrAborted
 	}

@@ -26,6 +26,9 @@ var (
 	ErrBehind = errors.New("catalog: change does not follow the last one applied")
 	// ErrTransition: a tenant cannot go from its state to the one asked for.
 	ErrTransition = errors.New("catalog: tenant cannot change to this state")
+	// ErrMoved: the name went to another recording since the intent was begun.
+	// Beginning again makes a version of that one.
+	ErrMoved = fmt.Errorf("catalog: name stands for another recording: %w", recording.ErrUnavailable)
 	// ErrUnavailable: the database cannot be reached, shuts down, is full or
 	// overloaded. Nothing was changed.
 	ErrUnavailable = fmt.Errorf("catalog: %w", recording.ErrUnavailable)

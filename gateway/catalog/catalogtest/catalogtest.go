@@ -117,10 +117,10 @@ func (v *Vault) Intend(t testing.TB) catalog.Intent {
 	return in
 }
 
-// Intent draws a version.
+// Intent draws a version, of the one recording that a vault has.
 func (v *Vault) Intent() catalog.Intent {
 	return catalog.Intent{
-		Version: recording.NewVersion(), Tenant: v.Tenant, Bucket: v.Bucket.ID, Recording: recording.NewID(),
+		Version: recording.NewVersion(), Tenant: v.Tenant, Bucket: v.Bucket.ID, Recording: recording.ID(v.Bucket.ID),
 		Blob: "r/" + rand.Text(), Slots: catalog.Slots{Recording: 1 << 39, Subject: 2, Day: 3}, CreatedAt: now(),
 	}
 }

@@ -69,6 +69,15 @@ func testOverwrite(t *testing.T, v *Vault) {
 		}
 		wantEqual(t, "current version", v.Current(t, name), last)
 	}
+	for _, how := range []catalog.Overwrite{catalog.KeepVersions, catalog.Replace} {
+		other := v.Intent()
+		other.Recording = recording.NewID()
+		must(t, v.Begin(t.Context(), other, nil))
+		cm := v.Commit(other, name)
+		cm.Overwrite = how
+		wantErr(t, "Create("+string(how)+" of another recording)", v.Create(t.Context(), cm, nil), catalog.ErrMoved)
+		wantEqual(t, "current version", v.Current(t, name), last)
+	}
 	cm, err := v.Put(t, Random(), "sometimes")
 	if err == nil {
 		t.Errorf("Create(%q) = nil, want an error", cm.Overwrite)
