@@ -17,7 +17,7 @@ import (
 // writes are refused and the request is durable; the rest goes on by itself,
 // across restarts and on any replica:
 //
-//	erasing    the request is an entry of the journal, and everything is refused
+//	erasing    the request is the last entry of the journal, and everything is refused
 //	committed  a head that says erased is created in the store
 //	destroyed  the provider has destroyed every version of the root, verified
 //	drained    no lease that was given before can still be held
@@ -60,6 +60,9 @@ func (g *Gateway) eraseTenant(ctx context.Context, id recording.Tenant) error {
 	if err != nil || t.State != catalog.TenantErasing {
 		return err
 	}
+	if err := g.confirm(ctx, t); err != nil {
+		return err
+	}
 	head, err := g.commitErased(ctx, t)
 	if err != nil {
 		return err
@@ -77,6 +80,30 @@ func (g *Gateway) eraseTenant(ctx context.Context, id recording.Tenant) error {
 	err = g.catalog.Erased(ctx, id, catalog.Head{Epoch: int64(head.Epoch), Bytes: head.Marshal()})
 	if err == nil {
 		g.log.Info("tenant erased", "tenant", id.String(), "epoch", head.Epoch)
+	}
+	return err
+}
+
+// confirm makes sure that the tenant's erasure was asked for: no key is
+// destroyed because of what a row says, which whoever writes the database can
+// say too. The last entry of the journal, sealed under the tenant's key, must
+// say it. Once the key is gone, it cannot be asked and nothing can be lost.
+func (g *Gateway) confirm(ctx context.Context, t catalog.Tenant) error {
+	keys, err := g.keys(ctx, t)
+	if errors.Is(err, recording.ErrTenantErased) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer keys.Clear()
+	sealed, err := g.readEntry(ctx, t.ID, t.Journal)
+	if err != nil {
+		return unavailable(err)
+	}
+	e, err := openEntry(ctx, keys, t.ID, t.Journal, sealed)
+	if err == nil && e.State != catalog.TenantErasing {
+		err = fmt.Errorf("%w: the catalog says that %v is to be erased, and its journal does not", recording.ErrIncident, t.ID)
 	}
 	return err
 }

@@ -227,3 +227,25 @@ func TestRefusalWhileErasing(t *testing.T) {
 		}
 	})
 }
+
+// Who writes rows destroys no key: an erasure must stand in the journal.
+func TestErasureThatNobodyAskedForIsRefused(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	if _, err := f.Put(t.Context(), recorder, gatewaytest.Upload(calls, "a", sound(1, 1000))); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, f.Dir, `UPDATE tenants SET state = 'erasing'`)
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(f.Log.String(), "its journal does not"); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no alarm\n%s", f.Log.String())
+		}
+	}
+	if n := blobs(t, f, "head/"); n != 1 {
+		t.Errorf("%d heads, want the first alone", n)
+	}
+	execute(t, f.Dir, `UPDATE tenants SET state = 'active'`)
+	if _, err := f.Open(t.Context(), f.Caller(reader.Who), calls, "a"); err != nil {
+		t.Errorf("Open once the row says the truth again: %v", err)
+	}
+}

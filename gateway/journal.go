@@ -103,11 +103,10 @@ func (g *Gateway) change(ctx context.Context, s scope, e entry, event audit.Even
 
 // admissible decides whether e may follow what the catalog holds.
 func (g *Gateway) admissible(ctx context.Context, s scope, e entry) error {
+	if err := s.tenant.State.Err(); err != nil && (e.State == "" || err == recording.ErrTenantErased) {
+		return err // the entry that asks for an erasure is the last
+	}
 	switch {
-	case e.State != "":
-		if s.tenant.State == catalog.TenantErasing || s.tenant.State == catalog.TenantErased {
-			return recording.ErrTenantErased
-		}
 	case e.Bucket != nil:
 		_, err := g.bucket(ctx, s, e.Bucket.Settings.Name)
 		if err == nil {
@@ -181,23 +180,31 @@ func (g *Gateway) replay(ctx context.Context, t catalog.Tenant, sequence int64, 
 		return err
 	}
 	defer keys.Clear()
-	key, err := keys.System(ctx, keytree.SettingsSlot())
+	e, err := openEntry(ctx, keys, t.ID, sequence, sealed)
 	if err != nil {
 		return err
-	}
-	b, err := keytree.Open(key, keytree.LabelJournal, journalBind(t.ID, sequence), sealed)
-	if err != nil {
-		return fmt.Errorf("%w: journal entry %d of %v: %w", recording.ErrIncident, sequence, t.ID, err)
-	}
-	var e entry
-	if err := json.Unmarshal(b, &e); err != nil {
-		return fmt.Errorf("%w: journal entry %d of %v is malformed", recording.ErrIncident, sequence, t.ID)
 	}
 	index, err := keys.System(ctx, keytree.IndexSlot(indexGeneration))
 	if err != nil {
 		return err
 	}
 	return g.apply(ctx, scope{tenant: t, keys: keys, index: index}, sequence, e)
+}
+
+// openEntry unseals one entry. One that does not open was not made by us.
+func openEntry(ctx context.Context, keys *keytree.Keys, t recording.Tenant, sequence int64, sealed []byte) (e entry, err error) {
+	key, err := keys.System(ctx, keytree.SettingsSlot())
+	if err != nil {
+		return e, err
+	}
+	b, err := keytree.Open(key, keytree.LabelJournal, journalBind(t, sequence), sealed)
+	if err != nil {
+		return e, fmt.Errorf("%w: journal entry %d of %v: %w", recording.ErrIncident, sequence, t, err)
+	}
+	if err := json.Unmarshal(b, &e); err != nil {
+		return e, fmt.Errorf("%w: journal entry %d of %v is malformed", recording.ErrIncident, sequence, t)
+	}
+	return e, nil
 }
 
 // apply lets the catalog follow one durable entry; applying it again changes

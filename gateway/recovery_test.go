@@ -157,7 +157,7 @@ func TestClientGoesAway(t *testing.T) {
 		t.Errorf("Put again: %v", err)
 	}
 	f.Gateway.Close()
-	if f.Log.Len() != 0 {
+	if len(f.Log.String()) != 0 {
 		t.Errorf("log:\n%s", f.Log)
 	}
 }

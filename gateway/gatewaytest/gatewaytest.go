@@ -12,6 +12,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
@@ -38,8 +39,28 @@ type Fixture struct {
 	Parts
 	Dir   string // of the embedded parts
 	Owner gateway.Secret
-	Log   *bytes.Buffer // what the gateway logged, at every level
+	Log   *Log // what the gateway logged, at every level
 	t     testing.TB
+}
+
+// Log keeps what is written to it, for reading at any time.
+type Log struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+// Write appends to the log.
+func (l *Log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// String is all that was written.
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // New starts a gateway on embedded parts in t's temporary directory.
@@ -67,7 +88,7 @@ func In(t testing.TB, dir string) *Fixture {
 // On starts a gateway on the parts given.
 func On(t testing.TB, p Parts) *Fixture {
 	t.Helper()
-	f := &Fixture{Parts: p, Owner: gateway.NewSecret("owner-token-of-this-test"), Log: &bytes.Buffer{}, t: t}
+	f := &Fixture{Parts: p, Owner: gateway.NewSecret("owner-token-of-this-test"), Log: &Log{}, t: t}
 	var err error
 	f.Gateway, err = gateway.New(t.Context(), gateway.Config{
 		Blobs: p.Blobs, Catalog: p.Catalog, Keys: p.Keys, Owner: f.Owner,
