@@ -29,6 +29,12 @@ func cmdBlind(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		addText(needles, args[i])
 	}
+	blind(ts, needles)
+}
+
+// blind fails the script if a needle is in any place, and if it has nothing to
+// look for, or nowhere to look.
+func blind(ts *testscript.TestScript, needles map[string][]byte) {
 	if len(needles) == 0 {
 		ts.Fatalf("nothing to look for")
 	}
@@ -70,13 +76,16 @@ func distinct(b []byte) (n int) {
 	return n
 }
 
-func addText(needles map[string][]byte, text string) {
-	needles[text] = []byte(text)
-	needles[text+" in hex"] = []byte(hex.EncodeToString([]byte(text)))
-	for shift := range 3 { // base64 of the text at any alignment, without its ragged ends
-		b64 := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\x00", shift) + text))
+func addText(needles map[string][]byte, text string) { addBytes(needles, text, text) }
+
+// addBytes takes bytes, plain, in hex and in base64.
+func addBytes(needles map[string][]byte, name, b string) {
+	needles[name] = []byte(b)
+	needles[name+" in hex"] = []byte(hex.EncodeToString([]byte(b)))
+	for shift := range 3 { // base64 at any alignment, without its ragged ends
+		b64 := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\x00", shift) + b))
 		if inner := strings.TrimRight(b64, "="); len(inner) > 10 {
-			needles[fmt.Sprintf("%s in base64 at %d", text, shift)] = []byte(inner[4 : len(inner)-2])
+			needles[fmt.Sprintf("%s in base64 at %d", name, shift)] = []byte(inner[4 : len(inner)-2])
 		}
 	}
 }

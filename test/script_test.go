@@ -44,6 +44,7 @@ func TestPromises(t *testing.T) {
 					"aws":      cmdClient(awsClient),
 					"minio":    cmdClient(minioClient),
 					"blind":    cmdBlind,
+					"no-keys":  cmdNoKeys,
 					"one-read": cmdOneRead,
 					"backup":   cmdBackup,
 				},

@@ -19,9 +19,6 @@ type Keys struct {
 	epoch  uint64
 }
 
-// Epoch is the epoch of the root the keys hang from.
-func (k *Keys) Epoch() uint64 { return k.epoch }
-
 // Slot derives the key of one leaf.
 func (k *Keys) Slot(ctx context.Context, t Tree, slot uint64) (Key, error) {
 	if slot > MaxSlot {

@@ -39,16 +39,22 @@ type Content struct {
 // Blob opens all of a stored blob of the tenant whose unwrapped root is given.
 // It gives nothing unless everything verified.
 func Blob(root [32]byte, blob []byte) (facts, endFacts, source []byte, err error) {
+	dek, err := DEK(root, blob)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	c, err := WithDEK(dek, blob)
+	return c.Facts, c.EndFacts, c.Source, err
+}
+
+// DEK gives the data key of a stored blob of the tenant whose unwrapped root
+// is given.
+func DEK(root [32]byte, blob []byte) (dek [32]byte, err error) {
 	p, err := parsePrefix(blob)
 	if err != nil {
-		return nil, nil, nil, err
+		return dek, err
 	}
-	dek, err := p.dataKey(root)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	c, err := open(dek, p, blob)
-	return c.Facts, c.EndFacts, c.Source, err
+	return p.dataKey(root)
 }
 
 // WithDEK opens all of a stored blob whose data key is known, whatever its
