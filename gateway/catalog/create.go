@@ -65,7 +65,8 @@ func (in Intent) insert(ctx context.Context, tx *sql.Tx) (fresh bool, err error)
 // the intent becomes committed and current, its directories, terms and events
 // are written, and what had the name is treated as cm.Overwrite says. Of an
 // upload in parts, those on the list are kept, and all others dropped. A
-// version that is committed already is success, and changes nothing.
+// version that is committed already, of the same list if it has one, is success,
+// and changes nothing.
 //
 // ErrAborted: the intent is not open. ErrTenantRevoked, ErrTenantErased,
 // ErrNoBucket: nothing may be written there. ErrExists: the name is taken, and
@@ -81,8 +82,11 @@ func (in Intent) insert(ctx context.Context, tx *sql.Tx) (fresh bool, err error)
 func (c *Catalog) Create(ctx context.Context, cm Commit, events []audit.Record) error {
 	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		o, err := c.openIntent(ctx, tx, cm)
-		if err != nil || o.state != Intended {
+		if err != nil {
 			return err
+		}
+		if o.state != Intended {
+			return cm.ownList(ctx, tx)
 		}
 		if err := cm.displace(ctx, tx); err != nil {
 			return err
@@ -143,6 +147,9 @@ func (o openRow) err() error {
 
 // displace makes room under the name. Never does not look whether there is
 // room: the unique index of current versions decides, in commit.
+//
+// An upload in parts cannot be begun again, so it takes the name of whichever
+// recording has it by now.
 func (cm Commit) displace(ctx context.Context, tx *sql.Tx) error {
 	var query string
 	switch cm.Overwrite {
@@ -156,8 +163,8 @@ func (cm Commit) displace(ctx context.Context, tx *sql.Tx) error {
 		return fmt.Errorf("catalog: overwrite %q is not one of its values", cm.Overwrite)
 	}
 	_, err := tx.ExecContext(ctx, query+` WHERE tenant = $1 AND name_index = $2 AND state = 'committed' AND is_current
-		AND recording = (SELECT i.recording FROM versions i WHERE i.version = $3)`,
-		cm.Tenant[:], cm.Content.Name[:], cm.Version[:])
+		AND (recording = (SELECT i.recording FROM versions i WHERE i.version = $3) OR $4)`,
+		cm.Tenant[:], cm.Content.Name[:], cm.Version[:], cm.List != nil)
 	return err
 }
 

@@ -86,12 +86,13 @@ func (s *partState) columns() []any { return []any{&s.VersionState} }
 
 const selectPartState = `SELECT v.state FROM parts v WHERE v.tenant = $1 AND v.blob = $2`
 
-// StorePart makes an attempt the part of its number, and drops the one before.
-// One that was stored before is success, and changes nothing. ErrAborted: the
-// upload is not open any more, or the attempt was dropped before. Other errors
-// are those of BeginPart.
-func (c *Catalog) StorePart(ctx context.Context, p Part) error {
-	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+// StorePart makes an attempt the part of its number, drops the one before, and
+// reports whether there was one. One that was stored before is success, and
+// changes nothing. ErrAborted: the upload is not open any more, or the attempt
+// was dropped before. Other errors are those of BeginPart.
+func (c *Catalog) StorePart(ctx context.Context, p Part) (replaced bool, err error) {
+	err = c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		replaced = false
 		is, err := get[partState](ctx, tx, ErrAborted, selectPartState+c.dialect.forUpdate, p.Tenant[:], p.Blob)
 		if err != nil || is.VersionState == storedPart {
 			return err
@@ -102,15 +103,17 @@ func (c *Catalog) StorePart(ctx context.Context, p Part) error {
 		if err := p.mayGoOn(ctx, tx); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE parts SET state = 'dropped', sealed = NULL
+		dropped, err := change(ctx, tx, `UPDATE parts SET state = 'dropped', sealed = NULL
 			WHERE version = $1 AND number = $2 AND state = 'stored'`, p.Version[:], p.Number)
 		if err != nil {
 			return err
 		}
+		replaced = dropped > 0
 		_, err = tx.ExecContext(ctx, `UPDATE parts SET state = 'stored', stored_size = $1, sealed = $2 WHERE blob = $3`,
 			p.StoredSize, p.Sealed, p.Blob)
 		return err
 	})
+	return replaced, err
 }
 
 // DropPart gives up an attempt that was not stored. ErrCommitted: it was, and
@@ -160,6 +163,18 @@ func (c *Catalog) PartList(ctx context.Context, tenant recording.Tenant, version
 	l, err := get[sealedList](ctx, c.reader, recording.ErrNotFound,
 		`SELECT sealed FROM part_lists WHERE tenant = $1 AND version = $2`, tenant[:], version[:])
 	return l.sealed, explain(ctx, err)
+}
+
+// ownList reports ErrAborted unless the upload was completed with this list.
+func (cm Commit) ownList(ctx context.Context, tx *sql.Tx) error {
+	if cm.List == nil {
+		return nil
+	}
+	is, err := get[partState](ctx, tx, ErrAborted, selectPartState, cm.Tenant[:], cm.List.Blob)
+	if err == nil && is.VersionState != storedPart {
+		err = ErrAborted
+	}
+	return err
 }
 
 // keepParts ends an upload: the parts on its list stay, and no others.

@@ -32,8 +32,15 @@ func (v *Vault) part(t testing.TB, u catalog.Upload, number int64) catalog.Part 
 	p := attempt(u, number)
 	must(t, v.BeginPart(t.Context(), p, nil))
 	p.StoredSize, p.Sealed = 5000+number, bytes(200)
-	must(t, v.StorePart(t.Context(), p))
+	_, err := v.StorePart(t.Context(), p)
+	must(t, err)
 	return p
+}
+
+func (v *Vault) wantTooLate(t testing.TB, what string, p catalog.Part) {
+	t.Helper()
+	_, err := v.StorePart(t.Context(), p)
+	wantErr(t, "StorePart("+what+")", err, catalog.ErrAborted)
 }
 
 const listNumber = 1<<32 - 1
@@ -126,19 +133,25 @@ func testParts(t *testing.T, v *Vault) {
 	u := v.upload(t)
 	third, first := v.part(t, u, 3), v.part(t, u, 1)
 	must(t, v.BeginPart(ctx, first, nil)) // repeated
-	must(t, v.StorePart(ctx, first))
+	_, err := v.StorePart(ctx, first)
+	must(t, err)
 	v.wantParts(t, u, first, third)
-	again := v.part(t, u, 3)
+	again := attempt(u, 3)
+	must(t, v.BeginPart(ctx, again, nil))
+	again.StoredSize, again.Sealed = 77, bytes(20)
+	replaced, err := v.StorePart(ctx, again)
+	must(t, err)
+	wantEqual(t, "StorePart(again)", replaced, true)
 	v.wantParts(t, u, first, again)
 	v.wantDropped(t, u, third)
-	wantErr(t, "StorePart(dropped)", v.StorePart(ctx, third), catalog.ErrAborted)
+	v.wantTooLate(t, "dropped", third)
 	wantErr(t, "DropPart(stored)", v.DropPart(ctx, v.Tenant, again.Blob), catalog.ErrCommitted)
 
 	lost := attempt(u, 1)
 	must(t, v.BeginPart(ctx, lost, nil))
 	must(t, v.DropPart(ctx, v.Tenant, lost.Blob))
 	must(t, v.DropPart(ctx, v.Tenant, lost.Blob)) // repeated
-	wantErr(t, "StorePart(given up)", v.StorePart(ctx, lost), catalog.ErrAborted)
+	v.wantTooLate(t, "given up", lost)
 	wantErr(t, "DropPart(unknown)", v.DropPart(ctx, v.Tenant, "r/none"), recording.ErrNotFound)
 	wantErr(t, "DropPart(of another tenant)", v.DropPart(ctx, recording.NewTenant(), again.Blob), recording.ErrNotFound)
 	v.wantParts(t, u, first, again)
@@ -150,7 +163,7 @@ func testParts(t *testing.T, v *Vault) {
 
 	whole := catalog.Upload{Intent: v.Intent()}
 	wantErr(t, "BeginPart(of no upload)", v.BeginPart(ctx, attempt(whole, 1), nil), catalog.ErrAborted)
-	wantErr(t, "StorePart(not begun)", v.StorePart(ctx, attempt(u, 9)), catalog.ErrAborted)
+	v.wantTooLate(t, "not begun", attempt(u, 9))
 }
 
 func testComplete(t *testing.T, v *Vault) {
@@ -185,21 +198,29 @@ func testComplete(t *testing.T, v *Vault) {
 	wantEqual(t, "Parts(complete)", stored, []catalog.Part{one, three, kept})
 	v.wantDropped(t, u, two)
 
+	other := v.upload(t)
+	rival := cm
+	rival.List = &catalog.PartList{Blob: v.part(t, other, 1).Blob + "x", Parts: cm.List.Parts}
+	wantErr(t, "Create(complete, with another list)", v.Create(ctx, rival, nil), catalog.ErrAborted)
 	_, err = v.Upload(ctx, v.Tenant, u.Version)
 	wantErr(t, "Upload(complete)", err, recording.ErrNotFound)
-	wantErr(t, "StorePart(complete)", v.StorePart(ctx, late), catalog.ErrAborted)
+	v.wantTooLate(t, "complete", late)
 	wantErr(t, "BeginPart(complete)", v.BeginPart(ctx, attempt(u, 5), nil), catalog.ErrAborted)
 	wantErr(t, "Abort(complete)", v.Abort(ctx, v.Tenant, u.Version), catalog.ErrCommitted)
 	_, err = v.PartList(ctx, recording.NewTenant(), u.Version)
 	wantErr(t, "PartList(of another tenant)", err, recording.ErrNotFound)
 
-	other := v.upload(t)
 	again := v.complete(t, other, v.part(t, other, 1))
 	again.Content.Name = u.Name
 	wantErr(t, "Create(name taken)", v.Create(ctx, again, nil), recording.ErrExists)
 	if _, err := v.Upload(ctx, v.Tenant, other.Version); err != nil {
 		t.Errorf("an upload whose name was taken is not open any more: %v", err)
 	}
+	stranger := v.upload(t)
+	takes := v.complete(t, stranger, v.part(t, stranger, 1))
+	takes.Content.Name, takes.Overwrite = u.Name, catalog.KeepVersions
+	must(t, v.Create(ctx, takes, nil))
+	wantEqual(t, "current version", v.Current(t, u.Name), stranger.Version)
 }
 
 func testAbortUpload(t *testing.T, v *Vault) {
@@ -211,7 +232,7 @@ func testAbortUpload(t *testing.T, v *Vault) {
 	must(t, v.Abort(ctx, v.Tenant, u.Version)) // repeated
 	_, err := v.Upload(ctx, v.Tenant, u.Version)
 	wantErr(t, "Upload(aborted)", err, recording.ErrNotFound)
-	wantErr(t, "StorePart(aborted)", v.StorePart(ctx, running), catalog.ErrAborted)
+	v.wantTooLate(t, "aborted", running)
 	v.wantParts(t, u)
 	v.wantDropped(t, u, stored) // the other attempt's own end drops it
 	must(t, v.DropPart(ctx, v.Tenant, running.Blob))
@@ -230,7 +251,7 @@ func testRaceForPart(t *testing.T, v *Vault) {
 			err := v.BeginPart(t.Context(), p, nil)
 			if err == nil {
 				p.StoredSize, p.Sealed = 1, bytes(8)
-				err = v.StorePart(t.Context(), p)
+				_, err = v.StorePart(t.Context(), p)
 			}
 			if err != nil {
 				t.Errorf("attempt: %v", err)
@@ -257,7 +278,7 @@ func testRaceWithComplete(t *testing.T, v *Vault) {
 		must(t, v.BeginPart(t.Context(), p, nil))
 		var stored, created error
 		var both sync.WaitGroup
-		both.Go(func() { stored = v.StorePart(t.Context(), p) })
+		both.Go(func() { _, stored = v.StorePart(t.Context(), p) })
 		both.Go(func() { created = v.Create(t.Context(), cm, nil) })
 		both.Wait()
 		must(t, created)
