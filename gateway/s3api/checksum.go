@@ -3,7 +3,6 @@ package s3api
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"hash"
 	"net/http"
@@ -114,14 +113,22 @@ func decodeDigest(values []string, size int) ([]byte, bool) {
 	return sum, err == nil && len(sum) == size && len(values) == 1
 }
 
-// setChecksums gives the checksums that are known of a whole recording.
-func setChecksums(h http.Header, known recording.Digests) {
+// withoutChecksums gives the headers but for those that declare a checksum.
+func withoutChecksums(h http.Header) http.Header {
+	out := h.Clone()
 	for _, c := range checksums {
-		sum, err := hex.DecodeString(known[c.digest])
-		if err != nil || len(sum) == 0 {
-			continue
+		out.Del(c.header)
+	}
+	return out
+}
+
+// setChecksums gives the checksums that are known of a recording.
+func setChecksums(h http.Header, info recording.Info) {
+	sums, of := knownChecksums(info)
+	for _, c := range checksums {
+		if sum := sums[c.digest]; sum != "" {
+			h.Set(c.header, sum)
+			h.Set("X-Amz-Checksum-Type", of)
 		}
-		h.Set(c.header, base64.StdEncoding.EncodeToString(sum))
-		h.Set("X-Amz-Checksum-Type", "FULL_OBJECT")
 	}
 }

@@ -19,7 +19,7 @@ func (f *Front) putObject(w http.ResponseWriter, r *http.Request, in verified) e
 	}
 	h := w.Header()
 	identify(h, info)
-	setChecksums(h, in.body.declared())
+	setChecksums(h, recording.Info{Digests: in.body.declared()})
 	return nil
 }
 
