@@ -29,6 +29,7 @@ var (
 	errInvalidDigest  = errors.New("s3api: Content-MD5 is not the base64 of 16 bytes")
 	errChecksum       = errors.New("s3api: malformed checksum, or more than one")
 	errUnexpectedBody = errors.New("s3api: operation takes no body")
+	errMalformedXML   = errors.New("s3api: document is malformed or exceeds its bounds")
 	errRepeated       = errors.New("s3api: repeated query parameter")
 	errListArgument   = errors.New("s3api: parameter of a listing is not one of its values")
 	errPrecondition   = errors.New("s3api: precondition failed")
@@ -85,6 +86,7 @@ var renderings = []rendering{
 	{errInvalidDigest, "InvalidDigest", 400, "The Content-MD5 is not the base64 of 16 bytes."},
 	{errChecksum, "InvalidRequest", 400, "An x-amz-checksum-* header is malformed, or there is more than one. Send one, in base64."},
 	{errUnexpectedBody, "InvalidRequest", 400, "This operation takes no body."},
+	{errMalformedXML, "MalformedXML", 400, "The XML is not well formed, is not what this operation takes, or is too large."},
 	{errRepeated, "InvalidArgument", 400, "A query parameter is repeated. Send each once."},
 	{errListArgument, "InvalidArgument", 400, "A parameter of the listing is not one of its values. See max-keys, encoding-type and continuation-token."},
 	{errPrecondition, "PreconditionFailed", 412, "At least one of the preconditions does not hold."},
