@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/gateway/catalog"
@@ -22,7 +24,8 @@ type Erasure struct {
 // current one, the newest that is left takes its place. It gives the version
 // that it found, zero if there was none.
 //
-//	erased   the rows say so, with the event, in one transaction: every later read is refused
+//	erased   the rows say so, with the event, in one transaction: every later read is refused,
+//	         and running ones end within pollEvery
 //	deleted  the blobs are gone from the store
 //
 // Killed between the two, or if the store cannot, the blobs are left to sweep;
@@ -82,4 +85,27 @@ func (g *Gateway) deleteBlobs(ctx context.Context, id recording.ID, blobs []stri
 			g.log.Warn("erased blob left", "recording", id.String(), "error", err)
 		}
 	}
+}
+
+// lookAgain ends a stream of what was erased since it began. It asks the
+// catalog every pollEvery, for as long as the stream runs; without an answer for
+// stateAge it ends the stream too.
+func (g *Gateway) lookAgain(ctx context.Context, r *Recording, seen *time.Time) error {
+	age := time.Since(*seen)
+	if age < pollEvery {
+		return nil
+	}
+	asked := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
+	defer cancel()
+	v, err := g.catalog.Version(ctx, r.session.tenant.ID, r.Info.Version)
+	switch {
+	case err == nil && v.State == catalog.Erased:
+		return recording.ErrErased
+	case err == nil:
+		*seen = asked
+	case age > stateAge:
+		return fmt.Errorf("%w: recording was seen %v ago", recording.ErrUnavailable, age.Round(time.Second))
+	}
+	return nil
 }

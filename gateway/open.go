@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/lethe-vault/lethe/crypto/envelope"
 	"github.com/lethe-vault/lethe/crypto/keytree"
@@ -228,8 +229,9 @@ func (r *Recording) Range(ctx context.Context, off, n int64) (io.ReadCloser, err
 		return nil, unavailable(err)
 	}
 	r.gateway.sessions.begin(r.session)
+	seen := time.Now()
 	return &stream{
-		reader: span.Reader(stored, func() error { return r.gateway.goOn(ctx, r) }),
+		reader: span.Reader(stored, func() error { return r.gateway.goOn(ctx, r, &seen) }),
 		stored: stored, recording: r, off: off,
 	}, nil
 }
@@ -248,9 +250,13 @@ func (g *Gateway) blobGone(ctx context.Context, r *Recording) error {
 }
 
 // goOn is asked at every segment of a running stream: the tenant must still be
-// active, and its root leased or leased anew.
-func (g *Gateway) goOn(ctx context.Context, r *Recording) error {
+// active, the recording not erased when it was last seen, and the root leased or
+// leased anew.
+func (g *Gateway) goOn(ctx context.Context, r *Recording, seen *time.Time) error {
 	if err := g.states.check(r.session.tenant.ID); err != nil {
+		return err
+	}
+	if err := g.lookAgain(ctx, r, seen); err != nil {
 		return err
 	}
 	keys, err := g.keys(ctx, r.session.tenant)
