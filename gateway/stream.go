@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"sync"
+	"time"
 
 	"github.com/lethe-vault/lethe/crypto/envelope"
 	"github.com/lethe-vault/lethe/crypto/keytree"
@@ -85,6 +86,7 @@ type stream struct {
 	dek       keytree.Key // a copy: the recording may be closed before
 	off       int64       // of what is handed over next
 	rest      []slice
+	seen      time.Time // when the recording was last known not to be erased
 	reader    *envelope.Reader
 	stored    io.ReadCloser
 	closed    sync.Once
@@ -100,13 +102,13 @@ func (s *stream) next() error {
 	}
 	stored, err := r.gateway.blobs.Open(s.ctx, part.blob, span.Offset, span.Length)
 	if errors.Is(err, blob.ErrNotFound) {
-		return fmt.Errorf("%w: version %v: its blob is gone", recording.ErrIntegrity, r.Info.Version)
+		return r.gateway.blobGone(s.ctx, r)
 	}
 	if err != nil {
 		return unavailable(err)
 	}
 	s.rest, s.stored = s.rest[1:], stored
-	s.reader = span.Reader(stored, func() error { return r.gateway.goOn(s.ctx, r) })
+	s.reader = span.Reader(stored, func() error { return r.gateway.goOn(s.ctx, r, &s.seen) })
 	return nil
 }
 

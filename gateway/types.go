@@ -110,6 +110,7 @@ type Page struct {
 	Prefix    string
 	Delimiter string // "" or "/"; another delimiter is honoured too
 	After     string // names after this one; from StartAfter
+	RolledUp  bool   // After is a common prefix that was listed: pass over all it stands for
 	Token     string // from Listing.Next; wins over After
 	Max       int    // 1 to 1000
 }
@@ -165,5 +166,5 @@ type NewKey struct {
 	Bucket  string // a bucket's name, or policy.AnyBucket for a reader
 	Prefix  string
 	Purpose string
-	Write   bool // a reader that may put, and on AnyBucket create buckets
+	Write   bool // a reader that may put and erase, and on AnyBucket create and delete buckets
 }

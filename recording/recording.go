@@ -65,13 +65,14 @@ func (i ID) String() string { return hex.EncodeToString(i[:]) }
 // the id of an upload in parts.
 func (v Version) String() string { return hex.EncodeToString(v[:]) }
 
-// ParseVersion reads what String wrote, and only that.
-func ParseVersion(s string) (v Version, ok bool) {
+// ParseVersion reads what String wrote of a version that was drawn, and only
+// that: the zero Version stands for none.
+func ParseVersion(s string) (v Version, err error) {
 	b, err := hex.DecodeString(s)
-	if err != nil || len(b) != len(v) || hex.EncodeToString(b) != s {
-		return v, false
+	if err != nil || len(b) != len(v) || hex.EncodeToString(b) != s || Version(b) == v {
+		return v, ErrVersion
 	}
-	return Version(b), true
+	return Version(b), nil
 }
 
 // String gives 32 characters of hex.

@@ -36,7 +36,8 @@ const insertIntent = `INSERT INTO versions (version, tenant, bucket, recording, 
 
 // Begin records an intent and the events that led to it, in one transaction.
 // An intent that is recorded already is success, and changes nothing.
-// ErrNoTenant, ErrTenantRevoked, ErrTenantErased: nothing may be written.
+// ErrNoTenant, ErrTenantRevoked, ErrTenantErased, ErrNoBucket: nothing may be
+// written.
 func (c *Catalog) Begin(ctx context.Context, in Intent, events []audit.Record) error {
 	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		fresh, err := in.insert(ctx, tx)
@@ -58,6 +59,9 @@ func (in Intent) insert(ctx context.Context, tx *sql.Tx) (fresh bool, err error)
 	if err == nil {
 		err = t.State.Err()
 	}
+	if err == nil {
+		_, err = get[Bucket](ctx, tx, recording.ErrNoBucket, selectOpenBucket, in.Tenant[:], in.Bucket[:])
+	}
 	return true, err
 }
 
@@ -65,7 +69,7 @@ func (in Intent) insert(ctx context.Context, tx *sql.Tx) (fresh bool, err error)
 // the intent becomes committed and current, its directories, terms and events
 // are written, and what had the name is treated as cm.Overwrite says. Of an
 // upload in parts, those on the list are kept, and all others dropped. A
-// version that is committed already, of the same list if it has one, is success,
+// version that was committed before, of the same list if it has one, is success,
 // and changes nothing.
 //
 // ErrAborted: the intent is not open. ErrTenantRevoked, ErrTenantErased,
@@ -116,7 +120,7 @@ type openRow struct {
 
 func (o *openRow) columns() []any { return []any{&o.state, &o.tenant, fixed(o.bucket[:])} }
 
-const selectOpen = `SELECT v.state, t.state, CASE WHEN b.tenant = v.tenant THEN b.bucket END
+const selectOpen = `SELECT v.state, t.state, CASE WHEN b.tenant = v.tenant AND NOT b.closing THEN b.bucket END
 	FROM versions v
 	JOIN tenants t ON t.id = v.tenant
 	LEFT JOIN buckets b ON b.bucket = v.bucket
@@ -126,7 +130,7 @@ const selectOpen = `SELECT v.state, t.state, CASE WHEN b.tenant = v.tenant THEN 
 // it reports is Intended, or one that says that it was committed before.
 func (c *Catalog) openIntent(ctx context.Context, tx *sql.Tx, cm Commit) (openRow, error) {
 	o, err := get[openRow](ctx, tx, ErrAborted, selectOpen+c.dialect.forUpdate, cm.Tenant[:], cm.Version[:])
-	if err != nil || o.state == Committed || o.state == Replaced {
+	if err != nil || o.state == Committed || o.state == Replaced || o.state == Erased {
 		return o, err
 	}
 	return o, o.err()

@@ -99,6 +99,9 @@ var renderings = []rendering{
 
 	{recording.ErrBucketName, "InvalidBucketName", 400, "The bucket's name is not valid: 3 to 63 lower-case letters, digits, dots and hyphens."},
 	{recording.ErrNoBucket, "NoSuchBucket", 404, "The bucket does not exist. Ask the vault's administrator to create it."},
+	{recording.ErrBucketExists, "BucketAlreadyOwnedByYou", 409, "The bucket exists, and is this tenant's."},
+	{recording.ErrBucketNotEmpty, "BucketNotEmpty", 409, "The bucket holds recordings. Delete them first."},
+	{recording.ErrBucketClosing, "OperationAborted", 409, "A bucket of this name is being deleted. Delete it again if that was interrupted."},
 	{recording.ErrNameInvalid, "InvalidURI", 400, "The key must be UTF-8 without NUL."},
 	{recording.ErrNameTooLong, "KeyTooLongError", 400, "The key is longer than 1024 bytes."},
 	{recording.ErrMetadataInvalid, "InvalidArgument", 400, "The user metadata must have names, and values in UTF-8."},
@@ -114,6 +117,8 @@ var renderings = []rendering{
 	{recording.ErrBadDigest, "BadDigest", 400, "The body does not have the checksum that was declared. Send it again."},
 	{recording.ErrExists, "PreconditionFailed", 412, "Another recording has this key, and this bucket keeps what it has. Use another key."},
 	{recording.ErrNotFound, "NoSuchKey", 404, "There is no recording with this key."},
+	{recording.ErrNoVersion, "NoSuchVersion", 404, "There is no such version of a recording with this key."},
+	{recording.ErrVersion, "InvalidArgument", 400, "Invalid version id specified."},
 	{recording.ErrErased, "NoSuchKey", 404, "The recording was erased."},
 	{recording.ErrRange, "InvalidRange", 416, "The range lies outside the recording."},
 	{recording.ErrToken, "InvalidArgument", 400, "The continuation token is not one this bucket gave. List again from the beginning."},

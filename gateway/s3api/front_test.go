@@ -47,6 +47,9 @@ type vault struct {
 	recorder pair
 	reader   pair // reads and writes
 	log      *logBuffer
+
+	mine map[kind]pair // in TestRoutesByCredential
+	etag string        // of the part that openUpload put
 }
 
 // logBuffer collects what the front logs.
@@ -235,7 +238,25 @@ func TestBadInput(t *testing.T) {
 		{"tagging", v.request(rec, "PUT", path, "a", set("X-Amz-Tagging", "a=b")), 501, "NotImplemented"},
 		{"copy", v.request(rec, "PUT", path, "", set("X-Amz-Copy-Source", "/calls/other")), 501, "NotImplemented"},
 		{"sub-resource", v.request(rec, "PUT", path+"?acl", "a", unchanged), 501, "NotImplemented"},
-		{"delete", v.request(v.reader, "DELETE", path, "", unchanged), 501, "NotImplemented"},
+		{"delete with a condition", v.request(v.reader, "DELETE", path, "", set("If-Match", "a")), 501, "NotImplemented"},
+		{"delete bypassing", v.request(v.reader, "DELETE", path, "", set("X-Amz-Bypass-Governance-Retention", "true")), 501, "NotImplemented"},
+		{"delete of no version", v.request(v.reader, "DELETE", path+"?versionId=x", "", unchanged), 400, "InvalidArgument"},
+		{"delete of an empty version", v.request(v.reader, "DELETE", path+"?versionId=", "", unchanged), 400, "InvalidArgument"},
+		{"get of no version", v.request(v.reader, "GET", path+"?versionId="+strings.Repeat("0", 32), "", unchanged), 400, "InvalidArgument"},
+		{"get of an unknown version", v.request(v.reader, "GET", path+"?versionId="+recording.NewVersion().String(), "", unchanged), 404, "NoSuchVersion"},
+		{"get of the null version", v.request(v.reader, "GET", path+"?versionId=null", "", unchanged), 404, "NoSuchKey"},
+		{"delete of nothing listed", v.request(v.reader, "POST", "/calls?delete", "<Delete/>", unchanged), 400, "MalformedXML"},
+		{"delete of another document", v.request(v.reader, "POST", "/calls?delete", "<Create><Object><Key>a</Key></Object></Create>", unchanged), 400, "MalformedXML"},
+		{"delete of too many", v.request(v.reader, "POST", "/calls?delete", "<Delete>"+strings.Repeat("<Object><Key>a</Key></Object>", 1001)+"</Delete>", unchanged), 400, "MalformedXML"},
+		{"delete with a false MD5", v.request(v.reader, "POST", "/calls?delete", "<Delete><Object><Key>a</Key></Object></Delete>", set("Content-Md5", trueChecksums["Content-MD5"])), 400, "BadDigest"},
+		{"version without a key", v.request(v.reader, "GET", "/calls?versions&version-id-marker=null", "", unchanged), 400, "InvalidArgument"},
+		{"bad version marker", v.request(v.reader, "GET", "/calls?versions&key-marker=a&version-id-marker=x", "", unchanged), 400, "InvalidArgument"},
+		{"bad max-buckets", v.request(v.reader, "GET", "/?max-buckets=0", "", unchanged), 400, "InvalidArgument"},
+		{"bad bucket token", v.request(v.reader, "GET", "/?continuation-token=x", "", unchanged), 400, "InvalidArgument"},
+		{"create a bucket", v.request(v.reader, "PUT", "/more", "", unchanged), 403, "AccessDenied"},
+		{"create a bucket otherwise", v.request(v.reader, "PUT", "/more", "<Other/>", unchanged), 400, "MalformedXML"},
+		{"create a bucket with tags", v.request(v.reader, "PUT", "/more", "<CreateBucketConfiguration><Tags/></CreateBucketConfiguration>", unchanged), 501, "NotImplemented"},
+		{"delete a bucket", v.request(v.reader, "DELETE", "/calls", "", unchanged), 403, "AccessDenied"},
 		{"missing bucket", v.request(v.reader, "GET", "/nothere/call", "", unchanged), 403, "AccessDenied"},
 		{"bad bucket", v.request(v.reader, "GET", "/NotABucket/call", "", unchanged), 400, "InvalidBucketName"},
 		{"missing recording", v.request(v.reader, "GET", path, "", unchanged), 404, "NoSuchKey"},

@@ -93,8 +93,8 @@ func checksumType(full bool) string {
 // uploadID reads which upload a request is about. An id that cannot be one
 // names no upload.
 func (in verified) uploadID() (gateway.UploadID, error) {
-	v, ok := recording.ParseVersion(in.query.Get("uploadId"))
-	if !ok {
+	v, err := recording.ParseVersion(in.query.Get("uploadId"))
+	if err != nil {
 		return gateway.UploadID{}, recording.ErrNoUpload
 	}
 	return gateway.UploadID{Bucket: in.bucket, Name: in.name, Version: v}, nil
