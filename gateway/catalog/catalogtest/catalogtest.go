@@ -55,6 +55,7 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"create refuses", testCreateRefuses},
 		{"abort", testAbort},
 		{"directories", testDirectories},
+		{"versions", testVersions},
 		{"terms", testTerms},
 		{"events", testEvents},
 		{"one of many wins a name", testRaceForName},

@@ -73,7 +73,9 @@ CREATE TABLE versions (
 -- either index for its tenant alone, and read all that the tenant has.
 CREATE UNIQUE INDEX versions_current ON versions (name_index, tenant)
 	WHERE state = 'committed' AND is_current;
-CREATE INDEX versions_directory ON versions (dir_index, tenant)
+-- With the version, a directory can be compared with what is known of it
+-- without reading a row.
+CREATE INDEX versions_directory ON versions (dir_index, tenant, version)
 	WHERE state = 'committed' AND is_current;
 
 CREATE TABLE directories (
