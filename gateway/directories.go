@@ -1,0 +1,205 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// look gives what lies directly in a directory now, whoever put or erased it.
+// The catalog is asked which versions there are, and only those that were not
+// seen at the last look are read and unsealed; what is there no more is
+// forgotten.
+func (l *lister) look(ctx context.Context, dir string) (*view, error) {
+	index := l.scope.dirIndex(l.bucket.Name, dir)
+	was := l.shelf.view(index)
+	recordings, fresh, err := l.recordings(ctx, dir, index, was)
+	if err != nil {
+		return nil, err
+	}
+	names, read, err := l.names(ctx, dir, index, was)
+	if err != nil {
+		return nil, err
+	}
+	if fresh+read == 0 && len(recordings) == len(was.recordings) && len(names) == len(was.names) {
+		return was, nil
+	}
+	is := newView(recordings, names)
+	l.shelf.keep(index, was, is)
+	return is, nil
+}
+
+// recordings gives those directly in a directory, and how many of them were
+// not in was.
+func (l *lister) recordings(ctx context.Context, dir string, index catalog.Index, was *view) ([]listed, int, error) {
+	if len(was.recordings) == 0 {
+		rows, err := l.gateway.catalog.Directory(ctx, l.scope.tenant.ID, index)
+		if err != nil {
+			return nil, 0, unavailable(err)
+		}
+		fresh, err := l.unsealAll(ctx, dir, rows)
+		return fresh, len(fresh), err
+	}
+	ids, err := l.gateway.catalog.VersionsIn(ctx, l.scope.tenant.ID, index)
+	if err != nil {
+		return nil, 0, unavailable(err)
+	}
+	stay, missing := was.compare(ids)
+	if len(missing) == 0 {
+		return stay, 0, nil
+	}
+	rows, err := l.gateway.catalog.Versions(ctx, l.scope.tenant.ID, missing)
+	if err != nil {
+		return nil, 0, unavailable(err)
+	}
+	fresh, err := l.unsealAll(ctx, dir, rows)
+	return slices.Concat(stay, fresh), len(fresh), err
+}
+
+// unsealAll opens rows on all processors, each a run of neighbours in the
+// recordings' tree.
+func (l *lister) unsealAll(ctx context.Context, dir string, rows []catalog.Version) ([]listed, error) {
+	order := make([]*catalog.Version, len(rows))
+	for i := range rows {
+		order[i] = &rows[i]
+	}
+	slices.SortFunc(order, func(a, b *catalog.Version) int { return cmp.Compare(a.Slots.Recording, b.Slots.Recording) })
+	out := make([]listed, len(rows))
+	group, ctx := errgroup.WithContext(ctx)
+	share := max(1, (len(rows)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
+	for from := 0; from < len(rows); from += share {
+		to := min(from+share, len(rows))
+		group.Go(func() error { return l.unsealSome(ctx, dir, order[from:to], out[from:to]) }) // waited for below
+	}
+	return out, group.Wait()
+}
+
+func (l *lister) unsealSome(ctx context.Context, dir string, rows []*catalog.Version, out []listed) error {
+	s := l.scope
+	s.keys = s.keys.Follow()
+	defer s.keys.Clear()
+	for i, v := range rows {
+		in, err := s.unseal(ctx, l.bucket, *v)
+		if err != nil {
+			return err
+		}
+		in.dek.Clear()
+		if directory(string(in.Name)) != dir {
+			return errMisplaced
+		}
+		out[i] = listedOf(in.Info)
+	}
+	return nil
+}
+
+// errMisplaced: a row was moved to a directory that is not its own.
+var errMisplaced = fmt.Errorf("%w: a row lies in another directory", recording.ErrIntegrity)
+
+// names gives those of the sub-directories in use, by index, and how many of
+// them are not in was. A name is read once: it is what its index says.
+func (l *lister) names(ctx context.Context, dir string, index catalog.Index, was *view) (map[catalog.Index]string, int, error) {
+	inside, err := l.gateway.catalog.Inside(ctx, l.scope.tenant.ID, index)
+	if err != nil {
+		return nil, 0, unavailable(err)
+	}
+	names := make(map[catalog.Index]string, len(inside))
+	var unread []catalog.Index
+	for _, sub := range inside {
+		name, known := was.names[sub.Index]
+		if !known {
+			unread = append(unread, sub.Index)
+			continue
+		}
+		used, err := l.used(ctx, sub)
+		if err != nil {
+			return nil, 0, err
+		}
+		if used {
+			names[sub.Index] = name
+		}
+	}
+	known := len(names)
+	err = l.readNames(ctx, dir, unread, names)
+	return names, len(names) - known, err
+}
+
+// used reports whether there is a recording anywhere in a directory.
+func (l *lister) used(ctx context.Context, sub catalog.Subdirectory) (bool, error) {
+	if sub.Filled {
+		return true, nil
+	}
+	inside, err := l.gateway.catalog.Inside(ctx, l.scope.tenant.ID, sub.Index)
+	if err != nil {
+		return false, unavailable(err)
+	}
+	if slices.ContainsFunc(inside, func(s catalog.Subdirectory) bool { return s.Filled }) {
+		return true, nil
+	}
+	for _, deeper := range inside {
+		if used, err := l.used(ctx, deeper); used || err != nil {
+			return used, err
+		}
+	}
+	return false, nil
+}
+
+// readNames adds the names of sub-directories that are in use, each read from
+// a recording below it.
+func (l *lister) readNames(ctx context.Context, dir string, unread []catalog.Index, names map[catalog.Index]string) error {
+	below := make([]string, len(unread))
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, sub := range unread {
+		group.Go(func() (err error) { // waited for below
+			below[i], err = l.anyBelow(gctx, sub)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for i, name := range below {
+		if name == "" { // in use no more
+			continue
+		}
+		rest, ok := strings.CutPrefix(name, dir)
+		end := len(name) - len(rest) + strings.IndexByte(rest, '/') + 1
+		if !ok || l.scope.dirIndex(l.bucket.Name, name[:end]) != unread[i] {
+			return errMisplaced
+		}
+		names[unread[i]] = strings.Clone(name[:end])
+	}
+	return nil
+}
+
+// anyBelow gives the name of some recording in a directory or below it, which
+// tells the directory's own; "" if there is none.
+func (l *lister) anyBelow(ctx context.Context, dir catalog.Index) (string, error) {
+	v, err := l.gateway.catalog.AnyIn(ctx, l.scope.tenant.ID, dir)
+	if err != nil {
+		return "", unavailable(err)
+	}
+	if v != nil {
+		in, err := l.scope.unseal(ctx, l.bucket, *v)
+		in.dek.Clear()
+		return string(in.Name), err
+	}
+	subs, err := l.gateway.catalog.Subdirectories(ctx, l.scope.tenant.ID, dir)
+	if err != nil {
+		return "", unavailable(err)
+	}
+	for _, sub := range subs {
+		if name, err := l.anyBelow(ctx, sub); name != "" || err != nil {
+			return name, err
+		}
+	}
+	return "", nil
+}
