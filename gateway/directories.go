@@ -131,11 +131,13 @@ func (l *lister) names(ctx context.Context, dir string, index catalog.Index, was
 	return names, len(names) - known, err
 }
 
-// used reports whether there is a recording anywhere in a directory.
+// used reports whether there is a recording anywhere in a directory. What is
+// remembered of one where there is none goes.
 func (l *lister) used(ctx context.Context, sub catalog.Subdirectory) (bool, error) {
 	if sub.Filled {
 		return true, nil
 	}
+	l.shelf.emptied(sub.Index)
 	inside, err := l.gateway.catalog.Inside(ctx, l.scope.tenant.ID, sub.Index)
 	if err != nil {
 		return false, unavailable(err)
@@ -148,6 +150,7 @@ func (l *lister) used(ctx context.Context, sub catalog.Subdirectory) (bool, erro
 			return used, err
 		}
 	}
+	l.shelf.forget(sub.Index)
 	return false, nil
 }
 

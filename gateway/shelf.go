@@ -11,7 +11,7 @@ import (
 )
 
 // The bytes that views may take, as view.cost counts them. A recording with a
-// name of 40 bytes costs about 190, so a tenant's shelf holds 85,000.
+// name of 40 bytes costs about 210, so a tenant's shelf holds 75,000.
 const (
 	shelfLimit   = 16 << 20 // of one tenant
 	shelvesLimit = 64 << 20 // of all tenants
@@ -111,14 +111,18 @@ func (s *shelf) view(dir catalog.Index) *view {
 
 // keep puts is in the place of was, which it grew out of. If another listing
 // was first, only what both saw is kept: either may know of an erasure that
-// the other does not.
+// the other does not. For the same reason nothing is kept if was is gone.
 func (s *shelf) keep(dir catalog.Index, was, is *view) {
 	s.shelves.mu.Lock()
 	defer s.shelves.mu.Unlock()
 	if s.gone {
 		return
 	}
-	if e, ok := s.places[dir]; ok {
+	e, ok := s.places[dir]
+	if !ok && !was.empty() {
+		return
+	}
+	if ok {
 		if now := e.Value.(*place).view; now != was {
 			is = now.common(is)
 		}
@@ -137,6 +141,25 @@ func (s *shelf) keep(dir catalog.Index, was, is *view) {
 	for s.shelves.cost > shelvesLimit {
 		oldest := s.shelves.oldest()
 		oldest.remove(oldest.order.Back())
+	}
+}
+
+// forget takes down what is known of a directory that is in use no more.
+func (s *shelf) forget(dir catalog.Index) {
+	s.shelves.mu.Lock()
+	defer s.shelves.mu.Unlock()
+	if e, ok := s.places[dir]; ok {
+		s.remove(e)
+	}
+}
+
+// emptied forgets a directory that has no recordings directly in it, if they
+// are remembered.
+func (s *shelf) emptied(dir catalog.Index) {
+	s.shelves.mu.Lock()
+	defer s.shelves.mu.Unlock()
+	if e, ok := s.places[dir]; ok && len(e.Value.(*place).view.recordings) > 0 {
+		s.remove(e)
 	}
 }
 

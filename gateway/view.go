@@ -67,7 +67,7 @@ func newView(recordings []listed, names map[catalog.Index]string) *view {
 // What a view costs beside its texts.
 const (
 	viewBytes   = 500 // itself and its place on the shelf
-	listedBytes = 116 // a recording, and its place by version
+	listedBytes = 136 // a recording, its place by version, and what the heap rounds up
 	nameBytes   = 120 // a string in dirs, and its share of the map
 )
 
