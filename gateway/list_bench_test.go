@@ -52,12 +52,32 @@ func BenchmarkList(b *testing.B) {
 			f := gatewaytest.New(b)
 			recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 			fill(b, f, recorder, n, name)
-			b.ReportAllocs()
-			for b.Loop() {
-				if names, _ := pages(b, f, reader, gateway.Page{Max: 1000}); len(names) != n {
-					b.Fatalf("%d names, want %d", len(names), n)
+			b.Run("all", func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if names, _ := pages(b, f, reader, gateway.Page{Max: 1000}); len(names) != n {
+						b.Fatalf("%d names, want %d", len(names), n)
+					}
 				}
-			}
+			})
+			b.Run("first page", func(b *testing.B) {
+				for b.Loop() {
+					f.DropLease(reader.Tenant)
+					benchmarkPage(b, f, reader)
+				}
+			})
+			b.Run("next page", func(b *testing.B) {
+				for b.Loop() {
+					benchmarkPage(b, f, reader)
+				}
+			})
 		})
+	}
+}
+
+func benchmarkPage(b *testing.B, f *gatewaytest.Fixture, reader gateway.Caller) {
+	b.Helper()
+	if _, err := f.List(b.Context(), reader, calls, gateway.Page{Max: 1000}); err != nil {
+		b.Fatal(err)
 	}
 }

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -32,7 +33,7 @@ func (c *Catalog) Directory(ctx context.Context, tenant recording.Tenant, dir In
 }
 
 const selectVersionsIn = `SELECT v.version FROM versions v
-	WHERE v.tenant = $1 AND v.dir_index = $2 AND ` + isCurrent + ` ORDER BY v.version`
+	WHERE v.tenant = $1 AND v.dir_index = $2 AND ` + isCurrent
 
 // VersionsIn names the versions that Directory gives, of one moment and in
 // the order of their bytes. It reads no row to find them, only an index.
@@ -42,6 +43,7 @@ func (c *Catalog) VersionsIn(ctx context.Context, tenant recording.Tenant, dir I
 	for i, r := range rows {
 		ids[i] = r.version
 	}
+	slices.SortFunc(ids, func(a, b recording.Version) int { return bytes.Compare(a[:], b[:]) })
 	return ids, explain(ctx, err)
 }
 

@@ -74,8 +74,9 @@ CREATE TABLE versions (
 CREATE UNIQUE INDEX versions_current ON versions (name_index, tenant)
 	WHERE state = 'committed' AND is_current;
 -- With the version, a directory can be compared with what is known of it
--- without reading a row.
-CREATE INDEX versions_directory ON versions (dir_index, tenant, version)
+-- without reading a row. Slots are handed out in order, so rows that must be
+-- read after all are read about as they were written, not at random.
+CREATE INDEX versions_directory ON versions (dir_index, tenant, slot_recording, version)
 	WHERE state = 'committed' AND is_current;
 
 CREATE TABLE directories (
