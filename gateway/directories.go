@@ -40,14 +40,6 @@ func (l *lister) look(ctx context.Context, dir string) (*view, error) {
 // recordings gives those directly in a directory, and how many of them were
 // not in was.
 func (l *lister) recordings(ctx context.Context, dir string, index catalog.Index, was *view) ([]listed, int, error) {
-	if len(was.recordings) == 0 {
-		rows, err := l.gateway.catalog.Directory(ctx, l.scope.tenant.ID, index)
-		if err != nil {
-			return nil, 0, unavailable(err)
-		}
-		fresh, err := l.unsealAll(ctx, dir, rows)
-		return fresh, len(fresh), err
-	}
 	ids, err := l.gateway.catalog.VersionsIn(ctx, l.scope.tenant.ID, index)
 	if err != nil {
 		return nil, 0, unavailable(err)
@@ -56,48 +48,58 @@ func (l *lister) recordings(ctx context.Context, dir string, index catalog.Index
 	if len(missing) == 0 {
 		return stay, 0, nil
 	}
-	rows, err := l.gateway.catalog.Versions(ctx, l.scope.tenant.ID, missing)
-	if err != nil {
-		return nil, 0, unavailable(err)
-	}
-	fresh, err := l.unsealAll(ctx, dir, rows)
+	fresh, err := l.unsealAll(ctx, dir, missing)
 	return slices.Concat(stay, fresh), len(fresh), err
 }
 
-// unsealAll opens rows on all processors, each a run of neighbours in the
-// recordings' tree.
-func (l *lister) unsealAll(ctx context.Context, dir string, rows []catalog.Version) ([]listed, error) {
-	order := make([]*catalog.Version, len(rows))
-	for i := range rows {
-		order[i] = &rows[i]
-	}
-	slices.SortFunc(order, func(a, b *catalog.Version) int { return cmp.Compare(a.Slots.Recording, b.Slots.Recording) })
-	out := make([]listed, len(rows))
+// Rows are read and unsealed in the hands of as many as there are processors,
+// but no more than unsealers, who would take all connections to the catalog;
+// each holds no more than unsealRows at a time.
+const (
+	unsealers  = 4
+	unsealRows = 500
+)
+
+// unsealAll reads and opens versions. One that was erased meanwhile is left out.
+func (l *lister) unsealAll(ctx context.Context, dir string, ids []recording.Version) ([]listed, error) {
+	hands := min(runtime.GOMAXPROCS(0), unsealers)
+	share := (len(ids) + hands - 1) / hands
+	out := make([][]listed, hands)
 	group, ctx := errgroup.WithContext(ctx)
-	share := max(1, (len(rows)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
-	for from := 0; from < len(rows); from += share {
-		to := min(from+share, len(rows))
-		group.Go(func() error { return l.unsealSome(ctx, dir, order[from:to], out[from:to]) }) // waited for below
+	for i, run := range slices.Collect(slices.Chunk(ids, share)) {
+		group.Go(func() (err error) { // waited for below
+			out[i], err = l.unsealRun(ctx, dir, run)
+			return err
+		})
 	}
-	return out, group.Wait()
+	err := group.Wait()
+	return slices.Concat(out...), err
 }
 
-func (l *lister) unsealSome(ctx context.Context, dir string, rows []*catalog.Version, out []listed) error {
+func (l *lister) unsealRun(ctx context.Context, dir string, ids []recording.Version) ([]listed, error) {
 	s := l.scope
 	s.keys = s.keys.Follow()
 	defer s.keys.Clear()
-	for i, v := range rows {
-		in, err := s.unseal(ctx, l.bucket, *v)
+	out := make([]listed, 0, len(ids))
+	for some := range slices.Chunk(ids, unsealRows) {
+		rows, err := l.gateway.catalog.Versions(ctx, s.tenant.ID, some)
 		if err != nil {
-			return err
+			return nil, unavailable(err)
 		}
-		in.dek.Clear()
-		if directory(string(in.Name)) != dir {
-			return errMisplaced
+		slices.SortFunc(rows, func(a, b catalog.Version) int { return cmp.Compare(a.Slots.Recording, b.Slots.Recording) })
+		for _, v := range rows {
+			in, err := s.unseal(ctx, l.bucket, v)
+			if err != nil {
+				return nil, err
+			}
+			in.dek.Clear()
+			if directory(string(in.Name)) != dir {
+				return nil, errMisplaced
+			}
+			out = append(out, listedOf(in.Info))
 		}
-		out[i] = listedOf(in.Info)
 	}
-	return nil
+	return out, nil
 }
 
 // errMisplaced: a row was moved to a directory that is not its own.
@@ -159,7 +161,7 @@ func (l *lister) used(ctx context.Context, sub catalog.Subdirectory) (bool, erro
 func (l *lister) readNames(ctx context.Context, dir string, unread []catalog.Index, names map[catalog.Index]string) error {
 	below := make([]string, len(unread))
 	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0))
+	group.SetLimit(unsealers)
 	for i, sub := range unread {
 		group.Go(func() (err error) { // waited for below
 			below[i], err = l.anyBelow(gctx, sub)

@@ -11,7 +11,7 @@ import (
 )
 
 // The bytes that views may take, as view.cost counts them. A recording with a
-// name of 40 bytes costs about 210, so a tenant's shelf holds 75,000.
+// name of 40 bytes costs about 245, so a tenant's shelf holds 68,000.
 const (
 	shelfLimit   = 16 << 20 // of one tenant
 	shelvesLimit = 64 << 20 // of all tenants

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"iter"
 	"maps"
 	"slices"
@@ -14,8 +13,8 @@ import (
 
 // view is what lay directly in a directory at one moment. It does not change.
 type view struct {
-	recordings []listed // by name
-	byVersion  []int32  // places in recordings, by version
+	recordings []listed                    // by name
+	places     map[recording.Version]int32 // in recordings
 	dirs       []string
 	names      map[catalog.Index]string // of dirs, whole, with "/" at their end
 	bytes      int
@@ -53,13 +52,10 @@ func (e *listed) info() recording.Info {
 func newView(recordings []listed, names map[catalog.Index]string) *view {
 	v := &view{recordings: recordings, names: names, dirs: slices.Sorted(maps.Values(names))}
 	slices.SortFunc(v.recordings, func(a, b listed) int { return strings.Compare(a.name, b.name) })
-	v.byVersion = make([]int32, len(recordings))
-	for i := range v.byVersion {
-		v.byVersion[i] = int32(i)
+	v.places = make(map[recording.Version]int32, len(recordings))
+	for i := range recordings {
+		v.places[recordings[i].version] = int32(i)
 	}
-	slices.SortFunc(v.byVersion, func(a, b int32) int {
-		return bytes.Compare(recordings[a].version[:], recordings[b].version[:])
-	})
 	v.bytes = v.count()
 	return v
 }
@@ -67,7 +63,7 @@ func newView(recordings []listed, names map[catalog.Index]string) *view {
 // What a view costs beside its texts.
 const (
 	viewBytes   = 500 // itself and its place on the shelf
-	listedBytes = 136 // a recording, its place by version, and what the heap rounds up
+	listedBytes = 170 // a recording, its share of places, and what the heap rounds up
 	nameBytes   = 120 // a string in dirs, and its share of the map
 )
 
@@ -111,25 +107,19 @@ func (v *view) children() iter.Seq[child] {
 	}
 }
 
-// compare holds a view against the versions that a directory has now, in
-// their order. It gives the recordings that stay, by name, and the versions
-// that the view does not have.
+// compare holds a view against the versions that a directory has now. It
+// gives the recordings that stay, by name, and the versions that the view does
+// not have.
 func (v *view) compare(ids []recording.Version) (stay []listed, missing []recording.Version) {
-	stays, n, at := make([]bool, len(v.recordings)), 0, 0
+	stays, n := make([]bool, len(v.recordings)), 0
 	for _, id := range ids {
-		order := -1
-		for at < len(v.byVersion) {
-			if order = bytes.Compare(v.recordings[v.byVersion[at]].version[:], id[:]); order >= 0 {
-				break
-			}
-			at++
-		}
-		if order != 0 {
+		at, ok := v.places[id]
+		if !ok {
 			missing = append(missing, id)
 			continue
 		}
-		stays[v.byVersion[at]] = true
-		n, at = n+1, at+1
+		stays[at] = true
+		n++
 	}
 	if n == len(v.recordings) {
 		return v.recordings, missing
@@ -145,11 +135,7 @@ func (v *view) compare(ids []recording.Version) (stay []listed, missing []record
 
 // common is what both views have.
 func (v *view) common(o *view) *view {
-	ids := make([]recording.Version, len(o.byVersion))
-	for i, at := range o.byVersion {
-		ids[i] = o.recordings[at].version
-	}
-	stay, _ := v.compare(ids)
+	stay, _ := v.compare(slices.Collect(maps.Keys(o.places)))
 	names := map[catalog.Index]string{}
 	for index, name := range v.names {
 		if _, ok := o.names[index]; ok {
