@@ -117,28 +117,7 @@ func TestListWhileOthersWrite(t *testing.T) {
 	var writing sync.WaitGroup
 	stop := make(chan struct{})
 	for w, via := range []*gatewaytest.Fixture{f, other} {
-		writing.Go(func() { // ends when stop is closed
-			for i := 0; ; i++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				name := fmt.Sprintf("new/%d/%s", w, datedName(i*40))
-				switch i % 3 {
-				case 0:
-					name = before[i%len(before)] // replaced, never absent
-				case 1:
-					name = before[i%len(before)] + fmt.Sprint("-", w)
-				}
-				if _, err := via.Put(t.Context(), recorder, gatewaytest.Upload(calls, recording.Name(name), sound(uint64(i), 20))); err != nil {
-					if !errors.Is(err, recording.ErrUnavailable) { // two replaced one name: it may be repeated
-						t.Errorf("Put: %v", err)
-					}
-				}
-				written.Add(1)
-			}
-		})
+		writing.Go(func() { written.Add(keepPutting(t, via, recorder, w, before, stop)) }) // ends when stop is closed
 	}
 	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); {
 		for _, via := range []*gatewaytest.Fixture{f, other} {
@@ -156,6 +135,30 @@ func TestListWhileOthersWrite(t *testing.T) {
 	close(stop)
 	writing.Wait()
 	t.Logf("%d puts meanwhile", written.Load())
+}
+
+// keepPutting replaces names that there are, and puts others beside them and
+// elsewhere, until stop is closed; it tells how many.
+func keepPutting(t *testing.T, via *gatewaytest.Fixture, c gateway.Caller, who int, before []string, stop chan struct{}) (n int64) {
+	for i := 0; ; i++ {
+		select {
+		case <-stop:
+			return n
+		default:
+		}
+		name := fmt.Sprintf("new/%d/%s", who, datedName(i*40))
+		switch i % 3 {
+		case 0:
+			name = before[i%len(before)] // replaced, never absent
+		case 1:
+			name = before[i%len(before)] + fmt.Sprint("-", who)
+		}
+		_, err := via.Put(t.Context(), c, gatewaytest.Upload(calls, recording.Name(name), sound(uint64(i), 20)))
+		if err != nil && !errors.Is(err, recording.ErrUnavailable) { // two replaced one name: it may be repeated
+			t.Errorf("Put: %v", err)
+		}
+		n++
+	}
 }
 
 func TestNamesLeaveMemory(t *testing.T) {
@@ -191,14 +194,19 @@ func TestNamesLeaveMemory(t *testing.T) {
 	f.DropLease(reader.Tenant)
 	remembers("lease dropped", f)
 	list(f)
-	if _, err := f.RevokeTenant(t.Context(), f.Operator(), "acme"); err != nil {
-		t.Fatal(err)
-	}
+	revoke(t, f)
 	remembers("revoked here", f)
 	for deadline := time.Now().Add(5 * time.Second); other.Remembered(reader.Tenant) != nil; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("revoked elsewhere: names in memory %q", other.Remembered(reader.Tenant))
 		}
+	}
+}
+
+func revoke(t *testing.T, f *gatewaytest.Fixture) {
+	t.Helper()
+	if _, err := f.RevokeTenant(t.Context(), f.Operator(), "acme"); err != nil {
+		t.Fatal(err)
 	}
 }
 
