@@ -45,7 +45,7 @@ func (s *shelves) Remembered(t recording.Tenant) (names []string) {
 		return nil
 	}
 	for e := have.order.Front(); e != nil; e = e.Next() {
-		for c := range e.Value.(*place).view.children() {
+		for c := range e.Value.(*stand).view.children() {
 			names = append(names, c.name)
 		}
 	}

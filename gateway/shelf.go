@@ -34,13 +34,13 @@ type shelf struct {
 	shelves *shelves
 	tenant  recording.Tenant
 	places  map[catalog.Index]*list.Element
-	order   list.List // of *place, last used first
+	order   list.List // of *stand, last used first
 	cost    int
 	gone    bool        // it keeps nothing any more
 	end     *time.Timer // takes it down
 }
 
-type place struct {
+type stand struct {
 	dir  catalog.Index
 	view *view
 	used uint64
@@ -105,8 +105,8 @@ func (s *shelf) view(dir catalog.Index) *view {
 	}
 	s.order.MoveToFront(e)
 	s.shelves.uses++
-	e.Value.(*place).used = s.shelves.uses
-	return e.Value.(*place).view
+	e.Value.(*stand).used = s.shelves.uses
+	return e.Value.(*stand).view
 }
 
 // keep puts is in the place of was, which it grew out of. If another listing
@@ -123,7 +123,7 @@ func (s *shelf) keep(dir catalog.Index, was, is *view) {
 		return
 	}
 	if ok {
-		if now := e.Value.(*place).view; now != was {
+		if now := e.Value.(*stand).view; now != was {
 			is = now.common(is)
 		}
 		s.remove(e)
@@ -132,7 +132,7 @@ func (s *shelf) keep(dir catalog.Index, was, is *view) {
 		return
 	}
 	s.shelves.uses++
-	s.places[dir] = s.order.PushFront(&place{dir, is, s.shelves.uses})
+	s.places[dir] = s.order.PushFront(&stand{dir, is, s.shelves.uses})
 	s.cost += is.cost()
 	s.shelves.cost += is.cost()
 	for s.cost > shelfLimit {
@@ -158,13 +158,13 @@ func (s *shelf) forget(dir catalog.Index) {
 func (s *shelf) emptied(dir catalog.Index) {
 	s.shelves.mu.Lock()
 	defer s.shelves.mu.Unlock()
-	if e, ok := s.places[dir]; ok && len(e.Value.(*place).view.recordings) > 0 {
+	if e, ok := s.places[dir]; ok && len(e.Value.(*stand).view.recordings) > 0 {
 		s.remove(e)
 	}
 }
 
 func (s *shelf) remove(e *list.Element) {
-	p := s.order.Remove(e).(*place)
+	p := s.order.Remove(e).(*stand)
 	delete(s.places, p.dir)
 	s.cost -= p.view.cost()
 	s.shelves.cost -= p.view.cost()
@@ -174,8 +174,8 @@ func (s *shelf) remove(e *list.Element) {
 func (s *shelves) oldest() (found *shelf) {
 	least := uint64(0)
 	for _, have := range s.of {
-		if e := have.order.Back(); e != nil && (found == nil || e.Value.(*place).used < least) {
-			found, least = have, e.Value.(*place).used
+		if e := have.order.Back(); e != nil && (found == nil || e.Value.(*stand).used < least) {
+			found, least = have, e.Value.(*stand).used
 		}
 	}
 	return found
