@@ -46,6 +46,7 @@ type Gateway struct {
 
 	slots    *keytree.Reserver
 	leases   *keytree.Leases
+	shelves  *shelves
 	audit    *audit.Log
 	sessions *sessions
 	states   *states
@@ -68,9 +69,10 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		log:      c.Logger,
 		stale:    cmp.Or(c.StaleUpload, DefaultStaleUpload),
 		slots:    keytree.NewReserver(c.Blobs),
-		leases:   keytree.NewLeases(c.Keys),
+		shelves:  newShelves(),
 		audit:    audit.NewLog(c.Catalog),
 	}
+	g.leases = keytree.NewLeases(c.Keys, g.shelves.drop)
 	g.life, g.end = context.WithCancel(context.Background())
 	g.sessions = newSessions(g.logServed, c.Logger)
 	g.states = newStates()
@@ -92,6 +94,7 @@ func (g *Gateway) Close() {
 	g.working.Wait()
 	g.audit.Close()
 	g.leases.Close()
+	g.shelves.close()
 }
 
 // Ready reports whether the catalog answers and tenants' states are fresh.

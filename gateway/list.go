@@ -5,14 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"runtime"
-	"slices"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/lethe-vault/lethe/crypto/keytree"
-	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/policy"
 	"github.com/lethe-vault/lethe/recording"
 )
@@ -21,13 +16,15 @@ import (
 //
 // Names are sealed, so the order is found by walking directories depth-first:
 // each is unsealed and sorted alone, with "/" kept on the names of its
-// sub-directories, and that order is the byte order of the whole names.
+// sub-directories, and that order is the byte order of the whole names. Of the
+// recordings it tells what a listing shows: no facts and no digests.
 func (g *Gateway) List(ctx context.Context, c Caller, b recording.Bucket, p Page) (Listing, error) {
 	target := policy.Target{Tenant: c.Tenant, Bucket: b, Name: recording.Name(p.Prefix)}
 	grant, err := g.permit(ctx, c, policy.List, target)
 	if err != nil {
 		return Listing{}, err
 	}
+	shelf := g.shelves.shelf(c.Tenant) // before the keys are leased
 	s, err := g.enter(ctx, c.tenant)
 	if err != nil {
 		return Listing{}, err
@@ -48,7 +45,7 @@ func (g *Gateway) List(ctx context.Context, c Caller, b recording.Bucket, p Page
 	if err != nil {
 		return Listing{}, err
 	}
-	l := lister{gateway: g, scope: s, bucket: opened, page: p, from: from}
+	l := lister{gateway: g, scope: s, shelf: shelf, bucket: opened, page: p, from: from}
 	if err := l.walk(ctx, directory(p.Prefix)); err != nil && !errors.Is(err, errFull) {
 		return Listing{}, err
 	}
@@ -82,6 +79,7 @@ var errFull = errors.New("page is full")
 type lister struct {
 	gateway *Gateway
 	scope   scope
+	shelf   *shelf
 	bucket  bucket
 	page    Page
 	from    position
@@ -90,18 +88,12 @@ type lister struct {
 	more    bool
 }
 
-// child is a name directly in a directory: a recording, or a sub-directory.
-type child struct {
-	name string // whole; a directory's ends in "/"
-	info *recording.Info
-}
-
 func (l *lister) walk(ctx context.Context, dir string) error {
-	children, err := l.children(ctx, dir)
+	seen, err := l.look(ctx, dir)
 	if err != nil {
 		return err
 	}
-	for _, c := range children {
+	for c := range seen.children() {
 		if err := l.visit(ctx, c); err != nil {
 			return err
 		}
@@ -111,10 +103,10 @@ func (l *lister) walk(ctx context.Context, dir string) error {
 
 func (l *lister) visit(ctx context.Context, c child) error {
 	switch {
-	case !strings.HasPrefix(c.name, l.page.Prefix) && !(c.info == nil && strings.HasPrefix(l.page.Prefix, c.name)):
+	case !strings.HasPrefix(c.name, l.page.Prefix) && !(c.in == nil && strings.HasPrefix(l.page.Prefix, c.name)):
 		return nil
-	case c.info != nil:
-		return l.take(c.name, c.info)
+	case c.in != nil:
+		return l.take(c.name, c.in)
 	case l.from.over(c.name):
 		return nil
 	case l.rollsUp(c.name) && !strings.HasPrefix(l.from.After, c.name):
@@ -129,7 +121,7 @@ func (l *lister) rollsUp(dir string) bool {
 }
 
 // take puts a name, or the common prefix it rolls up into, on the page.
-func (l *lister) take(name string, in *recording.Info) error {
+func (l *lister) take(name string, in *listed) error {
 	if in != nil && l.from.passed(name) {
 		return nil
 	}
@@ -148,7 +140,7 @@ func (l *lister) take(name string, in *recording.Info) error {
 		l.out.Prefixes = append(l.out.Prefixes, place.After)
 		return nil
 	}
-	l.out.Recordings = append(l.out.Recordings, *in)
+	l.out.Recordings = append(l.out.Recordings, in.info())
 	return nil
 }
 
@@ -162,81 +154,6 @@ func (l *lister) commonPrefix(name string) (string, bool) {
 		return "", false
 	}
 	return name[:len(l.page.Prefix)+i+len(l.page.Delimiter)], true
-}
-
-// children gives what lies directly in a directory, in byte order.
-func (l *lister) children(ctx context.Context, dir string) ([]child, error) {
-	index := l.scope.dirIndex(l.bucket.Name, dir)
-	rows, err := l.gateway.catalog.Directory(ctx, l.scope.tenant.ID, index)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	out, err := l.unsealAll(ctx, rows)
-	if err != nil {
-		return nil, err
-	}
-	subs, err := l.gateway.catalog.Subdirectories(ctx, l.scope.tenant.ID, index)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	for _, sub := range subs {
-		name, err := l.anyBelow(ctx, sub)
-		if err != nil {
-			return nil, err
-		}
-		if name == "" { // in use no more
-			continue
-		}
-		end := strings.IndexByte(name[len(dir):], '/') + 1
-		out = append(out, child{name: name[:len(dir)+end]})
-	}
-	slices.SortFunc(out, func(a, b child) int { return strings.Compare(a.name, b.name) })
-	return out, nil
-}
-
-// unsealAll opens rows on all processors.
-func (l *lister) unsealAll(ctx context.Context, rows []catalog.Version) ([]child, error) {
-	out := make([]child, len(rows))
-	group, ctx := errgroup.WithContext(ctx)
-	workers := min(runtime.GOMAXPROCS(0), len(rows))
-	for w := range workers {
-		group.Go(func() error {
-			for i := w; i < len(rows); i += workers {
-				in, err := l.scope.unseal(ctx, l.bucket, rows[i])
-				if err != nil {
-					return err
-				}
-				in.dek.Clear()
-				out[i] = child{string(in.Name), &in.Info}
-			}
-			return nil
-		})
-	}
-	return out, group.Wait()
-}
-
-// anyBelow gives the name of some recording in a directory or below it, which
-// tells the directory's own; "" if there is none.
-func (l *lister) anyBelow(ctx context.Context, dir catalog.Index) (string, error) {
-	v, err := l.gateway.catalog.AnyIn(ctx, l.scope.tenant.ID, dir)
-	if err != nil {
-		return "", unavailable(err)
-	}
-	if v != nil {
-		in, err := l.scope.unseal(ctx, l.bucket, *v)
-		in.dek.Clear()
-		return string(in.Name), err
-	}
-	subs, err := l.gateway.catalog.Subdirectories(ctx, l.scope.tenant.ID, dir)
-	if err != nil {
-		return "", unavailable(err)
-	}
-	for _, sub := range subs {
-		if name, err := l.anyBelow(ctx, sub); name != "" || err != nil {
-			return name, err
-		}
-	}
-	return "", nil
 }
 
 func (l *lister) listing(ctx context.Context) (Listing, error) {

@@ -117,9 +117,9 @@ type Page struct {
 
 // Listing is one page of names, in byte order.
 type Listing struct {
-	Recordings []recording.Info
-	Prefixes   []string // common prefixes, up to the delimiter
-	Next       string   // opaque token of the next page; "" if this is the last
+	Recordings []recording.Info // without Facts and Digests
+	Prefixes   []string         // common prefixes, up to the delimiter
+	Next       string           // opaque token of the next page; "" if this is the last
 }
 
 // BucketSettings is what a bucket is created with.

@@ -53,17 +53,23 @@ func (s *states) fresh() error {
 }
 
 // replace takes the result of a poll and gives the tenants whose keys must go:
-// those that changed their state, or moved to another epoch. A poll that was
-// begun before the last good one is too late to say anything.
+// those that changed their state, moved to another epoch or ceased to be, and
+// those that are new, of which nobody knows what they were before. A poll that
+// was begun before the last good one is too late to say anything.
 func (s *states) replace(asked time.Time, now map[recording.Tenant]catalog.Standing) (stale []recording.Tenant) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if asked.Before(s.ask) {
 		return nil
 	}
-	for t, was := range s.of {
-		is := now[t]
-		if is.Epoch != was.Epoch || is.State != was.State {
+	for t, is := range now {
+		was, known := s.of[t]
+		if !known || is.Epoch != was.Epoch || is.State != was.State {
+			stale = append(stale, t)
+		}
+	}
+	for t := range s.of {
+		if _, still := now[t]; !still {
 			stale = append(stale, t)
 		}
 	}

@@ -17,6 +17,7 @@ type Keys struct {
 	tenant recording.Tenant
 	root   Key
 	epoch  uint64
+	trails *trails // nil unless Follow made it
 }
 
 // Slot derives the key of one leaf.
@@ -27,6 +28,9 @@ func (k *Keys) Slot(ctx context.Context, t Tree, slot uint64) (Key, error) {
 	if k.root.IsZero() {
 		return Key{}, errors.New("keytree: keys were cleared")
 	}
+	if k.trails != nil {
+		return k.trails.slotKey(&k.root, k.tenant, t, slot), ctx.Err()
+	}
 	return slotKey(&k.root, k.tenant, t, slot), ctx.Err()
 }
 
@@ -35,10 +39,12 @@ func (k *Keys) System(ctx context.Context, slot uint64) (Key, error) {
 	return k.Slot(ctx, System, slot)
 }
 
-// Clear overwrites the root; nothing can be derived any more. Nil is cleared.
+// Clear overwrites the root and what was derived on the way; nothing can be
+// derived any more. Nil is cleared.
 func (k *Keys) Clear() {
 	if k != nil {
 		k.root.Clear()
+		k.trails.clear()
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 	"github.com/lethe-vault/lethe/recording"
 )
 
-func store(t *testing.T) *filestore.Store {
+func store(t testing.TB) *filestore.Store {
 	t.Helper()
 	s, err := filestore.New(filepath.Join(t.TempDir(), "blobs"))
 	if err != nil {
@@ -41,7 +41,7 @@ func (c *counting) Unwrap(ctx context.Context, r keytree.Root, wrapped, bind []b
 	return c.Provider.Unwrap(ctx, r, wrapped, bind)
 }
 
-func provider(t *testing.T) *counting {
+func provider(t testing.TB) *counting {
 	t.Helper()
 	p, err := localkeys.New(filepath.Join(t.TempDir(), "keys"))
 	if err != nil {
@@ -51,7 +51,7 @@ func provider(t *testing.T) *counting {
 	return &counting{Provider: p}
 }
 
-func plant(t *testing.T, p keytree.Provider) keytree.Head {
+func plant(t testing.TB, p keytree.Provider) keytree.Head {
 	t.Helper()
 	h, err := keytree.Plant(t.Context(), p, store(t), recording.NewTenant())
 	if err != nil {
@@ -198,7 +198,8 @@ func TestOneUnwrapPerLease(t *testing.T) {
 	p := provider(t)
 	h := plant(t, p)
 	clock := &fakeClock{}
-	l := keytree.NewLeasesAt(p, clock.now)
+	var ended int
+	l := keytree.NewLeasesAt(p, clock.now, func(recording.Tenant) { ended++ })
 	defer l.Close()
 	var wg sync.WaitGroup
 	for range 100 {
@@ -227,6 +228,48 @@ func TestOneUnwrapPerLease(t *testing.T) {
 	if n := p.unwraps.Load(); n != 3 {
 		t.Errorf("%d unwraps after a drop, want 3", n)
 	}
+	if ended == 0 {
+		t.Error("nobody was told that a lease ended")
+	}
+}
+
+func TestEveryEndOfALeaseIsTold(t *testing.T) {
+	p := provider(t)
+	h := plant(t, p)
+	clock := &fakeClock{}
+	var ended int
+	l := keytree.NewLeasesAt(p, clock.now, func(id recording.Tenant) {
+		if id == h.Tenant {
+			ended++
+		}
+	})
+	for _, step := range []struct {
+		what string
+		do   func()
+		told bool
+	}{
+		{"first lease", func() {}, false},
+		{"the same lease", func() {}, false},
+		{"its time is up", func() { clock.add(keytree.LeaseTime) }, true},
+		{"drop", func() { l.Drop(h.Tenant) }, true},
+		{"drop of another", func() { l.Drop(recording.NewTenant()) }, false},
+		{"close", l.Close, true},
+	} {
+		ended = 0
+		step.do()
+		if _, err := l.Keys(t.Context(), h); err != nil {
+			t.Fatalf("%s: %v", step.what, err)
+		}
+		if (ended > 0) != step.told {
+			t.Errorf("%s: told %d times", step.what, ended)
+		}
+	}
+	l.Drop(h.Tenant)
+	ended = 0
+	l.Drop(h.Tenant)
+	if ended == 0 {
+		t.Error("a drop without a lease is not told; an unwrapping may be under way")
+	}
 }
 
 type fakeClock struct{ t atomic.Int64 }
@@ -236,7 +279,7 @@ func (c *fakeClock) add(d time.Duration) { c.t.Add(int64(d)) }
 
 func TestErasedHeadGivesNoKeys(t *testing.T) {
 	p := provider(t)
-	l := keytree.NewLeases(p)
+	l := keytree.NewLeases(p, func(recording.Tenant) {})
 	defer l.Close()
 	h := plant(t, p)
 	if _, err := l.Keys(t.Context(), h); err != nil {

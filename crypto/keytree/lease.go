@@ -24,7 +24,8 @@ const unwrapTimeout = 10 * time.Second
 // unwrapped once per lease.
 type Leases struct {
 	provider Provider
-	now      func() time.Duration // since some fixed moment; never set back
+	ended    func(recording.Tenant) // called with mu held
+	now      func() time.Duration   // since some fixed moment; never set back
 	flight   singleflight.Group
 
 	mu    sync.Mutex // guards held and drops
@@ -38,9 +39,11 @@ type lease struct {
 	end     *time.Timer // clears the lease if nobody asks again
 }
 
-// NewLeases leases roots from a provider.
-func NewLeases(p Provider) *Leases {
-	return &Leases{provider: p, now: boottime, held: map[recording.Tenant]*lease{}}
+// NewLeases leases roots from a provider. ended is told of every tenant whose
+// root is cleared, and of one that is dropped even if none was held: what was
+// opened with the root must go too. It returns soon, and asks nothing of l.
+func NewLeases(p Provider, ended func(recording.Tenant)) *Leases {
+	return &Leases{provider: p, ended: ended, now: boottime, held: map[recording.Tenant]*lease{}}
 }
 
 // Keys gives the keys under a head, unwrapping its root unless it is leased.
@@ -74,6 +77,7 @@ func (l *Leases) Drop(t recording.Tenant) {
 	defer l.mu.Unlock()
 	l.drops++
 	l.forget(t)
+	l.ended(t) // of an unwrapping under way, too
 }
 
 // Close clears every root.
@@ -145,5 +149,6 @@ func (l *Leases) forget(t recording.Tenant) {
 		held.end.Stop()
 		held.keys.Clear()
 		delete(l.held, t)
+		l.ended(t)
 	}
 }

@@ -50,12 +50,16 @@ func treeSecret(root *Key, tenant recording.Tenant, t Tree) Key {
 func slotKey(root *Key, tenant recording.Tenant, t Tree, slot uint64) Key {
 	node := treeSecret(root, tenant, t)
 	for level := range depth {
-		shift := fanOutBits * (depth - level)
-		index := slot >> shift
-		child := byte(slot >> (shift - fanOutBits) & (1<<fanOutBits - 1))
-		node = childSecret(&node, tenant, t, byte(level), index, child)
+		node = childOn(&node, tenant, t, level, slot)
 	}
 	return node
+}
+
+// childOn derives the child of a node of level that lies on the way to slot.
+func childOn(node *Key, tenant recording.Tenant, t Tree, level int, slot uint64) Key {
+	shift := fanOutBits * (depth - level)
+	child := byte(slot >> (shift - fanOutBits) & (1<<fanOutBits - 1))
+	return childSecret(node, tenant, t, byte(level), slot>>shift, child)
 }
 
 // childSecret derives child i of the node at (level, index); level 0 is the top.

@@ -26,6 +26,7 @@ func fill(t testing.TB, v *catalogtest.Vault, n int) {
 			for range n / 8 {
 				in := v.Intent()
 				cm := v.Commit(in, catalogtest.Random())
+				cm.Directories = []catalog.Directory{{Index: cm.Content.Directory, Parent: catalogtest.Random()}}
 				if err := v.Begin(t.Context(), in, nil); err != nil {
 					t.Errorf("Begin() = %v", err)
 				}

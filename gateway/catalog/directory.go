@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 
 	"github.com/lethe-vault/lethe/recording"
 )
@@ -30,6 +31,47 @@ func (c *Catalog) Directory(ctx context.Context, tenant recording.Tenant, dir In
 	return v, explain(ctx, err)
 }
 
+const selectVersionsIn = `SELECT v.version FROM versions v
+	WHERE v.tenant = $1 AND v.dir_index = $2 AND ` + isCurrent
+
+// VersionsIn names the versions that Directory gives, of one moment. It reads
+// no row to find them, only an index, and names neighbours in the table one
+// after the other where it can.
+func (c *Catalog) VersionsIn(ctx context.Context, tenant recording.Tenant, dir Index) ([]recording.Version, error) {
+	rows, err := all[versionRow](ctx, c.reader, selectVersionsIn, tenant[:], dir[:])
+	ids := make([]recording.Version, len(rows))
+	for i, r := range rows {
+		ids[i] = r.version
+	}
+	return ids, explain(ctx, err)
+}
+
+type versionRow struct{ version recording.Version }
+
+func (r *versionRow) columns() []any { return []any{fixed(r.version[:])} }
+
+// selectVersions ends in the versions' placeholders.
+const selectVersions = `SELECT ` + versionColumns + ` FROM versions v
+	WHERE v.tenant = $1 AND v.state IN ('committed', 'replaced') AND v.version IN `
+
+// Versions gives those of the versions asked for that exist, or existed until
+// another took their name, in no order.
+func (c *Catalog) Versions(ctx context.Context, tenant recording.Tenant, ids []recording.Version) ([]Version, error) {
+	var out []Version
+	for some := range slices.Chunk(ids, maxRows) {
+		args := []any{tenant[:]}
+		for i := range some {
+			args = append(args, some[i][:])
+		}
+		rows, err := all[Version](ctx, c.reader, selectVersions+list(2, len(some)), args...)
+		if err != nil {
+			return nil, explain(ctx, err)
+		}
+		out = append(out, rows...)
+	}
+	return out, nil
+}
+
 // AnyIn gives one of the current versions directly in a directory, nil if
 // there is none.
 func (c *Catalog) AnyIn(ctx context.Context, tenant recording.Tenant, dir Index) (*Version, error) {
@@ -44,6 +86,26 @@ func (c *Catalog) AnyIn(ctx context.Context, tenant recording.Tenant, dir Index)
 }
 
 func (i *Index) columns() []any { return []any{fixed(i[:])} }
+
+// Subdirectory is a directory directly in another. Filled says that current
+// versions lie directly in it; others may lie deeper.
+type Subdirectory struct {
+	Index  Index
+	Filled bool
+}
+
+func (s *Subdirectory) columns() []any { return []any{fixed(s.Index[:]), orZero(&s.Filled)} }
+
+const selectInside = `SELECT d.dir_index, EXISTS (SELECT 1 FROM versions v
+	WHERE v.tenant = d.tenant AND v.dir_index = d.dir_index AND ` + isCurrent + `)
+	FROM directories d WHERE d.tenant = $1 AND d.parent_index = $2`
+
+// Inside gives the directories directly in a directory, and which of them
+// hold recordings, in no order.
+func (c *Catalog) Inside(ctx context.Context, tenant recording.Tenant, parent Index) ([]Subdirectory, error) {
+	s, err := all[Subdirectory](ctx, c.reader, selectInside, tenant[:], parent[:])
+	return s, explain(ctx, err)
+}
 
 // Subdirectories gives the directories directly in a directory, in no order.
 // One that is in use no more may be among them.

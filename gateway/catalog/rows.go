@@ -108,6 +108,15 @@ func placeholders(rows, width int) string {
 	return b.String()
 }
 
+// list gives "($2, $3)" for two values from the second on.
+func list(from, n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(", $" + strconv.Itoa(from+i))
+	}
+	return "(" + b.String()[2:] + ")"
+}
+
 // fixed reads bytes of a fixed length; NULL leaves them zero.
 type fixed []byte
 

@@ -69,6 +69,7 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"close a bucket in a race", testRaceToCloseBucket},
 		{"erase in a race", testRaceToErase},
 		{"directories", testDirectories},
+		{"versions", testVersions},
 		{"terms", testTerms},
 		{"events", testEvents},
 		{"one of many wins a name", testRaceForName},

@@ -149,30 +149,75 @@ func testDirectories(t *testing.T, v *Vault) {
 	c := put(path[:1], catalog.Never, Random())
 	v.Intend(t)
 
-	v.wantDirectory(t, catalog.Index{}, nil, []catalog.Index{root})
-	v.wantDirectory(t, root, []recording.Version{c}, []catalog.Index{calls})
-	v.wantDirectory(t, calls, nil, []catalog.Index{day})
+	v.wantDirectory(t, catalog.Index{}, nil, []catalog.Subdirectory{{Index: root, Filled: true}})
+	v.wantDirectory(t, root, []recording.Version{c}, []catalog.Subdirectory{{Index: calls}})
+	v.wantDirectory(t, calls, nil, []catalog.Subdirectory{{Index: day, Filled: true}})
 	v.wantDirectory(t, day, []recording.Version{a, b}, nil)
 }
 
-func (v *Vault) wantDirectory(t *testing.T, dir catalog.Index, want []recording.Version, wantSubs []catalog.Index) {
+func testVersions(t *testing.T, v *Vault) {
+	name := Random()
+	kept, err := v.Put(t, name, catalog.Never)
+	must(t, err)
+	replaced, err := v.Put(t, name, catalog.KeepVersions)
+	must(t, err)
+	last, err := v.Put(t, name, catalog.Replace)
+	must(t, err)
+	want := []recording.Version{kept.Version, replaced.Version, last.Version}
+	ask := append(slices.Clone(want), v.Intend(t).Version, recording.NewVersion())
+	for range 250 { // more than one query
+		cm, err := v.Put(t, Random(), catalog.Never)
+		must(t, err)
+		ask, want = append(ask, cm.Version), append(want, cm.Version)
+	}
+	rows, err := v.Versions(t.Context(), v.Tenant, ask)
+	must(t, err)
+	wantEqual(t, "Versions", ids(rows), sorted(want))
+	rows, err = v.Versions(t.Context(), recording.NewTenant(), ask)
+	must(t, err)
+	wantEqual(t, "Versions(of another tenant)", len(rows), 0)
+	rows, err = v.Versions(t.Context(), v.Tenant, nil)
+	must(t, err)
+	wantEqual(t, "Versions(none)", len(rows), 0)
+}
+
+// ids names versions, sorted.
+func ids(versions []catalog.Version) []recording.Version {
+	var out []recording.Version
+	for _, v := range versions {
+		out = append(out, v.Version)
+	}
+	return sorted(out)
+}
+
+func sorted(ids []recording.Version) []recording.Version {
+	return slices.SortedFunc(slices.Values(ids), func(a, b recording.Version) int { return slices.Compare(a[:], b[:]) })
+}
+
+func (v *Vault) wantDirectory(t *testing.T, dir catalog.Index, want []recording.Version, wantSubs []catalog.Subdirectory) {
 	t.Helper()
 	versions, err := v.Directory(t.Context(), v.Tenant, dir)
 	must(t, err)
-	wantEqual(t, "number of versions", len(versions), len(want))
-	for _, got := range versions {
-		if !slices.Contains(want, got.Version) {
-			t.Errorf("Directory has %v, want one of %v", got.Version, want)
-		}
+	wantEqual(t, "Directory", ids(versions), sorted(want))
+	named, err := v.VersionsIn(t.Context(), v.Tenant, dir)
+	must(t, err)
+	if !slices.Equal(sorted(named), sorted(want)) {
+		t.Errorf("VersionsIn = %v, want %v", named, sorted(want))
 	}
 	one, err := v.AnyIn(t.Context(), v.Tenant, dir)
 	must(t, err)
 	if (one == nil) != (want == nil) || one != nil && !slices.Contains(want, one.Version) {
 		t.Errorf("AnyIn = %v, want one of %v", one, want)
 	}
+	inside, err := v.Inside(t.Context(), v.Tenant, dir)
+	must(t, err)
+	wantEqual(t, "Inside", inside, wantSubs)
 	subs, err := v.Subdirectories(t.Context(), v.Tenant, dir)
 	must(t, err)
-	wantEqual(t, "Subdirectories", subs, wantSubs)
+	wantEqual(t, "Subdirectories", len(subs), len(wantSubs))
+	for i, sub := range subs {
+		wantEqual(t, "Subdirectories", sub, wantSubs[i].Index)
+	}
 }
 
 func testTerms(t *testing.T, v *Vault) {

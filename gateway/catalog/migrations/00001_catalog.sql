@@ -73,7 +73,10 @@ CREATE TABLE versions (
 -- either index for its tenant alone, and read all that the tenant has.
 CREATE UNIQUE INDEX versions_current ON versions (name_index, tenant)
 	WHERE state = 'committed' AND is_current;
-CREATE INDEX versions_directory ON versions (dir_index, tenant)
+-- With the version, a directory can be compared with what is known of it
+-- without reading a row. Slots are handed out in order, so rows that must be
+-- read after all are read about as they were written, not at random.
+CREATE INDEX versions_directory ON versions (dir_index, tenant, slot_recording, version)
 	WHERE state = 'committed' AND is_current;
 
 CREATE TABLE directories (
