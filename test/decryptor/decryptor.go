@@ -4,8 +4,9 @@
 // two documents suffice, and what it refuses does not hang on one program.
 //
 // It starts where a key provider ends: from a tenant's unwrapped root secret.
-// It reads blobs from the blob alone. Reading ranges by a catalog's layout, and
-// with that the proof that a blob is the one once named, it leaves to Lethe.
+// It reads blobs from the blob alone, and recordings in parts from the list that
+// names their blobs. Reading ranges by a catalog's layout, and with that the
+// proof that a blob is the one once named, it leaves to Lethe.
 package decryptor
 
 import (
@@ -163,13 +164,14 @@ func parsePrefix(b []byte) (prefix, error) {
 	const suite, flags = 1, 0
 	length := uint64(binary.BigEndian.Uint16(b[10:12]))
 	factsLength := uint64(binary.BigEndian.Uint32(b[156:160]))
+	part := binary.BigEndian.Uint32(b[12:16])
 	if string(b[:8]) != "LETHEV1\x00" || b[8] != suite || b[9] != flags || !zero(b[88:96]) ||
-		length != 160+factsLength || uint64(len(b)) < length {
+		part > maxPart && part != listPart || length != 160+factsLength || uint64(len(b)) < length {
 		return prefix{}, fmt.Errorf("prefix: %w", ErrFormat)
 	}
 	return prefix{
 		aad:      [64]byte(b[:64]),
-		part:     binary.BigEndian.Uint32(b[12:16]),
+		part:     part,
 		identity: [48]byte(b[16:64]),
 		slots:    [24]byte(b[64:88]),
 		wrapped:  [60]byte(b[96:156]),
@@ -206,9 +208,8 @@ func open(dek [32]byte, p prefix, blob []byte) (Content, error) {
 	if err != nil {
 		return Content{}, fmt.Errorf("facts: %w", err)
 	}
-	key := expand(dek, join("lethe/v1/stream", binary.BigEndian.AppendUint32(nil, p.part)))
 	body := blob[160+len(p.facts):]
-	container, err := openFLOE(key, p.aad[:], body)
+	container, err := openFLOE(streamKey(dek, p.part), p.aad[:], body)
 	if err != nil {
 		return Content{}, err
 	}
@@ -239,24 +240,40 @@ func openFLOE(key [32]byte, aad, b []byte) ([]byte, error) {
 		return nil, fmt.Errorf("FLOE header: %w", ErrFormat)
 	}
 	header, body := b[:floeHeader], b[floeHeader:]
-	params := binary.BigEndian.AppendUint32([]byte{0, 0}, segmentSize)
-	params = binary.BigEndian.AppendUint32(params, 32)
-	derive := func(key []byte, purpose string, n int) []byte {
-		out, err := hkdf.Expand(sha512.New384, key, string(join("", params, header[10:42], []byte(purpose), aad)), n)
-		if err != nil {
-			panic("decryptor: HKDF of SHA-384 gives up to 12240 bytes, and 48 are the most asked for")
-		}
-		return out
+	if err := verifyHeader(key, aad, header); err != nil {
+		return nil, err
 	}
-	if !bytes.Equal(header[:10], params) || !hmac.Equal(header[42:], derive(key[:], "HEADER_TAG:", 32)) {
-		return nil, fmt.Errorf("FLOE header: %w", ErrAuth)
-	}
-	messageKey := derive(key[:], "MESSAGE_KEY:", 48)
+	messageKey := floeKDF(key[:], "MESSAGE_KEY:", 48, aad, header)
 	segmentKey := func(position uint64) [32]byte {
 		first := binary.BigEndian.AppendUint64([]byte("DEK:"), position-position%rotation)
-		return [32]byte(derive(messageKey, string(first), 32))
+		return [32]byte(floeKDF(messageKey, string(first), 32, aad, header))
 	}
 	return openSegments(segmentKey, body)
+}
+
+// verifyHeader compares parameters and tag of a FLOE header.
+func verifyHeader(key [32]byte, aad, header []byte) error {
+	params := binary.BigEndian.AppendUint32([]byte{0, 0}, segmentSize)
+	params = binary.BigEndian.AppendUint32(params, 32)
+	if !bytes.Equal(header[:10], params) || !hmac.Equal(header[42:], floeKDF(key[:], "HEADER_TAG:", 32, aad, header)) {
+		return fmt.Errorf("FLOE header: %w", ErrAuth)
+	}
+	return nil
+}
+
+// floeKDF is KDF of docs/envelope.md, Suite 1, with the parameters and the IV
+// of a header.
+func floeKDF(key []byte, purpose string, n int, aad, header []byte) []byte {
+	out, err := hkdf.Expand(sha512.New384, key, string(join("", header[:42], []byte(purpose), aad)), n)
+	if err != nil {
+		panic("decryptor: HKDF of SHA-384 gives up to 12240 bytes, and 48 are the most asked for")
+	}
+	return out
+}
+
+// streamKey is the FLOE key of a part.
+func streamKey(dek [32]byte, part uint32) [32]byte {
+	return expand(dek, join("lethe/v1/stream", binary.BigEndian.AppendUint32(nil, part)))
 }
 
 func openSegments(key func(position uint64) [32]byte, body []byte) ([]byte, error) {
@@ -296,7 +313,7 @@ func parseContainer(c []byte) (source, endFacts []byte, err error) {
 	}
 	footer := c[len(c)-64:]
 	size, room := binary.BigEndian.Uint64(footer[16:24]), binary.BigEndian.Uint64(footer[32:40])
-	if size > 1<<43 || room < 1024 || room > 1<<20 || room%1024 != 0 {
+	if !bounded(size, room) {
 		return nil, nil, fmt.Errorf("footer: %w", ErrFormat)
 	}
 	rest := tail(size, room)
@@ -306,9 +323,14 @@ func parseContainer(c []byte) (source, endFacts []byte, err error) {
 	return c[:size], bytes.TrimRight(c[size:size+room], " "), nil
 }
 
-// tail is the index and the footer of a raw source of size bytes, followed by
-// room bytes of padded end facts; docs/envelope.md, Container.
-func tail(size, room uint64) []byte {
+// bounded reports whether a container may have a source of size bytes and room
+// bytes of padded end facts.
+func bounded(size, room uint64) bool {
+	return size <= 1<<43 && room >= 1024 && room <= 1<<20 && room%1024 == 0
+}
+
+// index is the index of a raw source of size bytes; docs/envelope.md, Index.
+func index(size uint64) []byte {
 	const frame, raw = 256 << 10, 0
 	be := binary.BigEndian
 	var index []byte
@@ -322,7 +344,14 @@ func tail(size, room uint64) []byte {
 	}
 	entry(size/frame, frame)
 	entry(1, size%frame)
+	return index
+}
 
+// tail is the index and the footer of a raw source of size bytes, followed by
+// room bytes of padded end facts; docs/envelope.md, Container.
+func tail(size, room uint64) []byte {
+	be := binary.BigEndian
+	index := index(size)
 	footer := be.AppendUint32([]byte("LETHEEND"), 1)
 	footer = be.AppendUint32(footer, uint32(len(index)/13))
 	for _, field := range []uint64{size, size, room, size + room, uint64(len(index)), 0} {

@@ -133,5 +133,6 @@ func equal(t *testing.T, what string, got, want []byte) {
 
 // refused reports whether err is one of the decryptor's refusals.
 func refused(err error) bool {
-	return errors.Is(err, decryptor.ErrFormat) || errors.Is(err, decryptor.ErrAuth)
+	return errors.Is(err, decryptor.ErrFormat) || errors.Is(err, decryptor.ErrAuth) ||
+		errors.Is(err, decryptor.ErrMissing)
 }
