@@ -146,3 +146,20 @@ func TestSealedPartsAreBound(t *testing.T) {
 		t.Errorf("opened though changed: %v", err)
 	}
 }
+
+// docs/envelope.md, "Prefix": a whole upload, a part, or a list.
+func TestPartNumbersOfAPrefix(t *testing.T) {
+	for part, want := range map[uint32]error{
+		0: nil, 1: nil, envelope.MaxPart: nil, envelope.ListPart: nil,
+		envelope.MaxPart + 1: envelope.ErrFormat, envelope.ListPart - 1: envelope.ErrFormat,
+	} {
+		p := envelope.Prefix{Part: part, Identity: identity(1)}
+		b, err := p.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := envelope.ParsePrefix(b); !errors.Is(err, want) {
+			t.Errorf("part %d: %v, want %v", part, err, want)
+		}
+	}
+}

@@ -58,6 +58,9 @@ func parsePlace(b []byte) (p place, err error) {
 		return p, fmt.Errorf("%w prefix", ErrFormat)
 	}
 	p.part = binary.BigEndian.Uint32(b[12:])
+	if p.part > MaxPart && p.part != ListPart {
+		return p, fmt.Errorf("part %d: %w", p.part, ErrFormat)
+	}
 	p.id = recording.Identity{
 		Tenant: recording.Tenant(b[16:32]), Recording: recording.ID(b[32:48]), Version: recording.Version(b[48:64]),
 	}
