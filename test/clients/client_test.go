@@ -48,11 +48,16 @@ func (s site) url() *url.URL {
 	return u
 }
 
+// A connector prepares a client for a site.
+type connector func(t testing.TB, s site) client
+
 // A kind is a client that the tests know.
 type kind struct {
 	name    string
-	connect func(t testing.TB, s site) client
+	connect connector
+	record  connector // with a key that may only write
 	spans   spans
+	parts   parts
 }
 
 // spans says which ranges a client's user can ask for.
@@ -63,17 +68,38 @@ const (
 	fromHere       // from an offset to the end
 )
 
+// parts says whether a client sends a large file in parts, and what becomes of
+// a transfer whose connection is cut.
+type parts struct {
+	sends bool
+	up    persistence
+	down  persistence
+}
+
+// persistence is who sees to it that a transfer that was cut is finished.
+type persistence int
+
+const (
+	retries persistence = iota // the client itself
+	repeats                    // its user, by running it again
+)
+
+var (
+	whole   = parts{}
+	retried = parts{sends: true}
+)
+
 var kinds = []kind{
-	{"aws-cli", newAWSCLI, anySpan},
-	{"boto3", newBoto3, anySpan},
-	{"boto3-transfer", newBoto3Transfer, anySpan},
-	{"s3cmd", newS3cmd, fromHere},
-	{"rclone", newRclone, anySpan},
-	{"mc", newMC, fromHere},
-	{"aws-sdk-js", newJavaScript, anySpan},
-	{"aws-sdk-js-lib-storage", newLibStorage, anySpan},
-	{"aws-sdk-go-v2-transfermanager", newTransferManager, anySpan},
-	{"minio-go", newMinioGo, anySpan},
+	{"aws-cli", newAWSCLI, newAWSCLI, anySpan, retried},
+	{"boto3", newBoto3, newBoto3, anySpan, whole},
+	{"boto3-transfer", newBoto3Transfer, newBoto3Transfer, anySpan, retried},
+	{"s3cmd", newS3cmd, newS3cmd, fromHere, retried},
+	{"rclone", newRclone, newRcloneBlind, anySpan, retried},
+	{"mc", newMC, newMC, fromHere, retried},
+	{"aws-sdk-js", newJavaScript, newJavaScript, anySpan, whole},
+	{"aws-sdk-js-lib-storage", newLibStorage, newLibStorage, anySpan, parts{sends: true, down: repeats}},
+	{"aws-sdk-go-v2-transfermanager", newTransferManager, newTransferManager, anySpan, retried},
+	{"minio-go", newMinioGo, newMinioGo, anySpan, parts{sends: true, down: repeats}},
 }
 
 // pick gives the kinds with these names.

@@ -13,7 +13,14 @@ type rclone struct {
 	site
 }
 
-func newRclone(t testing.TB, s site) client {
+func newRclone(t testing.TB, s site) client { return rcloneWith(t, s) }
+
+// newRcloneBlind has rclone look neither before it writes nor after.
+func newRcloneBlind(t testing.TB, s site) client {
+	return rcloneWith(t, s, "RCLONE_NO_CHECK_DEST=true", "RCLONE_S3_NO_HEAD=true", "RCLONE_S3_NO_CHECK_BUCKET=true")
+}
+
+func rcloneWith(t testing.TB, s site, options ...string) client {
 	env := []string{
 		"RCLONE_CONFIG_LETHE_TYPE=s3", "RCLONE_CONFIG_LETHE_PROVIDER=Other", "RCLONE_CONFIG_LETHE_ENDPOINT=" + s.endpoint,
 		"RCLONE_CONFIG_LETHE_ACCESS_KEY_ID=" + s.keys.AccessKey, "RCLONE_CONFIG_LETHE_SECRET_ACCESS_KEY=" + s.keys.SecretKey,
@@ -21,7 +28,7 @@ func newRclone(t testing.TB, s site) client {
 	if s.secure() {
 		env = append(env, "RCLONE_CA_CERT="+s.ca)
 	}
-	return rclone{newShell(t, env...), s}
+	return rclone{newShell(t, append(env, options...)...), s}
 }
 
 func (c rclone) rclone(ctx context.Context, args ...string) ([]byte, error) {

@@ -175,14 +175,16 @@ func (s *System) Start() {
 	if err != nil || json.Unmarshal(line, &ready) != nil || ready.S3 == "" {
 		s.t.Fatalf("lethe serve did not become ready: %q, %v\n%s", line, err, s.Log())
 	}
-	s.S3, s.API, s.Ops = s.scheme()+ready.S3, s.scheme()+ready.API, "http://"+ready.Ops
+	s.S3, s.API, s.Ops = withScheme(ready.S3), withScheme(ready.API), withScheme(ready.Ops)
 }
 
-func (s *System) scheme() string {
-	if s.CA != "" {
-		return "https://"
+// withScheme gives the URL of an address that serve printed: it names the
+// scheme itself if that is not plain HTTP.
+func withScheme(addr string) string {
+	if strings.HasPrefix(addr, "https://") {
+		return addr
 	}
-	return "http://"
+	return "http://" + addr
 }
 
 // Stop ends the server in order.
