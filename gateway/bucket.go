@@ -24,7 +24,11 @@ func (g *Gateway) CreateBucket(ctx context.Context, c Caller, tenant string, set
 	if err != nil {
 		return err
 	}
-	settings, err = settings.checked()
+	return g.createBucket(ctx, p, settings)
+}
+
+func (g *Gateway) createBucket(ctx context.Context, p administered, settings BucketSettings) error {
+	settings, err := settings.checked()
 	if err != nil {
 		return err
 	}
@@ -100,11 +104,14 @@ func (g *Gateway) Bucket(ctx context.Context, c Caller, name recording.Bucket) (
 	return b.BucketSettings, g.explain(ctx, s, grant.event)
 }
 
-// bucket finds a bucket by name.
+// bucket finds a bucket by name. One that is closing is not there any more.
 func (g *Gateway) bucket(ctx context.Context, s scope, name recording.Bucket) (bucket, error) {
 	row, err := g.catalog.Bucket(ctx, s.tenant.ID, s.bucketIndex(name))
 	if err != nil {
 		return bucket{}, unavailable(err)
+	}
+	if row.Closing {
+		return bucket{}, recording.ErrNoBucket
 	}
 	return s.openBucket(ctx, row)
 }

@@ -29,7 +29,9 @@ type entry struct {
 	Tenant *tenantEntry        `json:"tenant,omitempty"` // the first entry of every tenant
 	State  catalog.TenantState `json:"state,omitempty"`
 	Bucket *bucketEntry        `json:"bucket,omitempty"`
-	Key    *keyEntry           `json:"key,omitempty"`
+
+	DeletedBucket *recording.BucketID `json:"deleted_bucket,omitempty"` // it was closed before
+	Key           *keyEntry           `json:"key,omitempty"`
 }
 
 type tenantEntry struct {
@@ -108,18 +110,27 @@ func (g *Gateway) admissible(ctx context.Context, s scope, e entry) error {
 	}
 	switch {
 	case e.Bucket != nil:
-		_, err := g.bucket(ctx, s, e.Bucket.Settings.Name)
-		if err == nil {
-			return recording.ErrBucketExists
-		}
-		if !errors.Is(err, recording.ErrNoBucket) {
-			return err
-		}
+		return g.nameIsFree(ctx, s, e.Bucket.Settings.Name)
 	case e.Key != nil && e.Key.Bucket != policy.AnyBucket:
 		_, err := g.bucket(ctx, s, recording.Bucket(e.Key.Bucket))
 		return err
 	}
 	return nil
+}
+
+// nameIsFree reports recording.ErrBucketExists or ErrBucketClosing unless no
+// bucket has the name.
+func (g *Gateway) nameIsFree(ctx context.Context, s scope, name recording.Bucket) error {
+	row, err := g.catalog.Bucket(ctx, s.tenant.ID, s.bucketIndex(name))
+	switch {
+	case errors.Is(err, recording.ErrNoBucket):
+		return nil
+	case err != nil:
+		return unavailable(err)
+	case row.Closing:
+		return recording.ErrBucketClosing
+	}
+	return recording.ErrBucketExists
 }
 
 // journal creates one entry exclusively.
@@ -229,6 +240,8 @@ func (s scope) rows(ctx context.Context, e entry) (catalog.Change, error) {
 		return s.bucketRow(ctx, e)
 	case e.Key != nil:
 		return s.keyRow(ctx, e)
+	case e.DeletedBucket != nil:
+		return catalog.Change{Deleted: e.DeletedBucket}, nil
 	}
 	return catalog.Change{}, fmt.Errorf("%w: empty journal entry", recording.ErrIncident)
 }

@@ -251,7 +251,7 @@ func (l *lister) listing(ctx context.Context) (Listing, error) {
 // start reads where a page begins.
 func (s scope) start(ctx context.Context, b recording.Bucket, p Page) (position, error) {
 	if p.Token == "" {
-		return position{After: p.After}, nil
+		return position{After: p.After, Whole: p.RolledUp}, nil
 	}
 	key, err := s.keys.System(ctx, keytree.SettingsSlot())
 	if err != nil {

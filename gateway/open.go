@@ -29,7 +29,13 @@ type Recording struct {
 
 // Open permits c to read a recording, durably in the log; no byte is read yet.
 func (g *Gateway) Open(ctx context.Context, c Caller, b recording.Bucket, n recording.Name) (*Recording, error) {
-	in, v, session, err := g.access(ctx, c, policy.Open, b, n)
+	return g.OpenVersion(ctx, c, b, n, recording.Version{})
+}
+
+// OpenVersion is Open for any version of a name; the zero one is the current.
+// recording.ErrNoVersion: there is none such, or it cannot be opened any more.
+func (g *Gateway) OpenVersion(ctx context.Context, c Caller, b recording.Bucket, n recording.Name, version recording.Version) (*Recording, error) {
+	in, v, session, err := g.access(ctx, c, policy.Open, b, n, version)
 	if err != nil {
 		return nil, err
 	}
@@ -38,13 +44,18 @@ func (g *Gateway) Open(ctx context.Context, c Caller, b recording.Bucket, n reco
 
 // Stat tells of a recording without opening it.
 func (g *Gateway) Stat(ctx context.Context, c Caller, b recording.Bucket, n recording.Name) (recording.Info, error) {
-	in, _, _, err := g.access(ctx, c, policy.Stat, b, n)
+	return g.StatVersion(ctx, c, b, n, recording.Version{})
+}
+
+// StatVersion is Stat for any version of a name; the zero one is the current.
+func (g *Gateway) StatVersion(ctx context.Context, c Caller, b recording.Bucket, n recording.Name, version recording.Version) (recording.Info, error) {
+	in, _, _, err := g.access(ctx, c, policy.Stat, b, n, version)
 	in.dek.Clear()
 	return in.Info, err
 }
 
 // access decides, finds, explains and unseals, in that order.
-func (g *Gateway) access(ctx context.Context, c Caller, a policy.Action, b recording.Bucket, n recording.Name) (unsealed, *catalog.Version, *session, error) {
+func (g *Gateway) access(ctx context.Context, c Caller, a policy.Action, b recording.Bucket, n recording.Name, version recording.Version) (unsealed, *catalog.Version, *session, error) {
 	none := unsealed{}
 	grant, err := g.permit(ctx, c, a, policy.Target{Tenant: c.Tenant, Bucket: b, Name: n})
 	if err != nil {
@@ -55,16 +66,16 @@ func (g *Gateway) access(ctx context.Context, c Caller, a policy.Action, b recor
 		return none, nil, nil, err
 	}
 	defer s.end()
-	found, v, err := g.find(ctx, s, b, n)
+	found, v, err := g.findVersion(ctx, s, b, n, version)
 	if errors.Is(err, recording.ErrNoBucket) {
 		return none, nil, nil, g.refuse(ctx, s, grant.event, "no-bucket", err)
 	}
 	if err != nil {
 		return none, nil, nil, err
 	}
-	if v == nil { // the log tells a search by trial
+	if v == nil || v.State != catalog.Committed { // the log tells a search by trial
 		grant.event.Bucket = found.id
-		return none, nil, nil, g.refuse(ctx, s, grant.event, "not-found", recording.ErrNotFound)
+		return none, nil, nil, g.refuse(ctx, s, grant.event, "not-found", missing(version))
 	}
 	session, err := g.session(ctx, s, c, found, v, grant.event)
 	if err != nil {
@@ -87,9 +98,29 @@ func (g *Gateway) session(ctx context.Context, s scope, c Caller, b bucket, v *c
 	return g.sessions.add(key, s.tenant, e), nil
 }
 
+// missing says what there is none of.
+func missing(v recording.Version) error {
+	if v == (recording.Version{}) {
+		return recording.ErrNotFound
+	}
+	return recording.ErrNoVersion
+}
+
 // find looks up a name: its bucket, and what stands under it, nil if nothing.
 func (g *Gateway) find(ctx context.Context, s scope, b recording.Bucket, n recording.Name) (bucket, *catalog.Version, error) {
-	found, err := g.catalog.Find(ctx, s.tenant.ID, s.bucketIndex(b), s.nameIndex(b, n))
+	return g.findVersion(ctx, s, b, n, recording.Version{})
+}
+
+// findVersion looks up one version of a name, replaced ones too; the zero one
+// is what stands under the name.
+func (g *Gateway) findVersion(ctx context.Context, s scope, b recording.Bucket, n recording.Name, version recording.Version) (bucket, *catalog.Version, error) {
+	var found catalog.Found
+	var err error
+	if version == (recording.Version{}) {
+		found, err = g.catalog.Find(ctx, s.tenant.ID, s.bucketIndex(b), s.nameIndex(b, n))
+	} else {
+		found, err = g.catalog.FindVersion(ctx, s.tenant.ID, s.bucketIndex(b), s.nameIndex(b, n), version)
+	}
 	if err != nil {
 		return bucket{}, nil, unavailable(err)
 	}
@@ -191,7 +222,7 @@ func (r *Recording) Range(ctx context.Context, off, n int64) (io.ReadCloser, err
 	}
 	stored, err := r.gateway.blobs.Open(ctx, r.blob, span.Offset, span.Length)
 	if errors.Is(err, blob.ErrNotFound) {
-		return nil, fmt.Errorf("%w: version %v: its blob is gone", recording.ErrIntegrity, r.Info.Version)
+		return nil, r.gateway.blobGone(ctx, r)
 	}
 	if err != nil {
 		return nil, unavailable(err)
@@ -201,6 +232,19 @@ func (r *Recording) Range(ctx context.Context, off, n int64) (io.ReadCloser, err
 		reader: span.Reader(stored, func() error { return r.gateway.goOn(ctx, r) }),
 		stored: stored, recording: r, off: off,
 	}, nil
+}
+
+// blobGone judges a store's word that a blob is gone. A row that says erased
+// explains it; without one, someone took it who may not.
+func (g *Gateway) blobGone(ctx context.Context, r *Recording) error {
+	v, err := g.catalog.Version(ctx, r.session.tenant.ID, r.Info.Version)
+	if err != nil && !errors.Is(err, recording.ErrNotFound) {
+		return unavailable(err)
+	}
+	if v.State == catalog.Erased {
+		return recording.ErrErased
+	}
+	return fmt.Errorf("%w: version %v: its blob is gone", recording.ErrIntegrity, r.Info.Version)
 }
 
 // goOn is asked at every segment of a running stream: the tenant must still be

@@ -37,6 +37,7 @@ type Page struct {
 	Prefix    string
 	Delimiter string // "" or "/"; another delimiter is honoured too
 	After     string // names after this one; from StartAfter
+	RolledUp  bool   // After is a common prefix that was listed: pass over all it stands for
 	Token     string // from Listing.Next; wins over After
 	Max       int    // 1 to 1000
 }

@@ -30,8 +30,11 @@ const (
 	Open       Action = "open"
 	Stat       Action = "stat"
 	List       Action = "list"
+	Erase      Action = "erase"
+	SeeBuckets Action = "bucket.list"
 	SeeBucket  Action = "bucket.see"
 	MakeBucket Action = "bucket.create"
+	DropBucket Action = "bucket.delete"
 	MakeKey    Action = "credential.create"
 	MakeTenant Action = "tenant.create"
 	ListTenant Action = "tenant.list"
@@ -50,7 +53,7 @@ type Principal struct {
 	Tenant recording.Tenant // zero for the operator
 	Bucket string           // the bucket it is bound to, or AnyBucket
 	Prefix string           // what every name must begin with
-	Write  bool             // a reader that may also put
+	Write  bool             // a reader that may also put and erase, and on AnyBucket create and delete buckets
 }
 
 // Target is what an action is aimed at.
@@ -78,8 +81,11 @@ var grants = map[Action]func(Principal) bool{
 	Open:       func(p Principal) bool { return p.Kind == Reader },
 	Stat:       func(p Principal) bool { return p.Kind == Reader },
 	List:       func(p Principal) bool { return p.Kind == Reader },
+	Erase:      func(p Principal) bool { return p.Kind == Reader && p.Write },
+	SeeBuckets: func(p Principal) bool { return p.Kind == Reader },
 	SeeBucket:  func(p Principal) bool { return p.Kind == Reader || p.Kind == Recorder },
-	MakeBucket: administers,
+	MakeBucket: func(p Principal) bool { return administers(p) || keepsBuckets(p) },
+	DropBucket: keepsBuckets,
 	MakeKey:    administers,
 	MakeTenant: operates,
 	ListTenant: operates,
@@ -91,6 +97,9 @@ var grants = map[Action]func(Principal) bool{
 
 func administers(p Principal) bool { return p.Kind == Admin || p.Kind == Operator }
 func operates(p Principal) bool    { return p.Kind == Operator }
+
+// keepsBuckets: a general S3 tool, which makes its buckets itself.
+func keepsBuckets(p Principal) bool { return p.Kind == Reader && p.Write && p.Bucket == AnyBucket }
 
 // Access decides whether p may do a to t. Whatever is not granted is refused.
 func Access(p Principal, a Action, t Target) Reason {
@@ -104,7 +113,7 @@ func Access(p Principal, a Action, t Target) Reason {
 	if p.Tenant != t.Tenant {
 		return OtherTenant
 	}
-	if p.Kind == Admin {
+	if p.Kind == Admin || a == SeeBuckets { // who lists is shown the buckets it may see, one by one
 		return NoReason
 	}
 	if p.Bucket != AnyBucket && p.Bucket != string(t.Bucket) {

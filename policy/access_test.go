@@ -15,6 +15,9 @@ var (
 	reader   = policy.Principal{Kind: policy.Reader, Tenant: mine, Bucket: "calls"}
 	team     = policy.Principal{Kind: policy.Reader, Tenant: mine, Bucket: "calls", Prefix: "team-a/"}
 	general  = policy.Principal{Kind: policy.Reader, Tenant: mine, Bucket: policy.AnyBucket, Write: true}
+	editor   = policy.Principal{Kind: policy.Reader, Tenant: mine, Bucket: "calls", Prefix: "team-a/", Write: true}
+	looker   = policy.Principal{Kind: policy.Reader, Tenant: mine, Bucket: policy.AnyBucket}
+	below    = policy.Principal{Kind: policy.Reader, Tenant: mine, Bucket: policy.AnyBucket, Prefix: "a/", Write: true}
 	admin    = policy.Principal{Kind: policy.Admin, Tenant: mine}
 	operator = policy.Principal{Kind: policy.Operator}
 	nobody   = policy.Principal{}
@@ -53,6 +56,10 @@ func TestAccess(t *testing.T) {
 		deny(recorder, policy.Open, "calls", "pbx-1/a", policy.WrongKind),
 		deny(recorder, policy.Stat, "calls", "pbx-1/a", policy.WrongKind),
 		deny(recorder, policy.List, "calls", "pbx-1/", policy.WrongKind),
+		deny(recorder, policy.Erase, "calls", "pbx-1/a", policy.WrongKind),
+		deny(recorder, policy.SeeBuckets, "", "", policy.WrongKind),
+		deny(recorder, policy.MakeBucket, "calls", "", policy.WrongKind),
+		deny(recorder, policy.DropBucket, "calls", "", policy.WrongKind),
 		abroad(recorder, policy.Put, policy.OtherTenant),
 
 		allow(reader, policy.Open, "calls", "anything"),
@@ -61,11 +68,34 @@ func TestAccess(t *testing.T) {
 		deny(reader, policy.Open, "other", "anything", policy.WrongBucket),
 		abroad(reader, policy.Open, policy.OtherTenant),
 
+		deny(reader, policy.Erase, "calls", "anything", policy.WrongKind),
+		allow(reader, policy.SeeBuckets, "", ""),
+		deny(reader, policy.MakeBucket, "calls", "", policy.WrongKind),
+		deny(reader, policy.DropBucket, "calls", "", policy.WrongKind),
+
 		allow(team, policy.Open, "calls", "team-a/1"),
 		allow(team, policy.List, "calls", "team-a/"),
 		deny(team, policy.Open, "calls", "team-b/1", policy.WrongPrefix),
 		deny(team, policy.List, "calls", "", policy.WrongPrefix),
 		deny(team, policy.List, "calls", "team-", policy.WrongPrefix),
+
+		allow(editor, policy.Erase, "calls", "team-a/1"),
+		deny(editor, policy.Erase, "calls", "team-b/1", policy.WrongPrefix),
+		deny(editor, policy.Erase, "other", "team-a/1", policy.WrongBucket),
+		deny(editor, policy.MakeBucket, "calls", "", policy.WrongKind),
+		deny(editor, policy.DropBucket, "calls", "", policy.WrongKind),
+		abroad(editor, policy.Erase, policy.OtherTenant),
+
+		allow(general, policy.Erase, "whatever", "a"),
+		allow(general, policy.MakeBucket, "whatever", ""),
+		allow(general, policy.DropBucket, "whatever", ""),
+		deny(looker, policy.MakeBucket, "whatever", "", policy.WrongKind),
+		deny(looker, policy.DropBucket, "whatever", "", policy.WrongKind),
+		deny(below, policy.DropBucket, "whatever", "", policy.WrongPrefix),
+		abroad(general, policy.Erase, policy.OtherTenant),
+		abroad(general, policy.MakeBucket, policy.OtherTenant),
+		abroad(general, policy.DropBucket, policy.OtherTenant),
+		abroad(general, policy.SeeBuckets, policy.OtherTenant),
 
 		allow(general, policy.Put, "whatever", "a"),
 		allow(general, policy.Open, "whatever", "a"),
@@ -79,6 +109,9 @@ func TestAccess(t *testing.T) {
 		allow(admin, policy.EraseAll, "", ""),
 		deny(admin, policy.Open, "calls", "a", policy.WrongKind),
 		deny(admin, policy.Put, "calls", "a", policy.WrongKind),
+		deny(admin, policy.Erase, "calls", "a", policy.WrongKind),
+		deny(admin, policy.DropBucket, "calls", "", policy.WrongKind),
+		deny(operator, policy.Erase, "calls", "a", policy.WrongKind),
 		deny(admin, policy.MakeTenant, "", "", policy.WrongKind),
 		deny(admin, policy.ListTenant, "", "", policy.WrongKind),
 		abroad(admin, policy.Revoke, policy.OtherTenant),

@@ -7,6 +7,8 @@ import "errors"
 var (
 	ErrBucketName       = errors.New("bucket name breaks S3's rules: 3 to 63 lower-case letters, digits, dots and hyphens")
 	ErrBucketExists     = errors.New("bucket exists")
+	ErrBucketNotEmpty   = errors.New("bucket holds recordings")
+	ErrBucketClosing    = errors.New("bucket of this name is being deleted")
 	ErrNoBucket         = errors.New("no such bucket")
 	ErrNameInvalid      = errors.New("name must be 1 to 1024 bytes of UTF-8 without NUL")
 	ErrNameTooLong      = errors.New("name is longer than 1024 bytes")
@@ -19,6 +21,8 @@ var (
 	ErrSettings         = errors.New("setting is not one of its values")
 
 	ErrNotFound    = errors.New("no such recording")
+	ErrNoVersion   = errors.New("no such version of a recording")
+	ErrVersion     = errors.New("version must be 32 lower-case hex digits")
 	ErrErased      = errors.New("recording was erased")
 	ErrExists      = errors.New("a recording with other content has this name")
 	ErrDenied      = errors.New("this credential may not do that")

@@ -64,6 +64,16 @@ func (i ID) String() string { return hex.EncodeToString(i[:]) }
 // String gives 32 characters of hex; S3 clients see it as the version id.
 func (v Version) String() string { return hex.EncodeToString(v[:]) }
 
+// ParseVersion reads what String wrote of a version that was drawn, and only
+// that: the zero Version stands for none.
+func ParseVersion(s string) (v Version, err error) {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != len(v) || hex.EncodeToString(b) != s || Version(b) == v {
+		return v, ErrVersion
+	}
+	return Version(b), nil
+}
+
 // String gives 32 characters of hex.
 func (b BucketID) String() string { return hex.EncodeToString(b[:]) }
 

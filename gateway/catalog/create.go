@@ -35,7 +35,8 @@ const insertIntent = `INSERT INTO versions (version, tenant, bucket, recording, 
 
 // Begin records an intent and the events that led to it, in one transaction.
 // An intent that is recorded already is success, and changes nothing.
-// ErrNoTenant, ErrTenantRevoked, ErrTenantErased: nothing may be written.
+// ErrNoTenant, ErrTenantRevoked, ErrTenantErased, ErrNoBucket: nothing may be
+// written.
 func (c *Catalog) Begin(ctx context.Context, in Intent, events []audit.Record) error {
 	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		added, err := change(ctx, tx, insertIntent, in.Version[:], in.Tenant[:], in.Bucket[:], in.Recording[:],
@@ -50,6 +51,10 @@ func (c *Catalog) Begin(ctx context.Context, in Intent, events []audit.Record) e
 		if err := t.State.Err(); err != nil {
 			return err
 		}
+		_, err = get[Bucket](ctx, tx, recording.ErrNoBucket, selectOpenBucket, in.Tenant[:], in.Bucket[:])
+		if err != nil {
+			return err
+		}
 		return insertEvents(ctx, tx, events)
 	})
 }
@@ -57,7 +62,7 @@ func (c *Catalog) Begin(ctx context.Context, in Intent, events []audit.Record) e
 // Create makes a recording exist: the one moment it does. In one transaction
 // the intent becomes committed and current, its directories, terms and events
 // are written, and what had the name is treated as cm.Overwrite says. A
-// version that is committed already is success, and changes nothing.
+// version that was committed before is success, and changes nothing.
 //
 // ErrAborted: the intent is not open. ErrTenantRevoked, ErrTenantErased,
 // ErrNoBucket: nothing may be written there. ErrExists: the name is taken, and
@@ -100,7 +105,7 @@ type openRow struct {
 
 func (o *openRow) columns() []any { return []any{&o.state, &o.tenant, fixed(o.bucket[:])} }
 
-const selectOpen = `SELECT v.state, t.state, CASE WHEN b.tenant = v.tenant THEN b.bucket END
+const selectOpen = `SELECT v.state, t.state, CASE WHEN b.tenant = v.tenant AND NOT b.closing THEN b.bucket END
 	FROM versions v
 	JOIN tenants t ON t.id = v.tenant
 	LEFT JOIN buckets b ON b.bucket = v.bucket
@@ -113,7 +118,7 @@ func (c *Catalog) openIntent(ctx context.Context, tx *sql.Tx, cm Commit) (openRo
 	switch {
 	case err != nil:
 		return o, err
-	case o.state == Committed || o.state == Replaced:
+	case o.state == Committed || o.state == Replaced || o.state == Erased:
 		return o, nil
 	case o.state != Intended:
 		return o, ErrAborted

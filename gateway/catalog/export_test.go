@@ -15,7 +15,10 @@ func HotQueries(v Version, bucket Index) map[string][]any {
 		selectOpen:       {v.Tenant[:], v.Version[:]},
 		selectDirectory:  {v.Tenant[:], v.Directory[:]},
 		selectCredential: {"AK7"},
-		selectToken:      {v.Name[:]},
+
+		selectFoundVersion: {v.Name[:], v.Version[:], v.Tenant[:], bucket[:]},
+		selectOpenBucket:   {v.Tenant[:], v.Bucket[:]},
+		selectToken:        {v.Name[:]},
 	}
 }
 

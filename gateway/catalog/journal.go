@@ -21,6 +21,7 @@ type Change struct {
 	Token      *Token
 	Credential *Credential
 	Bucket     *Bucket
+	Deleted    *recording.BucketID // of a bucket that was closed; whether it is there does not matter
 	Events     []audit.Record
 }
 
@@ -53,7 +54,7 @@ func (c *Catalog) Apply(ctx context.Context, ch Change) error {
 			return err
 		}
 		for _, part := range []func(context.Context, *sql.Tx) error{
-			ch.putState, ch.putHead, ch.putToken, ch.putCredential, ch.putBucket,
+			ch.putState, ch.putHead, ch.putToken, ch.putCredential, ch.putBucket, ch.deleteBucket,
 		} {
 			if err := part(ctx, tx); err != nil {
 				return err
@@ -141,5 +142,13 @@ func (ch Change) putBucket(ctx context.Context, tx *sql.Tx) error {
 	if err == nil && added == 0 {
 		return recording.ErrBucketExists
 	}
+	return err
+}
+
+func (ch Change) deleteBucket(ctx context.Context, tx *sql.Tx) error {
+	if ch.Deleted == nil {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, `DELETE FROM buckets WHERE tenant = $1 AND bucket = $2`, ch.Tenant[:], ch.Deleted[:])
 	return err
 }

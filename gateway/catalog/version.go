@@ -9,7 +9,8 @@ import (
 
 // VersionState is where a version stands in its life:
 //
-//	intent → committed → replaced
+//	intent → committed → replaced → erased
+//	         committed ───────────→ erased
 //	intent → aborted
 type VersionState string
 
@@ -19,6 +20,7 @@ const (
 	Committed VersionState = "committed" // it exists
 	Aborted   VersionState = "aborted"   // it never existed; its blob may go
 	Replaced  VersionState = "replaced"  // it existed until another took its name
+	Erased    VersionState = "erased"    // it existed, and is found no more; its blob may go
 )
 
 // Intent announces a version before any of it is stored.
@@ -94,16 +96,23 @@ func (r *foundRow) columns() []any {
 	return append(append(r.tenant.columns(), r.bucket.columns()...), r.version.columns()...)
 }
 
-const selectFound = `SELECT ` + tenantColumns + `, ` + bucketColumns + `, ` + versionColumns + `
+const (
+	selectFoundColumns = `SELECT ` + tenantColumns + `, ` + bucketColumns + `, ` + versionColumns + `
 	FROM buckets b
-	JOIN tenants t ON t.id = b.tenant
+	JOIN tenants t ON t.id = b.tenant`
+	selectFound = selectFoundColumns + `
 	LEFT JOIN versions v ON v.tenant = b.tenant AND v.bucket = b.bucket AND v.name_index = $1 AND ` + isCurrent + `
-	WHERE b.tenant = $2 AND b.bucket_index = $3`
+	WHERE b.tenant = $2 AND b.bucket_index = $3 AND NOT b.closing`
+)
 
 // Find looks up a name in one query. ErrNoBucket: there is no such bucket.
 // The tenant may be in any state: its Err says whether it is served.
 func (c *Catalog) Find(ctx context.Context, tenant recording.Tenant, bucket, name Index) (Found, error) {
-	r, err := get[foundRow](ctx, c.reader, recording.ErrNoBucket, selectFound, name[:], tenant[:], bucket[:])
+	return c.found(ctx, selectFound, name[:], tenant[:], bucket[:])
+}
+
+func (c *Catalog) found(ctx context.Context, query string, args ...any) (Found, error) {
+	r, err := get[foundRow](ctx, c.reader, recording.ErrNoBucket, query, args...)
 	if err != nil {
 		return Found{}, explain(ctx, err)
 	}

@@ -29,6 +29,7 @@ var (
 	errInvalidDigest  = errors.New("s3api: Content-MD5 is not the base64 of 16 bytes")
 	errChecksum       = errors.New("s3api: malformed checksum, or more than one")
 	errUnexpectedBody = errors.New("s3api: operation takes no body")
+	errMalformedXML   = errors.New("s3api: document is malformed or exceeds its bounds")
 	errRepeated       = errors.New("s3api: repeated query parameter")
 	errListArgument   = errors.New("s3api: parameter of a listing is not one of its values")
 	errPrecondition   = errors.New("s3api: precondition failed")
@@ -85,12 +86,16 @@ var renderings = []rendering{
 	{errInvalidDigest, "InvalidDigest", 400, "The Content-MD5 is not the base64 of 16 bytes."},
 	{errChecksum, "InvalidRequest", 400, "An x-amz-checksum-* header is malformed, or there is more than one. Send one, in base64."},
 	{errUnexpectedBody, "InvalidRequest", 400, "This operation takes no body."},
+	{errMalformedXML, "MalformedXML", 400, "The XML is not well formed, is not what this operation takes, or is too large."},
 	{errRepeated, "InvalidArgument", 400, "A query parameter is repeated. Send each once."},
 	{errListArgument, "InvalidArgument", 400, "A parameter of the listing is not one of its values. See max-keys, encoding-type and continuation-token."},
 	{errPrecondition, "PreconditionFailed", 412, "At least one of the preconditions does not hold."},
 
 	{recording.ErrBucketName, "InvalidBucketName", 400, "The bucket's name is not valid: 3 to 63 lower-case letters, digits, dots and hyphens."},
 	{recording.ErrNoBucket, "NoSuchBucket", 404, "The bucket does not exist. Ask the vault's administrator to create it."},
+	{recording.ErrBucketExists, "BucketAlreadyOwnedByYou", 409, "The bucket exists, and is this tenant's."},
+	{recording.ErrBucketNotEmpty, "BucketNotEmpty", 409, "The bucket holds recordings. Delete them first."},
+	{recording.ErrBucketClosing, "OperationAborted", 409, "A bucket of this name is being deleted. Delete it again if that was interrupted."},
 	{recording.ErrNameInvalid, "InvalidURI", 400, "The key must be UTF-8 without NUL."},
 	{recording.ErrNameTooLong, "KeyTooLongError", 400, "The key is longer than 1024 bytes."},
 	{recording.ErrMetadataInvalid, "InvalidArgument", 400, "The user metadata must have names, and values in UTF-8."},
@@ -101,6 +106,8 @@ var renderings = []rendering{
 	{recording.ErrBadDigest, "BadDigest", 400, "The body does not have the checksum that was declared. Send it again."},
 	{recording.ErrExists, "PreconditionFailed", 412, "Another recording has this key, and this bucket keeps what it has. Use another key."},
 	{recording.ErrNotFound, "NoSuchKey", 404, "There is no recording with this key."},
+	{recording.ErrNoVersion, "NoSuchVersion", 404, "There is no such version of a recording with this key."},
+	{recording.ErrVersion, "InvalidArgument", 400, "Invalid version id specified."},
 	{recording.ErrErased, "NoSuchKey", 404, "The recording was erased."},
 	{recording.ErrRange, "InvalidRange", 416, "The range lies outside the recording."},
 	{recording.ErrToken, "InvalidArgument", 400, "The continuation token is not one this bucket gave. List again from the beginning."},

@@ -26,6 +26,8 @@ var (
 	ErrChunkSize     = errChunkSize
 	ErrDecodedLength = errDecodedLength
 
+	ErrMalformedXML = errMalformedXML
+
 	ErrNotImplemented = errNotImplemented
 	Fail              = fail
 	Evaluate          = evaluate
@@ -49,6 +51,18 @@ func NewBody(r *http.Request, payloadHash string) (Body, error) {
 func NewChunkedBody(r *http.Request, payloadHash string, q sigv4.Request, secret string) (Body, error) {
 	return newBody(r, payloadHash, q.Chain(secret))
 }
+
+// ReadDocument reads the document that a request holds.
+func ReadDocument(r *http.Request, payloadHash string, most int64, into any) error {
+	b, err := newBody(r, payloadHash, nil)
+	if err != nil {
+		return err
+	}
+	return verified{body: b}.document(most, into)
+}
+
+// ParseDocument decodes a document that was read.
+var ParseDocument = parseDocument
 
 // SetPace asks other clients than real ones to be fast.
 func (f *Front) SetPace(window time.Duration, bytes int64, write time.Duration) {

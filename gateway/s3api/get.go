@@ -11,7 +11,11 @@ import (
 
 // getObject gives a recording or a range of it: GetObject.
 func (f *Front) getObject(w http.ResponseWriter, r *http.Request, in verified) error {
-	rec, err := f.gateway.Open(r.Context(), in.caller, in.bucket, in.name)
+	version, err := in.version()
+	if err != nil {
+		return err
+	}
+	rec, err := f.gateway.OpenVersion(r.Context(), in.caller, in.bucket, in.name, version)
 	if err != nil {
 		return err
 	}
@@ -50,7 +54,11 @@ func (c toClient) Write(p []byte) (int, error) {
 
 // headObject tells of a recording what getObject's headers would: HeadObject.
 func (f *Front) headObject(w http.ResponseWriter, r *http.Request, in verified) error {
-	info, err := f.gateway.Stat(r.Context(), in.caller, in.bucket, in.name)
+	version, err := in.version()
+	if err != nil {
+		return err
+	}
+	info, err := f.gateway.StatVersion(r.Context(), in.caller, in.bucket, in.name, version)
 	if err != nil {
 		return err
 	}

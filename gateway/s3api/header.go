@@ -31,6 +31,12 @@ var putHeaders = allowed{
 	metadataPrefix + "*":           nil,
 }
 
+// bucketHeaders: a bucket is private, and all in it is its owner's.
+var bucketHeaders = allowed{
+	"x-amz-acl":              {"private"},
+	"x-amz-object-ownership": {"BucketOwnerEnforced"},
+}
+
 // bodyHeaders say how a body is sent; newBody reads them, whatever the operation.
 var bodyHeaders = allowed{
 	"x-amz-decoded-content-length": nil,

@@ -63,34 +63,48 @@ func (f *Front) listObjects(w http.ResponseWriter, r *http.Request, in verified)
 	if err != nil {
 		return err
 	}
-	page := req.Page
-	page.Max = max(page.Max, 1) // max-keys=0 asks only whether it may
-	listing, err := f.gateway.List(r.Context(), in.caller, in.bucket, page)
+	listing, err := f.list(r, in, req)
 	if err != nil {
 		return err
-	}
-	if req.Max == 0 {
-		listing = gateway.Listing{}
 	}
 	return writeXML(w, http.StatusOK, req.document(in, listing))
 }
 
+// list gives the page that a listing of any kind asks for.
+func (f *Front) list(r *http.Request, in verified, req listRequest) (gateway.Listing, error) {
+	page := req.Page
+	page.Max = max(page.Max, 1) // max-keys=0 asks only whether it may
+	listing, err := f.gateway.List(r.Context(), in.caller, in.bucket, page)
+	if req.Max == 0 {
+		listing = gateway.Listing{}
+	}
+	return listing, err
+}
+
 func parseList(q url.Values) (listRequest, error) {
+	req, err := parsePage(q, "start-after")
+	if err != nil {
+		return req, err
+	}
+	req.Token = q.Get("continuation-token")
+	if q.Has("continuation-token") && req.Token == "" {
+		return req, errListArgument
+	}
+	req.owner = q.Get("fetch-owner") == "true"
+	return req, nil
+}
+
+// parsePage reads what all listings ask for; after is the parameter with the
+// name that a page begins after.
+func parsePage(q url.Values, after string) (listRequest, error) {
 	req := listRequest{
-		Page: gateway.Page{
-			Prefix: q.Get("prefix"), Delimiter: q.Get("delimiter"),
-			After: q.Get("start-after"), Token: q.Get("continuation-token"), Max: maxKeys,
-		},
+		Page:   gateway.Page{Prefix: q.Get("prefix"), Delimiter: q.Get("delimiter"), After: q.Get(after), Max: maxKeys},
 		encode: func(s string) text { return text(s) },
-		owner:  q.Get("fetch-owner") == "true",
 	}
 	for _, s := range []string{req.Prefix, req.Delimiter, req.After} {
 		if !utf8.ValidString(s) {
 			return req, errListArgument
 		}
-	}
-	if q.Has("continuation-token") && req.Token == "" {
-		return req, errListArgument
 	}
 	switch q.Get("encoding-type") {
 	case "":
@@ -110,7 +124,7 @@ func parseList(q url.Values) (listRequest, error) {
 }
 
 func (q listRequest) document(in verified, l gateway.Listing) listBucketResult {
-	d := listBucketResult{
+	return listBucketResult{
 		Name:                  in.bucket,
 		Prefix:                q.encode(q.Prefix),
 		StartAfter:            q.optional(q.After),
@@ -119,11 +133,14 @@ func (q listRequest) document(in verified, l gateway.Listing) listBucketResult {
 		KeyCount:              len(l.Recordings) + len(l.Prefixes),
 		MaxKeys:               q.Max,
 		Delimiter:             q.optional(q.Delimiter),
+		EncodingType:          q.encoding(),
 		IsTruncated:           l.Next != "",
+		Contents:              q.contents(in, l),
+		CommonPrefixes:        q.prefixes(l),
 	}
-	if q.url {
-		d.EncodingType = "url"
-	}
+}
+
+func (q listRequest) contents(in verified, l gateway.Listing) (out []listEntry) {
 	for _, info := range l.Recordings {
 		e := listEntry{
 			Key:          q.encode(string(info.Name)),
@@ -133,14 +150,29 @@ func (q listRequest) document(in verified, l gateway.Listing) listBucketResult {
 			StorageClass: "STANDARD",
 		}
 		if q.owner {
-			e.Owner = &owner{in.caller.Tenant.String()}
+			o := ownerOf(in)
+			e.Owner = &o
 		}
-		d.Contents = append(d.Contents, e)
+		out = append(out, e)
 	}
+	return out
+}
+
+// ownerOf names the tenant, who owns all that it sees.
+func ownerOf(in verified) owner { return owner{in.caller.Tenant.String()} }
+
+func (q listRequest) prefixes(l gateway.Listing) (out []commonPrefix) {
 	for _, p := range l.Prefixes {
-		d.CommonPrefixes = append(d.CommonPrefixes, commonPrefix{q.encode(p)})
+		out = append(out, commonPrefix{q.encode(p)})
 	}
-	return d
+	return out
+}
+
+func (q listRequest) encoding() string {
+	if q.url {
+		return "url"
+	}
+	return ""
 }
 
 // optional gives nil for a parameter that was not sent.

@@ -67,6 +67,7 @@ func putCondition(h http.Header) error {
 // identify says which recording an answer is about.
 func identify(h http.Header, info recording.Info) {
 	h.Set("Etag", quote(info.ETag))
+	h.Set(versionHeader, info.Version.String())
 	h.Set("X-Lethe-Recording", info.ID.String())
 	h.Set("X-Lethe-Class", string(info.Class))
 }

@@ -82,6 +82,14 @@ var operations = []operation{
 	{"HEAD", bucketLevel, "", "HeadBucket", nil, nil, noBody, (*Front).headBucket},
 	{"GET", bucketLevel, "location", "GetBucketLocation", nil, nil, noBody, (*Front).getBucketLocation},
 	{"GET", bucketLevel, "list-type=2", "ListObjectsV2", listParameters, nil, noBody, (*Front).listObjects},
+	{"GET", bucketLevel, "", "ListObjects", markerParameters, nil, noBody, (*Front).listObjectsV1},
+	{"GET", bucketLevel, "versions", "ListObjectVersions", versionsParameters, nil, noBody, (*Front).listVersions},
+	{"DELETE", objectLevel, "", "DeleteObject", deleteParameters, nil, noBody, (*Front).deleteObject},
+	{"POST", bucketLevel, "delete", "DeleteObjects", nil, nil, takesBody, (*Front).deleteObjects},
+	{"GET", serviceLevel, "", "ListBuckets", bucketsParameters, nil, noBody, (*Front).listBuckets},
+	{"PUT", bucketLevel, "", "CreateBucket", nil, bucketHeaders, takesBody, (*Front).createBucket},
+	{"DELETE", bucketLevel, "", "DeleteBucket", nil, nil, noBody, (*Front).deleteBucket},
+	{"GET", bucketLevel, "versioning", "GetBucketVersioning", nil, nil, noBody, (*Front).getBucketVersioning},
 }
 
 // unknown stands for every operation that operations lacks.

@@ -88,8 +88,7 @@ func testCreateRefuses(t *testing.T, v *Vault) {
 	ctx := t.Context()
 	nowhere := v.Intent()
 	nowhere.Bucket = recording.NewBucketID()
-	must(t, v.Begin(ctx, nowhere, nil))
-	wantErr(t, "Create(no bucket)", v.Create(ctx, v.Commit(nowhere, Random()), nil), recording.ErrNoBucket)
+	wantErr(t, "Begin(no bucket)", v.Begin(ctx, nowhere, nil), recording.ErrNoBucket)
 
 	unknown := v.Commit(v.Intent(), Random())
 	wantErr(t, "Create(no intent)", v.Create(ctx, unknown, nil), catalog.ErrAborted)

@@ -1,0 +1,85 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+
+	"github.com/lethe-vault/lethe/gateway/audit"
+	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/policy"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// Erasure says what to erase.
+type Erasure struct {
+	Bucket  recording.Bucket
+	Name    recording.Name
+	Version recording.Version // the one to erase; zero is what stands under Name
+	All     bool              // every version of what stands under Name; Version is zero
+}
+
+// Erase makes a recording unreadable, or one version of it: if that was the
+// current one, the newest that is left takes its place. It gives the version
+// that it found, zero if there was none.
+//
+//	erased   the rows say so, with the event, in one transaction: every later read is refused
+//	deleted  the blobs are gone from the store
+//
+// Killed between the two, or if the store cannot, the blobs are left to sweep;
+// the recording is gone all the same. Erasing what is not there succeeds, so a
+// client that heard nothing may repeat itself. The keys are not forgotten yet:
+// see docs/design.md, "A recording, erased".
+func (g *Gateway) Erase(ctx context.Context, c Caller, what Erasure) (recording.Version, error) {
+	grant, err := g.permit(ctx, c, policy.Erase, policy.Target{Tenant: c.Tenant, Bucket: what.Bucket, Name: what.Name})
+	if err != nil {
+		return recording.Version{}, err
+	}
+	s, err := g.enter(ctx, c.tenant)
+	if err != nil {
+		return recording.Version{}, err
+	}
+	defer s.end()
+	found, v, err := g.findVersion(ctx, s, what.Bucket, what.Name, what.Version)
+	if errors.Is(err, recording.ErrNoBucket) {
+		return recording.Version{}, g.refuse(ctx, s, grant.event, "no-bucket", err)
+	}
+	if err != nil {
+		return recording.Version{}, err
+	}
+	grant.event.Bucket = found.id
+	if v == nil {
+		return recording.Version{}, g.explain(ctx, s, grant.event)
+	}
+	rows := catalog.Erasure{Tenant: s.tenant.ID, Recording: v.Recording, Version: v.Version}
+	if what.All {
+		rows.Version = recording.Version{}
+	}
+	return v.Version, g.eraseRows(ctx, s, rows, grant.event)
+}
+
+// eraseRows is the moment after which nothing reads what was erased.
+func (g *Gateway) eraseRows(ctx context.Context, s scope, rows catalog.Erasure, e audit.Event) error {
+	e.Recording, e.Version = rows.Recording, rows.Version
+	record, err := s.seal(ctx, e)
+	if err != nil {
+		return err
+	}
+	blobs, err := g.catalog.Erase(ctx, rows, []audit.Record{record})
+	if err != nil {
+		return unavailable(err)
+	}
+	g.deleteBlobs(ctx, rows.Recording, blobs)
+	return nil
+}
+
+// deleteBlobs deletes the blobs of an erased recording, whose client may have
+// gone. What cannot be deleted now is left to sweep.
+func (g *Gateway) deleteBlobs(ctx context.Context, id recording.ID, blobs []string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
+	defer cancel()
+	for _, blob := range blobs {
+		if err := g.blobs.Delete(ctx, blob); err != nil {
+			g.log.Warn("erased blob left", "recording", id.String(), "error", err)
+		}
+	}
+}
