@@ -107,3 +107,14 @@ func WriteListing(w http.ResponseWriter, bucket recording.Bucket, q url.Values, 
 	}
 	return writeXML(w, http.StatusOK, req.document(verified{target: target{bucket: bucket}}, l))
 }
+
+// Row is what a test needs to know of an operation.
+type Row struct{ Method, Name string }
+
+// Operations gives every row of the protocol.
+func Operations() (out []Row) {
+	for _, op := range operations {
+		out = append(out, Row{op.method, op.name})
+	}
+	return out
+}
