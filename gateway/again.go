@@ -14,8 +14,6 @@ import (
 	"github.com/lethe-vault/lethe/recording"
 )
 
-const sha256Digest = "sha256"
-
 // putAgain answers a put under a name that is taken, in a bucket that never
 // overwrites: the same content again is no change and no error, so a client
 // that heard nothing may repeat itself; other content is refused.
@@ -45,37 +43,37 @@ func (g *Gateway) putAgain(ctx context.Context, s scope, b bucket, v catalog.Ver
 // sameContent reads the body to its verified end unless its declared hash or
 // size already says that it is another.
 func (in unsealed) sameContent(u Upload) (bool, error) {
-	stored := in.Info.Digests[sha256Digest]
+	stored := in.Info.Digests[sha256Digest] // none of one that came in parts
 	if u.Size != in.Info.Size || u.SHA256 != "" && u.SHA256 != stored {
 		return false, nil
 	}
 	if _, err := io.Copy(io.Discard, u.Body); err != nil {
 		return false, err
 	}
-	return u.Body.Digests()[sha256Digest] == stored, nil
+	return stored != "" && u.Body.Digests()[sha256Digest] == stored, nil
 }
 
-// lostRace answers a put whose name was taken while its body was on the way.
-// The body has been read, so its digest is known.
-func (g *Gateway) lostRace(ctx context.Context, t recording.Tenant, b bucket, u Upload) (recording.Info, error) {
-	s, err := g.reenter(ctx, t)
+// lostRace answers an upload whose name was taken while its bytes were on the
+// way. They have been read, so that same can compare them with what has the name.
+func (g *Gateway) lostRace(ctx context.Context, d *draft, same func(unsealed) bool) (recording.Info, error) {
+	s, err := g.reenter(ctx, d.id.Tenant)
 	if err != nil {
 		return recording.Info{}, err
 	}
 	defer s.end()
-	_, taken, err := g.find(ctx, s, u.Bucket, u.Name)
+	_, taken, err := g.find(ctx, s, d.bucket.Name, d.facts.Name)
 	if err != nil {
 		return recording.Info{}, err
 	}
 	if taken == nil {
 		return recording.Info{}, fmt.Errorf("%w: the name was taken and is free again", recording.ErrUnavailable)
 	}
-	in, err := s.unseal(ctx, b, *taken)
+	in, err := s.unseal(ctx, d.bucket, *taken)
 	if err != nil {
 		return recording.Info{}, err
 	}
 	defer in.dek.Clear()
-	if u.Body.Digests()[sha256Digest] != in.Info.Digests[sha256Digest] {
+	if !same(in) {
 		return recording.Info{}, recording.ErrExists
 	}
 	return in.Info, nil
@@ -93,5 +91,3 @@ func addMD5(d recording.Digests, sum hash.Hash) recording.Digests {
 	d[md5Digest] = hex.EncodeToString(sum.Sum(nil))
 	return d
 }
-
-const md5Digest = "md5"

@@ -8,11 +8,13 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway/audit"
@@ -21,13 +23,15 @@ import (
 	"github.com/lethe-vault/lethe/recording"
 )
 
-// Config is what a Gateway is made of. Every field is required.
+// Config is what a Gateway is made of. Every field is required but StaleUpload.
 type Config struct {
 	Blobs   blob.Store
 	Catalog *catalog.Catalog
 	Keys    keytree.Provider
 	Owner   Secret // the operator's token
 	Logger  *slog.Logger
+
+	StaleUpload time.Duration // after which an upload that got no part is given up; 0 is DefaultStaleUpload
 }
 
 // Gateway serves any number of callers at once. Replicas share nothing but
@@ -38,6 +42,7 @@ type Gateway struct {
 	provider keytree.Provider
 	owner    Secret
 	log      *slog.Logger
+	stale    time.Duration // see Config.StaleUpload
 
 	slots    *keytree.Reserver
 	leases   *keytree.Leases
@@ -61,6 +66,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		provider: c.Keys,
 		owner:    c.Owner,
 		log:      c.Logger,
+		stale:    cmp.Or(c.StaleUpload, DefaultStaleUpload),
 		slots:    keytree.NewReserver(c.Blobs),
 		leases:   keytree.NewLeases(c.Keys),
 		audit:    audit.NewLog(c.Catalog),
@@ -74,6 +80,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 	}
 	g.working.Go(g.watch)
 	g.working.Go(g.catchUpAll)
+	g.working.Go(g.reap)
 	g.working.Go(func() { g.sessions.run(g.life) })
 	return g, nil
 }

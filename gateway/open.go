@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/lethe-vault/lethe/crypto/envelope"
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway/audit"
-	"github.com/lethe-vault/lethe/gateway/blob"
 	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/policy"
 	"github.com/lethe-vault/lethe/recording"
@@ -22,8 +20,8 @@ type Recording struct {
 	Info recording.Info
 
 	gateway *Gateway
-	blob    string
-	sealed  unsealed
+	dek     keytree.Key
+	pieces  []piece
 	session *session
 }
 
@@ -35,11 +33,11 @@ func (g *Gateway) Open(ctx context.Context, c Caller, b recording.Bucket, n reco
 // OpenVersion is Open for any version of a name; the zero one is the current.
 // recording.ErrNoVersion: there is none such, or it cannot be opened any more.
 func (g *Gateway) OpenVersion(ctx context.Context, c Caller, b recording.Bucket, n recording.Name, version recording.Version) (*Recording, error) {
-	in, v, session, err := g.access(ctx, c, policy.Open, b, n, version)
+	in, session, err := g.access(ctx, c, policy.Open, b, n, version)
 	if err != nil {
 		return nil, err
 	}
-	return &Recording{Info: in.Info, gateway: g, blob: v.Blob, sealed: in, session: session}, nil
+	return &Recording{Info: in.Info, gateway: g, dek: in.dek, pieces: in.pieces, session: session}, nil
 }
 
 // Stat tells of a recording without opening it.
@@ -49,40 +47,43 @@ func (g *Gateway) Stat(ctx context.Context, c Caller, b recording.Bucket, n reco
 
 // StatVersion is Stat for any version of a name; the zero one is the current.
 func (g *Gateway) StatVersion(ctx context.Context, c Caller, b recording.Bucket, n recording.Name, version recording.Version) (recording.Info, error) {
-	in, _, _, err := g.access(ctx, c, policy.Stat, b, n, version)
+	in, _, err := g.access(ctx, c, policy.Stat, b, n, version)
 	in.dek.Clear()
 	return in.Info, err
 }
 
 // access decides, finds, explains and unseals, in that order.
-func (g *Gateway) access(ctx context.Context, c Caller, a policy.Action, b recording.Bucket, n recording.Name, version recording.Version) (unsealed, *catalog.Version, *session, error) {
+func (g *Gateway) access(ctx context.Context, c Caller, a policy.Action, b recording.Bucket, n recording.Name, version recording.Version) (unsealed, *session, error) {
 	none := unsealed{}
 	grant, err := g.permit(ctx, c, a, policy.Target{Tenant: c.Tenant, Bucket: b, Name: n})
 	if err != nil {
-		return none, nil, nil, err
+		return none, nil, err
 	}
 	s, err := g.enter(ctx, c.tenant)
 	if err != nil {
-		return none, nil, nil, err
+		return none, nil, err
 	}
 	defer s.end()
 	found, v, err := g.findVersion(ctx, s, b, n, version)
 	if errors.Is(err, recording.ErrNoBucket) {
-		return none, nil, nil, g.refuse(ctx, s, grant.event, "no-bucket", err)
+		return none, nil, g.refuse(ctx, s, grant.event, "no-bucket", err)
 	}
 	if err != nil {
-		return none, nil, nil, err
+		return none, nil, err
 	}
 	if v == nil || v.State != catalog.Committed { // the log tells a search by trial
 		grant.event.Bucket = found.id
-		return none, nil, nil, g.refuse(ctx, s, grant.event, "not-found", missing(version))
+		return none, nil, g.refuse(ctx, s, grant.event, "not-found", missing(version))
 	}
 	session, err := g.session(ctx, s, c, found, v, grant.event)
 	if err != nil {
-		return none, nil, nil, err
+		return none, nil, err
 	}
 	in, err := s.unseal(ctx, found, *v)
-	return in, v, session, err
+	if err == nil {
+		err = g.locate(ctx, &in, *v)
+	}
+	return in, session, err
 }
 
 // session joins the caller's access session, or opens one once its event is durable.
@@ -134,8 +135,11 @@ func (g *Gateway) findVersion(ctx context.Context, s scope, b recording.Bucket, 
 // unsealed is what a version's row says once its data key is at hand.
 type unsealed struct {
 	recording.Info
+	id     recording.Identity
 	dek    keytree.Key
-	layout *envelope.Layout
+	end    recording.EndFacts
+	layout *envelope.Layout // of its one blob, or of the list of its parts
+	pieces []piece          // where its bytes are, once located
 }
 
 // unseal opens a version's row. Whatever does not open was changed by someone
@@ -150,7 +154,11 @@ func (s scope) unseal(ctx context.Context, b bucket, v catalog.Version) (unseale
 	if err != nil {
 		return unsealed{}, damaged(id, err)
 	}
-	layout, err := envelope.OpenLayout(dek, id, wholeUpload, v.SealedEnd)
+	part := uint32(wholeUpload)
+	if v.Parts > 0 {
+		part = envelope.ListPart
+	}
+	layout, err := envelope.OpenLayout(dek, id, part, v.SealedEnd)
 	if err != nil {
 		return unsealed{}, damaged(id, err)
 	}
@@ -159,10 +167,10 @@ func (s scope) unseal(ctx context.Context, b bucket, v catalog.Version) (unseale
 	if json.Unmarshal(factBytes, &f) != nil || json.Unmarshal(layout.EndFacts(), &end) != nil {
 		return unsealed{}, damaged(id, errors.New("malformed facts"))
 	}
-	if f.Bucket != b.Name || end.Size != layout.SourceSize() {
+	if f.Bucket != b.Name || int64(end.Parts) != v.Parts || end.Parts == 0 && end.Size != layout.SourceSize() {
 		return unsealed{}, damaged(id, errors.New("facts contradict the row"))
 	}
-	return unsealed{info(id, b, f, end), dek, layout}, nil
+	return unsealed{Info: info(id, b, f, end), id: id, dek: dek, end: end, layout: layout}, nil
 }
 
 // wholeUpload is the part number of a recording that came in one piece.
@@ -191,47 +199,43 @@ func info(id recording.Identity, b bucket, f recording.Facts, end recording.EndF
 		Class:     end.Class,
 		Facts:     f,
 		Digests:   end.Digests,
+		Parts:     end.Parts,
+		Composite: end.Composite,
 	}
 }
 
 // etag is opaque unless the bucket asks for MD5. The opaque one is dashed, so
-// that no client takes it for a digest.
+// that no client takes it for a digest, and so is that of parts, as S3's is.
 func etag(v recording.Version, b bucket, end recording.EndFacts) string {
-	if sum := end.Digests[md5Digest]; b.ETag == ETagMD5 && sum != "" {
-		return sum
+	of := v.String()
+	if b.ETag == ETagMD5 && end.Parts > 0 && end.Composite[md5Digest] != "" {
+		of = end.Composite[md5Digest]
+	} else if b.ETag == ETagMD5 && end.Digests[md5Digest] != "" {
+		return end.Digests[md5Digest]
 	}
-	return v.String() + "-1"
+	return fmt.Sprintf("%s-%d", of, max(end.Parts, 1))
 }
 
 // Close clears the recording's key. Ranges that are being read go on.
-func (r *Recording) Close() { r.sealed.dek.Clear() }
+func (r *Recording) Close() { r.dek.Clear() }
 
 // Range reads n bytes from off, which lie within the recording, with one read
-// of the store. What it gives has been verified. It ends early, with an error,
-// when the tenant is revoked or erased on the way.
+// of the store, or one for each part in which they lie. What it gives has been
+// verified. It ends early, with an error, when the tenant is revoked or erased
+// on the way.
 func (r *Recording) Range(ctx context.Context, off, n int64) (io.ReadCloser, error) {
-	span, err := envelope.OpenSpan(r.sealed.dek, r.sealed.layout, off, n)
-	if errors.Is(err, envelope.ErrRange) {
+	if off < 0 || n < 0 || off > r.Info.Size || n > r.Info.Size-off {
 		return nil, recording.ErrRange
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", recording.ErrIntegrity, err)
-	}
-	if span.Length == 0 {
+	out := &stream{ctx: ctx, recording: r, dek: r.dek, off: off, rest: cut(r.pieces, off, n)}
+	if len(out.rest) == 0 {
 		return io.NopCloser(eof{}), nil
 	}
-	stored, err := r.gateway.blobs.Open(ctx, r.blob, span.Offset, span.Length)
-	if errors.Is(err, blob.ErrNotFound) {
-		return nil, r.gateway.blobGone(ctx, r)
-	}
-	if err != nil {
-		return nil, unavailable(err)
+	if err := out.next(); err != nil {
+		return nil, err
 	}
 	r.gateway.sessions.begin(r.session)
-	return &stream{
-		reader: span.Reader(stored, func() error { return r.gateway.goOn(ctx, r) }),
-		stored: stored, recording: r, off: off,
-	}, nil
+	return out, nil
 }
 
 // blobGone judges a store's word that a blob is gone. A row that says erased
@@ -265,60 +269,3 @@ func (g *Gateway) goOn(ctx context.Context, r *Recording) error {
 type eof struct{}
 
 func (eof) Read([]byte) (int, error) { return 0, io.EOF }
-
-// stream is a range on its way to the caller. It notes what it hands over.
-type stream struct {
-	reader    *envelope.Reader
-	stored    io.ReadCloser
-	recording *Recording
-	off       int64
-	closed    sync.Once
-}
-
-func (s *stream) Read(p []byte) (int, error) {
-	n, err := s.reader.Read(p)
-	s.handed(int64(n))
-	return n, s.explain(err)
-}
-
-// WriteTo hands whole verified segments to w.
-func (s *stream) WriteTo(w io.Writer) (int64, error) {
-	n, err := s.reader.WriteTo(noting{w, s})
-	return n, s.explain(err)
-}
-
-type noting struct {
-	io.Writer
-	stream *stream
-}
-
-func (w noting) Write(p []byte) (int, error) {
-	n, err := w.Writer.Write(p)
-	w.stream.handed(int64(n))
-	return n, err
-}
-
-func (s *stream) handed(n int64) {
-	s.recording.session.served(s.off, n)
-	s.off += n
-}
-
-// explain says whether a broken stream is the store's fault or an attack.
-func (s *stream) explain(err error) error {
-	for _, attack := range []error{envelope.ErrAuth, envelope.ErrTruncated, envelope.ErrFormat} {
-		if errors.Is(err, attack) {
-			return fmt.Errorf("%w: version %v: %w", recording.ErrIntegrity, s.recording.Info.Version, err)
-		}
-	}
-	return unavailable(err)
-}
-
-// Close ends the stream.
-func (s *stream) Close() (err error) {
-	s.closed.Do(func() {
-		s.recording.session.end()
-		s.reader.Close()
-		err = s.stored.Close()
-	})
-	return err
-}

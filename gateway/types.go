@@ -18,18 +18,91 @@ type Body interface {
 	Digests() recording.Digests
 }
 
-// Upload is one recording to put.
-type Upload struct {
+// Description is what a client says of a recording when it begins to upload it.
+type Description struct {
 	Bucket      recording.Bucket
 	Name        recording.Name
-	Size        int64 // bytes the body will give; always known
-	Body        Body
-	SHA256      string            // the declared hash of the body, hex; "" if none was
-	Class       recording.Class   // how strongly the request proves its author
-	OnlyNew     bool              // refuse a name that is taken by other content, whatever the bucket's overwrite setting
 	ContentType string            // as sent
 	Headers     map[string]string // Cache-Control, Content-Disposition, Content-Encoding, Content-Language, Expires, as sent
 	Metadata    map[string]string // user metadata, lower-case keys without x-amz-meta-
+
+	// Of an upload in parts; see recording.Facts.
+	Checksum     string
+	FullChecksum bool
+}
+
+// Sent is a body and what its request says of it.
+type Sent struct {
+	Size   int64 // bytes the body will give; always known
+	Body   Body
+	SHA256 string          // the declared hash of the body, hex; "" if none was
+	Class  recording.Class // how strongly the request proves its author
+}
+
+// Upload is one recording to put.
+type Upload struct {
+	Description
+	Sent
+	OnlyNew bool // refuse a name that is taken by other content, whatever the bucket's overwrite setting
+}
+
+// UploadID names an upload in parts: what it is to become, where.
+type UploadID struct {
+	Bucket  recording.Bucket
+	Name    recording.Name
+	Version recording.Version
+}
+
+// PartUpload is one part to put.
+type PartUpload struct {
+	UploadID
+	Number int
+	Sent
+	Checksum string // the digest that the body comes with; "" for none
+}
+
+// PartInfo is what a caller learns of a part that is stored.
+type PartInfo struct {
+	Number   int
+	Size     int64
+	ETag     string
+	Digests  recording.Digests
+	StoredAt time.Time
+}
+
+// Completion is an upload whose parts are all there.
+type Completion struct {
+	UploadID
+	Parts   []PartName
+	OnlyNew bool // as in Upload
+
+	// What the client expects of the whole; -1 and nil for nothing.
+	Size      int64
+	Digests   recording.Digests
+	Composite recording.Digests
+}
+
+// PartName names a stored part, and what its uploader knows of it.
+type PartName struct {
+	Number  int
+	ETag    string
+	Digests recording.Digests
+}
+
+// Parts is an upload in parts as its uploader left it.
+type Parts struct {
+	Checksum     string
+	FullChecksum bool
+	Parts        []PartInfo // in the order of their numbers
+}
+
+// OpenUpload is an upload in parts that has not ended.
+type OpenUpload struct {
+	UploadID
+	Recorder     string // the access key that began it
+	CreatedAt    time.Time
+	Checksum     string
+	FullChecksum bool
 }
 
 // Page says which part of a bucket to list.

@@ -27,6 +27,10 @@ type Action string
 // The actions a decision may be asked about.
 const (
 	Put        Action = "put"
+	PutPart    Action = "put.part"
+	PutEnd     Action = "put.complete"
+	PutAbort   Action = "put.abort"
+	SeeParts   Action = "put.parts"
 	Open       Action = "open"
 	Stat       Action = "stat"
 	List       Action = "list"
@@ -77,7 +81,11 @@ const (
 
 // grants says which kinds may do what, before scope is looked at.
 var grants = map[Action]func(Principal) bool{
-	Put:        func(p Principal) bool { return p.Kind == Recorder || p.Kind == Reader && p.Write },
+	Put:        writes,
+	PutPart:    writes,
+	PutEnd:     writes,
+	PutAbort:   writes,
+	SeeParts:   writes,
 	Open:       func(p Principal) bool { return p.Kind == Reader },
 	Stat:       func(p Principal) bool { return p.Kind == Reader },
 	List:       func(p Principal) bool { return p.Kind == Reader },
@@ -95,6 +103,7 @@ var grants = map[Action]func(Principal) bool{
 	EraseAll:   administers,
 }
 
+func writes(p Principal) bool      { return p.Kind == Recorder || p.Kind == Reader && p.Write }
 func administers(p Principal) bool { return p.Kind == Admin || p.Kind == Operator }
 func operates(p Principal) bool    { return p.Kind == Operator }
 

@@ -24,6 +24,12 @@ type Facts struct {
 	Language    string            `json:"language,omitempty"`
 	Recorder    string            `json:"recorder"` // the access key that put it
 	CreatedAt   time.Time         `json:"created_at"`
+
+	// Of an upload in parts: the digest that each must come with, "" for none,
+	// and whether the recording's is that of all its bytes (true) or of its
+	// parts' digests.
+	Checksum     string `json:"checksum,omitempty"`
+	FullChecksum bool   `json:"full_checksum,omitempty"`
 }
 
 // Subject is a data subject as a recorder names them: a telephone number in
@@ -40,6 +46,13 @@ type EndFacts struct {
 	Size    int64   `json:"size"`
 	Digests Digests `json:"digests"`
 	Class   Class   `json:"class"`
+
+	ETag string `json:"etag,omitempty"` // of a part: what its uploader was told
+
+	// Of a recording that came in parts.
+	Parts     int     `json:"parts,omitempty"`     // how many
+	PartList  string  `json:"part_list,omitempty"` // SHA-256 of the list of them, in hex
+	Composite Digests `json:"composite,omitempty"` // digests of the parts' digests, in their order
 }
 
 // factKeys maps the metadata a plain S3 client sends, after x-amz-meta-, to

@@ -61,7 +61,8 @@ func ParseTenant(s string) (t Tenant, err error) {
 // String gives 32 characters of hex.
 func (i ID) String() string { return hex.EncodeToString(i[:]) }
 
-// String gives 32 characters of hex; S3 clients see it as the version id.
+// String gives 32 characters of hex; S3 clients see it as the version id, and as
+// the id of an upload in parts.
 func (v Version) String() string { return hex.EncodeToString(v[:]) }
 
 // ParseVersion reads what String wrote of a version that was drawn, and only
@@ -167,8 +168,15 @@ func ParseMetadata(m map[string]string) (map[string]string, error) {
 	return m, nil
 }
 
-// MaxSize is the largest recording a single put accepts: 5 GiB, as in S3.
+// MaxSize is the largest recording a single put accepts, and the largest part:
+// 5 GiB, as in S3.
 const MaxSize = 5 << 30
+
+// MaxInParts is the largest recording that parts may make: 5 TiB, as in S3.
+const MaxInParts = 5 << 40
+
+// MaxPart is the highest number of a part, and so the most parts there are.
+const MaxPart = 10_000
 
 // Class says how strongly a recording's author is proved; see docs/envelope.md.
 type Class string
@@ -203,7 +211,12 @@ type Info struct {
 	CreatedAt time.Time
 	Class     Class
 	Facts     Facts
-	Digests   Digests
+	Digests   Digests // of all its bytes, as far as they are known
+
+	// Of a recording that came in parts.
+	Parts     int     // how many; 0 if it came whole
+	PartSizes []int64 // of each; nil in a listing
+	Composite Digests // of its parts' digests
 }
 
 // Identity names one stored version, and is what its keys and its sealed bytes

@@ -128,13 +128,30 @@ func reservable(n uint64) bool { return n > 0 && n <= maxEndFacts && n%EndFactsS
 func (c *container) appendTail(b []byte) []byte {
 	b = append(b, c.endFacts...)
 	b = append(b, bytes.Repeat([]byte{' '}, c.reserved-len(c.endFacts))...)
+	return c.footer.append(c.appendIndex(b))
+}
+
+func (c *container) appendIndex(b []byte) []byte {
 	for _, r := range c.index {
 		b = binary.BigEndian.AppendUint32(b, r.count)
 		b = binary.BigEndian.AppendUint32(b, r.stored)
 		b = binary.BigEndian.AppendUint32(b, r.source)
 		b = append(b, byte(r.codec))
 	}
-	return c.footer.append(b)
+	return b
+}
+
+// parseIndex reads whole entries; checkIndex says whether they are an index.
+func parseIndex(b []byte) (index []run) {
+	for ; len(b) > 0; b = b[entrySize:] {
+		index = append(index, run{
+			count:  binary.BigEndian.Uint32(b),
+			stored: binary.BigEndian.Uint32(b[4:]),
+			source: binary.BigEndian.Uint32(b[8:]),
+			codec:  codec(b[12]),
+		})
+	}
+	return index
 }
 
 // parseTail reads what appendTail wrote, and only that.
@@ -150,14 +167,7 @@ func parseTail(b []byte) (c container, err error) {
 		return c, fmt.Errorf("%w footer", ErrFormat)
 	}
 	c.endFacts = bytes.TrimRight(bytes.Clone(b[:c.reserved]), " ")
-	for e := b[c.reserved : len(b)-footerSize]; len(e) > 0; e = e[entrySize:] {
-		c.index = append(c.index, run{
-			count:  binary.BigEndian.Uint32(e),
-			stored: binary.BigEndian.Uint32(e[4:]),
-			source: binary.BigEndian.Uint32(e[8:]),
-			codec:  codec(e[12]),
-		})
-	}
+	c.index = parseIndex(b[c.reserved : len(b)-footerSize])
 	return c, c.checkIndex()
 }
 

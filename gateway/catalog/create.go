@@ -27,6 +27,7 @@ type Commit struct {
 	Content     Content
 	Directories []Directory // from the bucket down to Content.Directory
 	Terms       []Index     // by which it can be found
+	List        *PartList   // of an upload in parts; nil if it came whole
 }
 
 const insertIntent = `INSERT INTO versions (version, tenant, bucket, recording, state, is_current, blob,
@@ -39,16 +40,8 @@ const insertIntent = `INSERT INTO versions (version, tenant, bucket, recording, 
 // written.
 func (c *Catalog) Begin(ctx context.Context, in Intent, events []audit.Record) error {
 	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		added, err := change(ctx, tx, insertIntent, in.Version[:], in.Tenant[:], in.Bucket[:], in.Recording[:],
-			Intended, false, in.Blob, in.Slots.Recording, in.Slots.Subject, in.Slots.Day, in.CreatedAt.UnixMicro())
-		if err != nil || added == 0 {
-			return err
-		}
-		t, err := get[Tenant](ctx, tx, recording.ErrNoTenant, selectTenant, in.Tenant[:])
-		if err != nil {
-			return err
-		}
-		if err := t.State.Err(); err != nil {
+		fresh, err := in.insert(ctx, tx)
+		if err != nil || !fresh {
 			return err
 		}
 		_, err = get[Bucket](ctx, tx, recording.ErrNoBucket, selectOpenBucket, in.Tenant[:], in.Bucket[:])
@@ -59,15 +52,32 @@ func (c *Catalog) Begin(ctx context.Context, in Intent, events []audit.Record) e
 	})
 }
 
+// insert reports whether the intent is new.
+func (in Intent) insert(ctx context.Context, tx *sql.Tx) (fresh bool, err error) {
+	added, err := change(ctx, tx, insertIntent, in.Version[:], in.Tenant[:], in.Bucket[:], in.Recording[:],
+		Intended, false, in.Blob, in.Slots.Recording, in.Slots.Subject, in.Slots.Day, in.CreatedAt.UnixMicro())
+	if err != nil || added == 0 {
+		return false, err
+	}
+	t, err := get[Tenant](ctx, tx, recording.ErrNoTenant, selectTenant, in.Tenant[:])
+	if err == nil {
+		err = t.State.Err()
+	}
+	return true, err
+}
+
 // Create makes a recording exist: the one moment it does. In one transaction
 // the intent becomes committed and current, its directories, terms and events
-// are written, and what had the name is treated as cm.Overwrite says. A
-// version that was committed before is success, and changes nothing.
+// are written, and what had the name is treated as cm.Overwrite says. Of an
+// upload in parts, those on the list are kept, and all others dropped. A
+// version that was committed before, of the same list if it has one, is success,
+// and changes nothing.
 //
 // ErrAborted: the intent is not open. ErrTenantRevoked, ErrTenantErased,
 // ErrNoBucket: nothing may be written there. ErrExists: the name is taken, and
 // Overwrite is Never. ErrMoved: the name stands for another recording, so what
-// was begun as a version of this one cannot be its next. ErrUnavailable: nothing was written. ErrUnknown: the
+// was begun as a version of this one cannot be its next. ErrParts: a part on the
+// list is not stored any more. ErrUnavailable: nothing was written. ErrUnknown: the
 // database was lost during COMMIT and could not be asked. Any other answer is
 // the truth, even when the connection broke or ctx ended on the way.
 //
@@ -77,13 +87,19 @@ func (c *Catalog) Begin(ctx context.Context, in Intent, events []audit.Record) e
 func (c *Catalog) Create(ctx context.Context, cm Commit, events []audit.Record) error {
 	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		o, err := c.openIntent(ctx, tx, cm)
-		if err != nil || o.state != Intended {
+		if err != nil {
 			return err
+		}
+		if o.state != Intended {
+			return cm.ownList(ctx, tx)
 		}
 		if err := cm.displace(ctx, tx); err != nil {
 			return err
 		}
 		if err := cm.commit(ctx, tx); err != nil {
+			return err
+		}
+		if err := cm.keepParts(ctx, tx); err != nil {
 			return err
 		}
 		if err := insertDirectories(ctx, tx, cm.Tenant, o.bucket, cm.Directories); err != nil {
@@ -115,23 +131,30 @@ const selectOpen = `SELECT v.state, t.state, CASE WHEN b.tenant = v.tenant AND N
 // it reports is Intended, or one that says that it was committed before.
 func (c *Catalog) openIntent(ctx context.Context, tx *sql.Tx, cm Commit) (openRow, error) {
 	o, err := get[openRow](ctx, tx, ErrAborted, selectOpen+c.dialect.forUpdate, cm.Tenant[:], cm.Version[:])
-	switch {
-	case err != nil:
+	if err != nil || o.state == Committed || o.state == Replaced || o.state == Erased {
 		return o, err
-	case o.state == Committed || o.state == Replaced || o.state == Erased:
-		return o, nil
-	case o.state != Intended:
-		return o, ErrAborted
-	case o.tenant.Err() != nil:
-		return o, o.tenant.Err()
-	case o.bucket == recording.BucketID{}:
-		return o, recording.ErrNoBucket
 	}
-	return o, nil
+	return o, o.err()
+}
+
+// err says why nothing more may be written for a version, nil if it is open.
+func (o openRow) err() error {
+	switch {
+	case o.state != Intended:
+		return ErrAborted
+	case o.tenant.Err() != nil:
+		return o.tenant.Err()
+	case o.bucket == recording.BucketID{}:
+		return recording.ErrNoBucket
+	}
+	return nil
 }
 
 // displace makes room under the name. Never does not look whether there is
 // room: the unique index of current versions decides, in commit.
+//
+// An upload in parts cannot be begun again, so it takes the name of whichever
+// recording has it by now.
 func (cm Commit) displace(ctx context.Context, tx *sql.Tx) error {
 	var query string
 	switch cm.Overwrite {
@@ -145,8 +168,8 @@ func (cm Commit) displace(ctx context.Context, tx *sql.Tx) error {
 		return fmt.Errorf("catalog: overwrite %q is not one of its values", cm.Overwrite)
 	}
 	_, err := tx.ExecContext(ctx, query+` WHERE tenant = $1 AND name_index = $2 AND state = 'committed' AND is_current
-		AND recording = (SELECT i.recording FROM versions i WHERE i.version = $3)`,
-		cm.Tenant[:], cm.Content.Name[:], cm.Version[:])
+		AND (recording = (SELECT i.recording FROM versions i WHERE i.version = $3) OR $4)`,
+		cm.Tenant[:], cm.Content.Name[:], cm.Version[:], cm.List != nil)
 	return err
 }
 
@@ -155,10 +178,10 @@ func (cm Commit) commit(ctx context.Context, tx *sql.Tx) error {
 	in := cm.Content
 	flipped, err := change(ctx, tx, `UPDATE versions SET state = 'committed', is_current = TRUE,
 		committed_at = $1, name_index = $2, dir_index = $3, size = $4, stored_size = $5,
-		class = $6, wrapped_dek = $7, sealed_facts = $8, sealed_end = $9
-		WHERE version = $10 AND state = 'intent'`,
+		class = $6, wrapped_dek = $7, sealed_facts = $8, sealed_end = $9, parts = $10
+		WHERE version = $11 AND state = 'intent'`,
 		in.CommittedAt.UnixMicro(), in.Name[:], in.Directory[:], in.Size, in.StoredSize,
-		in.Class, in.WrappedDEK, in.SealedFacts, in.SealedEnd, cm.Version[:])
+		in.Class, in.WrappedDEK, in.SealedFacts, in.SealedEnd, in.Parts, cm.Version[:])
 	switch {
 	case nameTaken(err) && cm.Overwrite == Never:
 		return recording.ErrExists
@@ -178,15 +201,18 @@ func (cm Commit) insertTerms(ctx context.Context, tx *sql.Tx) error {
 	return insert(ctx, tx, `terms (tenant, term, version)`, rows)
 }
 
-// Abort gives up an intent; from then on it cannot be committed. Aborting what
-// is aborted is not an error. ErrCommitted: it was committed first, and stays.
+// Abort gives up an intent; from then on it cannot be committed, and its parts
+// are dropped. Aborting what is aborted is not an error. ErrCommitted: it was committed first, and stays.
 // ErrNotFound: there was no such intent.
 func (c *Catalog) Abort(ctx context.Context, tenant recording.Tenant, version recording.Version) error {
 	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		flipped, err := change(ctx, tx, `UPDATE versions SET state = 'aborted'
 			WHERE tenant = $1 AND version = $2 AND state = 'intent'`, tenant[:], version[:])
-		if err != nil || flipped == 1 {
+		if err != nil {
 			return err
+		}
+		if flipped == 1 {
+			return dropUpload(ctx, tx, version)
 		}
 		v, err := get[Version](ctx, tx, recording.ErrNotFound, selectVersion, tenant[:], version[:])
 		if err == nil && v.State != Aborted {

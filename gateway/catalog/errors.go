@@ -29,6 +29,8 @@ var (
 	// ErrMoved: the name went to another recording since the intent was begun.
 	// Beginning again makes a version of that one.
 	ErrMoved = fmt.Errorf("catalog: name stands for another recording: %w", recording.ErrUnavailable)
+	// ErrParts: a part is not stored any more, or never was.
+	ErrParts = errors.New("catalog: part of an upload is not stored")
 	// ErrUnavailable: the database cannot be reached, shuts down, is full or
 	// overloaded. Nothing was changed.
 	ErrUnavailable = fmt.Errorf("catalog: %w", recording.ErrUnavailable)
@@ -105,17 +107,24 @@ func awayCode(code sqlite3.ErrorCode) bool {
 
 // conflict reports whether err undid a transaction for the sake of another,
 // so that it should be run again: 40001 and 40P01 on PostgreSQL, BUSY on
-// SQLite, and a name that another took first. Source: PostgreSQL,
-// "Serialization Failure Handling".
+// SQLite, and a name or part number that another took first. Source:
+// PostgreSQL, "Serialization Failure Handling".
 func conflict(err error) bool {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && (pg.Code == "40001" || pg.Code == "40P01") {
 		return true
 	}
-	return nameTaken(err) || errors.Is(err, sqlite3.BUSY)
+	return nameTaken(err) || partTaken(err) || errors.Is(err, sqlite3.BUSY)
 }
 
-// nameTaken reports whether err is of the unique index of current versions.
-// It is the one such index that a transaction may run into.
+// partTaken reports whether err is of the unique index of stored parts, which
+// two attempts at one part can meet on PostgreSQL.
+func partTaken(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pg.Code == "23505" && pg.ConstraintName == "parts_stored"
+}
+
+// nameTaken reports whether err is of the unique index of current versions. It
+// is the one such index that a transaction may run into where one writes alone.
 func nameTaken(err error) bool {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pg.Code == "23505" && pg.ConstraintName == "versions_current"

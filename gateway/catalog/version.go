@@ -29,7 +29,7 @@ type Intent struct {
 	Tenant    recording.Tenant
 	Bucket    recording.BucketID
 	Recording recording.ID
-	Blob      string // its key in the blob store
+	Blob      string // its key in the blob store; "" if it comes in parts, which have their own
 	Slots     Slots
 	CreatedAt time.Time
 }
@@ -48,6 +48,7 @@ type Content struct {
 	WrappedDEK  []byte
 	SealedFacts []byte
 	SealedEnd   []byte
+	Parts       int64 // how many it came in; 0 if it came whole
 }
 
 // Version is one version of a recording.
@@ -61,7 +62,7 @@ type Version struct {
 const versionColumns = `v.version, v.tenant, v.bucket, v.recording, v.blob,
 	v.slot_recording, v.slot_subject, v.slot_day, v.created_at, v.state, v.is_current,
 	v.committed_at, v.name_index, v.dir_index, v.size, v.stored_size,
-	v.class, v.wrapped_dek, v.sealed_facts, v.sealed_end`
+	v.class, v.wrapped_dek, v.sealed_facts, v.sealed_end, v.parts`
 
 func (v *Version) columns() []any {
 	return []any{
@@ -70,7 +71,7 @@ func (v *Version) columns() []any {
 		orZero(&v.State), orZero(&v.Current),
 		moment{&v.CommittedAt}, fixed(v.Name[:]), fixed(v.Directory[:]),
 		orZero(&v.Size), orZero(&v.StoredSize),
-		orZero(&v.Class), &v.WrappedDEK, &v.SealedFacts, &v.SealedEnd,
+		orZero(&v.Class), &v.WrappedDEK, &v.SealedFacts, &v.SealedEnd, orZero(&v.Parts),
 	}
 }
 

@@ -182,10 +182,11 @@ func (f *Fixture) Unseal(r audit.Record) audit.Event {
 func Upload(bucket recording.Bucket, name recording.Name, content []byte) gateway.Upload {
 	sum := sha256.Sum256(content)
 	return gateway.Upload{
-		Bucket: bucket, Name: name,
-		Size: int64(len(content)), Body: NewBody(bytes.NewReader(content)),
-		SHA256: hex.EncodeToString(sum[:]), Class: recording.ClassB,
-		ContentType: "audio/wav",
+		Description: gateway.Description{Bucket: bucket, Name: name, ContentType: "audio/wav"},
+		Sent: gateway.Sent{
+			Size: int64(len(content)), Body: NewBody(bytes.NewReader(content)),
+			SHA256: hex.EncodeToString(sum[:]), Class: recording.ClassB,
+		},
 	}
 }
 

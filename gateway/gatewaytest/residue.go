@@ -9,8 +9,9 @@ import (
 	"github.com/lethe-vault/lethe/gateway/catalog"
 )
 
-// Residue counts the blobs of recordings and the intents that are open, on
-// embedded parts. Before the first put, and after every failed one, both are 0.
+// Residue counts the blobs of recordings, and the intents of recordings and of
+// parts that are open, on embedded parts. Before the first put, and after every
+// failed one, both are 0.
 func (f *Fixture) Residue() (blobs, intents int) {
 	f.t.Helper()
 	for info, err := range f.Parts.Blobs.List(f.t.Context(), "") {
@@ -22,7 +23,8 @@ func (f *Fixture) Residue() (blobs, intents int) {
 	db, err := driver.Open("file:" + filepath.Join(f.Dir, "catalog.db") + "?_pragma=query_only(1)")
 	check(f.t, "open catalog", err)
 	defer db.Close()
-	row := db.QueryRowContext(f.t.Context(), "SELECT count(*) FROM versions WHERE state = $1", catalog.Intended)
+	row := db.QueryRowContext(f.t.Context(), `SELECT count(*) + (SELECT count(*) FROM parts WHERE state <> 'stored')
+		FROM versions WHERE state = $1`, catalog.Intended)
 	check(f.t, "count intents", row.Scan(&intents))
 	return blobs, intents
 }

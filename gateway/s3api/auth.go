@@ -24,7 +24,7 @@ type verified struct {
 // authenticate is the one verifier of all operations. It reads no byte of the
 // body, so that a client that waits for "100 Continue" is refused before it
 // sends one.
-func (f *Front) authenticate(r *http.Request, id string) (verified, error) {
+func (f *Front) authenticate(op operation, r *http.Request, id string) (verified, error) {
 	signed, err := sigv4.Parse(r)
 	if err != nil {
 		return verified{}, err
@@ -41,7 +41,7 @@ func (f *Front) authenticate(r *http.Request, id string) (verified, error) {
 	if err := f.admitPresigned(r, signed); err != nil {
 		return verified{}, err
 	}
-	body, err := newBody(r, signed.PayloadHash, signed.Chain(credential.Secret.Reveal()))
+	body, err := newBody(op.body, r, signed.PayloadHash, signed.Chain(credential.Secret.Reveal()))
 	if err != nil {
 		return verified{}, err
 	}

@@ -36,7 +36,7 @@ type body struct {
 // newBody readies the body of a request signed with the given
 // x-amz-content-sha256. chain verifies its chunks where they are signed. It
 // reads nothing.
-func newBody(r *http.Request, payloadHash string, chain *sigv4.Chain) (*body, error) {
+func newBody(use bodyUse, r *http.Request, payloadHash string, chain *sigv4.Chain) (*body, error) {
 	b := &body{source: r.Body, sum: sha256.New()}
 	var err error
 	if b.mode, b.payload, err = parseMode(payloadHash); err != nil {
@@ -48,7 +48,11 @@ func newBody(r *http.Request, payloadHash string, chain *sigv4.Chain) (*body, er
 	if b.trailer, err = b.mode.declaredTrailer(r.Header); err != nil {
 		return nil, err
 	}
-	if b.checks, err = declaredChecks(r.Header, b.trailer); err != nil {
+	declared := r.Header
+	if use == takesList {
+		declared = withoutChecksums(declared)
+	}
+	if b.checks, err = declaredChecks(declared, b.trailer); err != nil {
 		return nil, err
 	}
 	b.left = b.size
@@ -205,6 +209,17 @@ func (b *body) declared() recording.Digests {
 		out[c.digest] = hex.EncodeToString(c.sum.Sum(nil))
 	}
 	return out
+}
+
+// declaredChecksum names the x-amz-checksum-* that the body comes with, "" if
+// it has none.
+func (b *body) declaredChecksum() string {
+	for _, c := range b.checks {
+		if c.digest != "md5" {
+			return c.digest
+		}
+	}
+	return ""
 }
 
 // cause gives the body's own failure, if it has failed, and else err. A sender

@@ -2,18 +2,13 @@ package s3api
 
 import (
 	"bytes"
-	"crypto/md5"
-	"crypto/sha1"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"hash"
-	"hash/crc32"
-	"hash/crc64"
 	"net/http"
 	"strings"
 
+	"github.com/lethe-vault/lethe/gateway"
 	"github.com/lethe-vault/lethe/recording"
 )
 
@@ -28,28 +23,19 @@ func (c check) holds() bool { return bytes.Equal(c.sum.Sum(nil), c.want) }
 
 // checksum is a digest S3 knows as an x-amz-checksum-* header.
 type checksum struct {
-	digest string // its name in recording.Digests
+	digest string // its name in recording.Digests, and in lower case what S3 calls it
 	header string
-	new    func() hash.Hash
 }
 
 // checksums are those that AWS's SDKs compute by themselves, or on request.
 // Source: Amazon S3 User Guide, "Checking object integrity".
 var checksums = []checksum{
-	{"crc32", "X-Amz-Checksum-Crc32", func() hash.Hash { return crc32.NewIEEE() }},
-	{"crc32c", "X-Amz-Checksum-Crc32c", func() hash.Hash { return crc32.New(castagnoli) }},
-	{"crc64nvme", "X-Amz-Checksum-Crc64nvme", func() hash.Hash { return crc64.New(nvme) }},
-	{"sha1", "X-Amz-Checksum-Sha1", sha1.New},
-	{"sha256", "X-Amz-Checksum-Sha256", sha256.New},
+	{"crc32", "X-Amz-Checksum-Crc32"},
+	{"crc32c", "X-Amz-Checksum-Crc32c"},
+	{"crc64nvme", "X-Amz-Checksum-Crc64nvme"},
+	{"sha1", "X-Amz-Checksum-Sha1"},
+	{"sha256", "X-Amz-Checksum-Sha256"},
 }
-
-var (
-	castagnoli = crc32.MakeTable(crc32.Castagnoli)
-	// The polynomial 0xAD93D23594C93659 with its bits reversed, as hash/crc64
-	// wants it. Source: NVM Express NVM Command Set Specification 1.0c,
-	// section 5.2.1.3.4, "64b CRC Polynomials".
-	nvme = crc64.MakeTable(0x9A6C9329AC4BC9B5)
-)
 
 // declaredChecks reads Content-MD5 and at most one x-amz-checksum-* header. The
 // checksum that trailer names, if it is not "", is declared like one, comes
@@ -57,7 +43,7 @@ var (
 func declaredChecks(h http.Header, trailer string) ([]check, error) {
 	var out []check
 	if values := h.Values("Content-Md5"); len(values) > 0 {
-		sum := md5.New()
+		sum := gateway.NewDigest("md5")
 		want, ok := decodeDigest(values, sum.Size())
 		if !ok {
 			return nil, errInvalidDigest
@@ -71,7 +57,7 @@ func declaredChecks(h http.Header, trailer string) ([]check, error) {
 		if len(values) == 0 && !follows {
 			continue
 		}
-		sum := c.new()
+		sum := gateway.NewDigest(c.digest)
 		var want []byte
 		if ok := true; len(values) > 0 {
 			if want, ok = decodeDigest(values, sum.Size()); !ok || follows {
@@ -127,14 +113,22 @@ func decodeDigest(values []string, size int) ([]byte, bool) {
 	return sum, err == nil && len(sum) == size && len(values) == 1
 }
 
-// setChecksums gives the checksums that are known of a whole recording.
-func setChecksums(h http.Header, known recording.Digests) {
+// withoutChecksums gives the headers but for those that declare a checksum.
+func withoutChecksums(h http.Header) http.Header {
+	out := h.Clone()
 	for _, c := range checksums {
-		sum, err := hex.DecodeString(known[c.digest])
-		if err != nil || len(sum) == 0 {
-			continue
+		out.Del(c.header)
+	}
+	return out
+}
+
+// setChecksums gives the checksums that are known of a recording.
+func setChecksums(h http.Header, info recording.Info) {
+	sums, of := knownChecksums(info)
+	for _, c := range checksums {
+		if sum := sums[c.digest]; sum != "" {
+			h.Set(c.header, sum)
+			h.Set("X-Amz-Checksum-Type", of)
 		}
-		h.Set(c.header, base64.StdEncoding.EncodeToString(sum))
-		h.Set("X-Amz-Checksum-Type", "FULL_OBJECT")
 	}
 }

@@ -32,6 +32,9 @@ var (
 	errMalformedXML   = errors.New("s3api: document is malformed or exceeds its bounds")
 	errRepeated       = errors.New("s3api: repeated query parameter")
 	errListArgument   = errors.New("s3api: parameter of a listing is not one of its values")
+	errPartChecksum   = errors.New("s3api: parts have no such checksum, or the whole not of that type")
+	errNoSuchPart     = errors.New("s3api: the recording has no part of that number")
+	errPartAndRange   = errors.New("s3api: a part and a range are asked for at once")
 	errPrecondition   = errors.New("s3api: precondition failed")
 	errClientGone     = errors.New("s3api: client went away")
 )
@@ -89,6 +92,9 @@ var renderings = []rendering{
 	{errMalformedXML, "MalformedXML", 400, "The XML is not well formed, is not what this operation takes, or is too large."},
 	{errRepeated, "InvalidArgument", 400, "A query parameter is repeated. Send each once."},
 	{errListArgument, "InvalidArgument", 400, "A parameter of the listing is not one of its values. See max-keys, encoding-type and continuation-token."},
+	{errPartChecksum, "InvalidRequest", 400, "x-amz-checksum-algorithm must be CRC32, CRC32C, CRC64NVME, SHA1 or SHA256; CRC64NVME is of type FULL_OBJECT alone, SHA1 and SHA256 of type COMPOSITE."},
+	{errNoSuchPart, "InvalidPartNumber", 416, "The recording has no part of that number."},
+	{errPartAndRange, "InvalidRequest", 400, "Ask for a part or for a range, not for both."},
 	{errPrecondition, "PreconditionFailed", 412, "At least one of the preconditions does not hold."},
 
 	{recording.ErrBucketName, "InvalidBucketName", 400, "The bucket's name is not valid: 3 to 63 lower-case letters, digits, dots and hyphens."},
@@ -100,7 +106,12 @@ var renderings = []rendering{
 	{recording.ErrNameTooLong, "KeyTooLongError", 400, "The key is longer than 1024 bytes."},
 	{recording.ErrMetadataInvalid, "InvalidArgument", 400, "The user metadata must have names, and values in UTF-8."},
 	{recording.ErrMetadataTooLarge, "MetadataTooLarge", 400, "The user metadata exceeds 2 KB."},
-	{recording.ErrTooLarge, "EntityTooLarge", 400, "The upload exceeds 5 GiB."},
+	{recording.ErrTooLarge, "EntityTooLarge", 400, "The upload exceeds 5 GiB, or in parts 5 TiB."},
+	{recording.ErrNoUpload, "NoSuchUpload", 404, "There is no such upload. It may have been completed or aborted, or another access key began it."},
+	{recording.ErrPart, "InvalidPart", 400, "A part is not stored, or has another ETag or checksum than the one named. List the upload's parts."},
+	{recording.ErrPartNumber, "InvalidArgument", 400, "Part numbers are whole numbers from 1 to 10000."},
+	{recording.ErrPartOrder, "InvalidPartOrder", 400, "The parts are not in ascending order of their numbers."},
+	{recording.ErrPartDigest, "InvalidRequest", 400, "The upload was begun with x-amz-checksum-algorithm. Send that checksum with every part."},
 	{recording.ErrClassTooWeak, "AccessDenied", 403, "The bucket demands a stronger proof of the recording's author than this upload gives."},
 	{recording.ErrShortBody, "IncompleteBody", 400, "The body ended before its Content-Length. Send it again."},
 	{recording.ErrBadDigest, "BadDigest", 400, "The body does not have the checksum that was declared. Send it again."},

@@ -44,17 +44,17 @@ type Body interface {
 
 // NewBody makes the reader of a request's body.
 func NewBody(r *http.Request, payloadHash string) (Body, error) {
-	return newBody(r, payloadHash, nil)
+	return newBody(takesBody, r, payloadHash, nil)
 }
 
 // NewChunkedBody is NewBody with chunks signed by whoever knows secret.
 func NewChunkedBody(r *http.Request, payloadHash string, q sigv4.Request, secret string) (Body, error) {
-	return newBody(r, payloadHash, q.Chain(secret))
+	return newBody(takesBody, r, payloadHash, q.Chain(secret))
 }
 
 // ReadDocument reads the document that a request holds.
 func ReadDocument(r *http.Request, payloadHash string, most int64, into any) error {
-	b, err := newBody(r, payloadHash, nil)
+	b, err := newBody(takesBody, r, payloadHash, nil)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"github.com/lethe-vault/lethe/recording"
@@ -20,7 +21,7 @@ func (f *Front) getObject(w http.ResponseWriter, r *http.Request, in verified) e
 		return err
 	}
 	defer rec.Close()
-	chosen, err := choose(r.Header, rec.Info)
+	chosen, err := choose(r, in.query, rec.Info)
 	if err != nil {
 		return err
 	}
@@ -62,7 +63,7 @@ func (f *Front) headObject(w http.ResponseWriter, r *http.Request, in verified) 
 	if err != nil {
 		return err
 	}
-	chosen, err := choose(r.Header, info)
+	chosen, err := choose(r, in.query, info)
 	if err != nil {
 		return err
 	}
@@ -74,27 +75,61 @@ func (f *Front) headObject(w http.ResponseWriter, r *http.Request, in verified) 
 type selection struct {
 	status int // 200, 206 or 304
 	span   span
+	parts  int // how many there are, if one was asked for
 }
 
-// choose applies conditions first and the range after, as RFC 9110 section
-// 13.2.2 has it. It reports errPrecondition or an unsatisfiable range.
-func choose(h http.Header, info recording.Info) (selection, error) {
-	whole := selection{http.StatusOK, span{0, info.Size}}
-	modified, err := evaluate(h, info)
+// choose applies conditions first and the range or part after, as RFC 9110
+// section 13.2.2 has it. It reports errPrecondition, errNoSuchPart or an
+// unsatisfiable range.
+func choose(r *http.Request, query url.Values, info recording.Info) (selection, error) {
+	whole := selection{status: http.StatusOK, span: span{0, info.Size}}
+	modified, err := evaluate(r.Header, info)
 	if err != nil {
 		return selection{}, err
 	}
 	if !modified {
 		return selection{status: http.StatusNotModified}, nil
 	}
-	if !rangeApplies(h, info) {
+	if query.Has("partNumber") {
+		return choosePart(r, query.Get("partNumber"), info)
+	}
+	if !rangeApplies(r.Header, info) {
 		return whole, nil
 	}
-	part, ok, err := parseRange(h.Get("Range"), info.Size)
+	part, ok, err := parseRange(r.Header.Get("Range"), info.Size)
 	if err != nil || !ok {
 		return whole, err
 	}
-	return selection{http.StatusPartialContent, part}, nil
+	return selection{status: http.StatusPartialContent, span: part}, nil
+}
+
+// choosePart finds the n-th part of a recording; one that came whole is its
+// only part. S3 counts the parts of the list, whatever numbers they were sent
+// with.
+func choosePart(r *http.Request, number string, info recording.Info) (selection, error) {
+	if r.Header.Get("Range") != "" {
+		return selection{}, errPartAndRange
+	}
+	sizes := info.PartSizes
+	if info.Parts == 0 {
+		sizes = []int64{info.Size}
+	}
+	n, ok := position(number)
+	if !ok || n < 1 || n > recording.MaxPart {
+		return selection{}, recording.ErrPartNumber
+	}
+	if n > int64(len(sizes)) {
+		return selection{}, errNoSuchPart
+	}
+	at := span{n: sizes[n-1]}
+	for _, size := range sizes[:n-1] {
+		at.off += size
+	}
+	status := http.StatusPartialContent
+	if at.n == 0 { // no Content-Range can say so
+		status = http.StatusOK
+	}
+	return selection{status, at, info.Parts}, nil
 }
 
 // writeHead writes the status and all headers.
@@ -106,9 +141,12 @@ func (s selection) writeHead(w http.ResponseWriter, r *http.Request, info record
 	case http.StatusPartialContent:
 		h.Set("Content-Range", s.span.contentRange(info.Size))
 	case http.StatusOK:
-		if wantsChecksums(r) {
-			setChecksums(h, info.Digests)
+		if wantsChecksums(r) && s.span.n == info.Size {
+			setChecksums(h, info)
 		}
+	}
+	if s.parts > 0 {
+		h.Set("X-Amz-Mp-Parts-Count", strconv.Itoa(s.parts))
 	}
 	if s.status != http.StatusNotModified {
 		h.Set("Content-Length", strconv.FormatInt(s.span.n, 10))

@@ -1,6 +1,7 @@
 package s3api
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -65,12 +66,19 @@ func (op operation) checkHeaders(h http.Header) error {
 		if strings.HasPrefix(name, metadataPrefix) {
 			name = metadataPrefix + "*"
 		}
-		sends := op.body && bodyHeaders.permits(name, values)
+		sends := op.body != noBody && bodyHeaders.permits(name, values)
 		if !sends && !op.headers.permits(name, values) && !commonHeaders.permits(name, values) {
 			return unsupportedHeader(name)
 		}
 	}
 	return nil
+}
+
+// and gives a together with more.
+func (a allowed) and(more allowed) allowed {
+	out := maps.Clone(a)
+	maps.Copy(out, more)
+	return out
 }
 
 func (a allowed) permits(name string, values []string) bool {

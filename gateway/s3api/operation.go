@@ -71,11 +71,14 @@ func (l location) target() (t target, err error) {
 	return t, err
 }
 
+// anyValue in a marker stands for whatever its parameter says.
+const anyValue = "*"
+
 // selectedBy reports whether the query asks for op and for nothing else: a
 // sub-resource that op does not know never falls through to it.
 func (op operation) selectedBy(query url.Values) bool {
 	marker, value, _ := strings.Cut(op.marker, "=")
-	if marker != "" && (!query.Has(marker) || query.Get(marker) != value) {
+	if marker != "" && (!query.Has(marker) || value != anyValue && query.Get(marker) != value) {
 		return false
 	}
 	for name := range query {
@@ -94,7 +97,7 @@ func (op operation) admit(r *http.Request, query url.Values) error {
 			return errRepeated
 		}
 	}
-	if !op.body && r.ContentLength != 0 {
+	if op.body == noBody && r.ContentLength != 0 {
 		return errUnexpectedBody
 	}
 	if err := checkOverrides(query); err != nil {

@@ -28,7 +28,7 @@ const checksumsEnabled = "ENABLED"
 
 // readParameters are those of GetObject and HeadObject.
 var readParameters = func() []string {
-	out := append(slices.Clone(checksumModes), versionParameter)
+	out := append(slices.Clone(checksumModes), versionParameter, "partNumber")
 	for _, o := range overrides {
 		out = append(out, o.parameter)
 	}

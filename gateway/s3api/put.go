@@ -19,7 +19,7 @@ func (f *Front) putObject(w http.ResponseWriter, r *http.Request, in verified) e
 	}
 	h := w.Header()
 	identify(h, info)
-	setChecksums(h, in.body.declared())
+	setChecksums(h, recording.Info{Digests: in.body.declared()})
 	return nil
 }
 
@@ -27,23 +27,30 @@ func newUpload(h http.Header, in verified) (gateway.Upload, error) {
 	if err := putCondition(h); err != nil {
 		return gateway.Upload{}, err
 	}
+	described, err := describedIn(h, in.target)
+	return gateway.Upload{
+		Description: described,
+		Sent:        in.sent(),
+		OnlyNew:     h.Get("If-None-Match") == anyTag,
+	}, err
+}
+
+// describedIn reads what a request says of the recording it begins to upload.
+func describedIn(h http.Header, at target) (gateway.Description, error) {
 	stored, metadata := collect(h)
 	metadata, err := recording.ParseMetadata(metadata)
-	if err != nil {
-		return gateway.Upload{}, err
-	}
-	return gateway.Upload{
-		Bucket:      in.bucket,
-		Name:        in.name,
-		Size:        in.body.size,
-		Body:        in.body,
-		SHA256:      in.body.declaredSHA256(),
-		Class:       in.class,
-		OnlyNew:     h.Get("If-None-Match") == anyTag,
+	return gateway.Description{
+		Bucket:      at.bucket,
+		Name:        at.name,
 		ContentType: h.Get("Content-Type"),
 		Headers:     stored,
 		Metadata:    metadata,
-	}, nil
+	}, err
+}
+
+// sent is the request's body as a recording, or as a part of one.
+func (in verified) sent() gateway.Sent {
+	return gateway.Sent{Size: in.body.size, Body: in.body, SHA256: in.body.declaredSHA256(), Class: in.class}
 }
 
 // anyTag is the entity tag that every recording has.

@@ -61,17 +61,21 @@ const (
 type operation struct {
 	method  string
 	level   level
-	marker  string   // the query parameter that selects it, "name" or "name=value"; "" if none does
+	marker  string   // the query parameter that selects it, "name" or "name=value", "*" for any value; "" if none does
 	name    string   // as in the S3 API Reference
 	knows   []string // further query parameters it honours; any other one makes it another operation
 	headers allowed  // x-amz-* headers it honours beyond commonHeaders
-	body    bool     // takesBody or noBody
+	body    bodyUse
 	serve   handler
 }
 
+// bodyUse says what an operation reads of a request's body.
+type bodyUse int
+
 const (
-	takesBody = true
-	noBody    = false
+	noBody    bodyUse = iota
+	takesBody         // x-amz-checksum-* headers are of the body
+	takesList         // … are of the recording that the parts on the list make
 )
 
 // operations is the whole protocol. The first row that matches serves.
@@ -79,6 +83,12 @@ var operations = []operation{
 	{"PUT", objectLevel, "", "PutObject", nil, putHeaders, takesBody, (*Front).putObject},
 	{"GET", objectLevel, "", "GetObject", readParameters, readHeaders, noBody, (*Front).getObject},
 	{"HEAD", objectLevel, "", "HeadObject", readParameters, readHeaders, noBody, (*Front).headObject},
+	{"POST", objectLevel, "uploads", "CreateMultipartUpload", nil, createHeaders, noBody, (*Front).createUpload},
+	{"PUT", objectLevel, "partNumber=*", "UploadPart", []string{"uploadId"}, nil, takesBody, (*Front).uploadPart},
+	{"POST", objectLevel, "uploadId=*", "CompleteMultipartUpload", nil, completeHeaders, takesList, (*Front).completeUpload},
+	{"DELETE", objectLevel, "uploadId=*", "AbortMultipartUpload", nil, nil, noBody, (*Front).abortUpload},
+	{"GET", objectLevel, "uploadId=*", "ListParts", partsParameters, nil, noBody, (*Front).listParts},
+	{"GET", bucketLevel, "uploads", "ListMultipartUploads", uploadsParameters, nil, noBody, (*Front).listUploads},
 	{"HEAD", bucketLevel, "", "HeadBucket", nil, nil, noBody, (*Front).headBucket},
 	{"GET", bucketLevel, "location", "GetBucketLocation", nil, nil, noBody, (*Front).getBucketLocation},
 	{"GET", bucketLevel, "list-type=2", "ListObjectsV2", listParameters, nil, noBody, (*Front).listObjects},
@@ -163,7 +173,7 @@ func (f *Front) paced(c *gin.Context) (pacedWriter, *http.Request) {
 // serve calls the operation once the sender is known, has a place, and the
 // request is nothing but what the operation knows.
 func (f *Front) serve(op operation, w http.ResponseWriter, r *http.Request, at location, id string) error {
-	in, err := f.authenticate(r, id)
+	in, err := f.authenticate(op, r, id)
 	if err != nil {
 		return err
 	}
@@ -174,7 +184,7 @@ func (f *Front) serve(op operation, w http.ResponseWriter, r *http.Request, at l
 	if err := op.admit(r, at.query); err != nil {
 		return err
 	}
-	if !op.body {
+	if op.body == noBody {
 		if err := in.body.none(); err != nil {
 			return err
 		}

@@ -1,0 +1,184 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync"
+
+	"github.com/lethe-vault/lethe/crypto/envelope"
+	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/gateway/blob"
+	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// piece is a blob that holds some of a recording's bytes: all of them, or a
+// part.
+type piece struct {
+	blob   string
+	layout *envelope.Layout
+}
+
+// locate finds the blobs of a recording: its own, or those on its list.
+func (g *Gateway) locate(ctx context.Context, in *unsealed, v catalog.Version) error {
+	if v.Parts == 0 {
+		in.pieces = []piece{{v.Blob, in.layout}}
+		return nil
+	}
+	sealed, err := g.catalog.PartList(ctx, in.id.Tenant, in.id.Version)
+	if err != nil && !errors.Is(err, recording.ErrNotFound) {
+		return unavailable(err)
+	}
+	list, err := envelope.OpenParts(in.dek, in.id, sealed)
+	if err != nil {
+		return damaged(in.id, err)
+	}
+	if sum := sha256.Sum256(list); hex.EncodeToString(sum[:]) != in.end.PartList {
+		return damaged(in.id, errors.New("another list of parts"))
+	}
+	parts, err := envelope.ParseParts(in.id, list)
+	if err != nil {
+		return damaged(in.id, err)
+	}
+	total := int64(0)
+	for _, p := range parts {
+		in.pieces = append(in.pieces, piece{blobKey(in.id.Tenant, p.Blob), p.Layout})
+		in.PartSizes = append(in.PartSizes, p.Layout.SourceSize())
+		total += p.Layout.SourceSize()
+	}
+	if total != in.end.Size || len(parts) != in.end.Parts {
+		return damaged(in.id, errors.New("list of parts contradicts the end facts"))
+	}
+	return nil
+}
+
+// slice is a range of one piece.
+type slice struct {
+	piece
+	off, n int64 // n is above 0
+}
+
+// cut gives the slices of pieces that are the n bytes from off.
+func cut(pieces []piece, off, n int64) (out []slice) {
+	begin := int64(0) // of the piece
+	for _, p := range pieces {
+		size := p.layout.SourceSize()
+		from, to := max(off-begin, 0), min(off+n-begin, size)
+		if from < to {
+			out = append(out, slice{p, from, to - from})
+		}
+		begin += size
+	}
+	return out
+}
+
+// stream is a range on its way to the caller, a slice at a time. It notes what
+// it hands over. It is for one reader.
+type stream struct {
+	ctx       context.Context // of the request that the stream is
+	recording *Recording
+	dek       keytree.Key // a copy: the recording may be closed before
+	off       int64       // of what is handed over next
+	rest      []slice
+	reader    *envelope.Reader
+	stored    io.ReadCloser
+	closed    sync.Once
+}
+
+// next opens the next slice, in place of the one before.
+func (s *stream) next() error {
+	s.drop()
+	r, part := s.recording, s.rest[0]
+	span, err := envelope.OpenSpan(s.dek, part.layout, part.off, part.n)
+	if err != nil {
+		return fmt.Errorf("%w: %w", recording.ErrIntegrity, err)
+	}
+	stored, err := r.gateway.blobs.Open(s.ctx, part.blob, span.Offset, span.Length)
+	if errors.Is(err, blob.ErrNotFound) {
+		return r.gateway.blobGone(s.ctx, r)
+	}
+	if err != nil {
+		return unavailable(err)
+	}
+	s.rest, s.stored = s.rest[1:], stored
+	s.reader = span.Reader(stored, func() error { return r.gateway.goOn(s.ctx, r) })
+	return nil
+}
+
+// drop ends the slice in hand.
+func (s *stream) drop() (err error) {
+	if s.reader != nil {
+		s.reader.Close()
+		err = s.stored.Close()
+		s.reader, s.stored = nil, nil
+	}
+	return err
+}
+
+func (s *stream) Read(p []byte) (int, error) {
+	if s.reader == nil {
+		return 0, fs.ErrClosed
+	}
+	n, err := s.reader.Read(p)
+	s.handed(int64(n))
+	if err == io.EOF && len(s.rest) > 0 {
+		return n, s.next()
+	}
+	return n, s.explain(err)
+}
+
+// WriteTo hands whole verified segments to w.
+func (s *stream) WriteTo(w io.Writer) (total int64, err error) {
+	for s.reader != nil {
+		n, err := s.reader.WriteTo(noting{w, s})
+		total += n
+		if err != nil || len(s.rest) == 0 {
+			return total, s.explain(err)
+		}
+		if err := s.next(); err != nil {
+			return total, err
+		}
+	}
+	return total, fs.ErrClosed
+}
+
+type noting struct {
+	io.Writer
+	stream *stream
+}
+
+func (w noting) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	w.stream.handed(int64(n))
+	return n, err
+}
+
+func (s *stream) handed(n int64) {
+	s.recording.session.served(s.off, n)
+	s.off += n
+}
+
+// explain says whether a broken stream is the store's fault or an attack.
+func (s *stream) explain(err error) error {
+	for _, attack := range []error{envelope.ErrAuth, envelope.ErrTruncated, envelope.ErrFormat} {
+		if errors.Is(err, attack) {
+			return fmt.Errorf("%w: version %v: %w", recording.ErrIntegrity, s.recording.Info.Version, err)
+		}
+	}
+	return unavailable(err)
+}
+
+// Close ends the stream.
+func (s *stream) Close() (err error) {
+	s.closed.Do(func() {
+		s.recording.session.end()
+		s.dek.Clear()
+		err = s.drop()
+	})
+	return err
+}

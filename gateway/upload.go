@@ -1,0 +1,231 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"github.com/lethe-vault/lethe/crypto/envelope"
+	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/gateway/audit"
+	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/policy"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// CreateUpload begins an upload in parts. It is an intent in the catalog and
+// nothing else: any replica takes its parts, for as long as it gets some.
+func (g *Gateway) CreateUpload(ctx context.Context, c Caller, d Description) (UploadID, error) {
+	id := UploadID{Bucket: d.Bucket, Name: d.Name}
+	grant, err := g.permit(ctx, c, policy.Put, id.target(c))
+	if err != nil {
+		return id, err
+	}
+	s, err := g.enter(ctx, c.tenant)
+	if err != nil {
+		return id, err
+	}
+	defer s.end()
+	b, taken, err := g.find(ctx, s, d.Bucket, d.Name)
+	if errors.Is(err, recording.ErrNoBucket) {
+		return id, g.refuse(ctx, s, grant.event, "no-bucket", err)
+	}
+	if err != nil {
+		return id, err
+	}
+	grant.event.Bucket = b.id
+	made, err := g.draft(ctx, s, b, taken, c, d, grant.event)
+	if err != nil {
+		return id, err
+	}
+	defer made.dek.Clear()
+	record, err := s.seal(ctx, made.event)
+	if err != nil {
+		return id, err
+	}
+	id.Version = made.id.Version
+	return id, unavailable(g.catalog.BeginUpload(ctx, catalog.Upload{
+		Intent: made.intent(""), Name: s.nameIndex(d.Bucket, d.Name),
+		WrappedDEK: made.prefix.WrappedDEK[:], SealedFacts: made.prefix.SealedFacts,
+	}, []audit.Record{record}))
+}
+
+func (id UploadID) target(c Caller) policy.Target {
+	return policy.Target{Tenant: c.Tenant, Bucket: id.Bucket, Name: id.Name}
+}
+
+// resume finds an open upload for its recorder, as its draft was. Nobody else
+// may add to it: the recording will say that this recorder put it.
+func (g *Gateway) resume(ctx context.Context, s scope, c Caller, id UploadID, e audit.Event) (*draft, error) {
+	b, up, err := g.openUpload(ctx, s, id, e)
+	if err != nil {
+		return nil, err
+	}
+	e.Bucket, e.Recording, e.Version = b.id, up.Recording, up.Version
+	d, err := s.redraft(ctx, b, up, e)
+	if err != nil {
+		return nil, err
+	}
+	if d.facts.Recorder != c.Who {
+		d.dek.Clear()
+		return nil, g.refuse(ctx, s, e, "other-recorder", recording.ErrNoUpload)
+	}
+	return d, nil
+}
+
+// openUpload finds an open upload under the name it is for.
+func (g *Gateway) openUpload(ctx context.Context, s scope, id UploadID, e audit.Event) (bucket, catalog.Upload, error) {
+	b, err := g.bucket(ctx, s, id.Bucket)
+	if errors.Is(err, recording.ErrNoBucket) {
+		return b, catalog.Upload{}, g.refuse(ctx, s, e, "no-bucket", err)
+	}
+	if err != nil {
+		return b, catalog.Upload{}, err
+	}
+	e.Bucket = b.id
+	up, err := g.catalog.Upload(ctx, s.tenant.ID, id.Version)
+	if err != nil && !errors.Is(err, recording.ErrNotFound) {
+		return b, up, unavailable(err)
+	}
+	if err != nil || up.Bucket != b.id || up.Name != s.nameIndex(id.Bucket, id.Name) {
+		return b, up, g.refuse(ctx, s, e, "no-upload", recording.ErrNoUpload)
+	}
+	return b, up, nil
+}
+
+// redraft opens what the catalog keeps of an open upload.
+func (s scope) redraft(ctx context.Context, b bucket, up catalog.Upload, e audit.Event) (*draft, error) {
+	d := &draft{
+		bucket: b, slots: keySlots(up.Slots), event: e,
+		id: recording.Identity{Tenant: s.tenant.ID, Recording: up.Recording, Version: up.Version},
+	}
+	var err error
+	if d.dek, err = s.keys.UnwrapDEK(ctx, d.id, d.slots, up.WrappedDEK); err != nil {
+		return nil, damaged(d.id, err)
+	}
+	plain, err := envelope.OpenFacts(d.dek, d.id, up.SealedFacts)
+	if err != nil {
+		return nil, damaged(d.id, err)
+	}
+	if json.Unmarshal(plain, &d.facts) != nil || d.facts.Bucket != b.Name {
+		return nil, damaged(d.id, errors.New("malformed facts"))
+	}
+	// UnwrapDEK accepts no other length.
+	d.prefix = prefixOf(d.id, d.slots, [keytree.WrappedSize]byte(up.WrappedDEK), up.SealedFacts)
+	return d, nil
+}
+
+// AbortUpload gives up an upload in parts and deletes what was stored of it.
+// Whoever may put under its name may do so.
+func (g *Gateway) AbortUpload(ctx context.Context, c Caller, id UploadID) error {
+	grant, err := g.permit(ctx, c, policy.PutAbort, id.target(c))
+	if err != nil {
+		return err
+	}
+	s, err := g.enter(ctx, c.tenant)
+	if err != nil {
+		return err
+	}
+	defer s.end()
+	b, up, err := g.openUpload(ctx, s, id, grant.event)
+	if err != nil {
+		return err
+	}
+	e := grant.event
+	e.Bucket, e.Recording, e.Version = b.id, up.Recording, up.Version
+	if err := g.explain(ctx, s, e); err != nil {
+		return err
+	}
+	return g.abortUpload(ctx, s.tenant.ID, id.Version)
+}
+
+// abortUpload ends an upload and deletes its blobs. A part that is on its way
+// meanwhile finds the upload gone, and deletes its own.
+func (g *Gateway) abortUpload(ctx context.Context, t recording.Tenant, v recording.Version) error {
+	err := g.catalog.Abort(ctx, t, v)
+	if errors.Is(err, catalog.ErrCommitted) { // completed first
+		return recording.ErrNoUpload
+	}
+	if err != nil {
+		return unavailable(err)
+	}
+	g.dropParts(ctx, t, v)
+	return nil
+}
+
+// dropParts deletes the blobs of a version's attempts that count no more. What
+// cannot be deleted now keeps its row, and is left to sweep.
+func (g *Gateway) dropParts(ctx context.Context, t recording.Tenant, v recording.Version) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
+	defer cancel()
+	dropped, err := g.catalog.DroppedParts(ctx, t, v)
+	for _, p := range dropped {
+		if err = g.dropPart(ctx, p); err != nil {
+			break
+		}
+	}
+	if err != nil {
+		g.log.Warn("dropped parts left", "version", v.String(), "error", err)
+	}
+}
+
+// dropPart deletes a blob, and then the row that knows of it.
+func (g *Gateway) dropPart(ctx context.Context, p catalog.Part) error {
+	if err := g.blobs.Delete(ctx, p.Blob); err != nil {
+		return err
+	}
+	return g.catalog.ForgetPart(ctx, p.Tenant, p.Blob)
+}
+
+// Uploads gives the open uploads in a bucket whose names begin with prefix, in
+// the order of their names, the oldest first of one name.
+func (g *Gateway) Uploads(ctx context.Context, c Caller, b recording.Bucket, prefix string) ([]OpenUpload, error) {
+	target := policy.Target{Tenant: c.Tenant, Bucket: b, Name: recording.Name(prefix)}
+	grant, err := g.permit(ctx, c, policy.List, target)
+	if err != nil {
+		return nil, err
+	}
+	s, err := g.enter(ctx, c.tenant)
+	if err != nil {
+		return nil, err
+	}
+	defer s.end()
+	opened, err := g.bucket(ctx, s, b)
+	if errors.Is(err, recording.ErrNoBucket) {
+		return nil, g.refuse(ctx, s, grant.event, "no-bucket", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	grant.event.Bucket = opened.id
+	if err := g.explain(ctx, s, grant.event); err != nil {
+		return nil, err
+	}
+	rows, err := g.catalog.Uploads(ctx, s.tenant.ID, opened.id)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return s.openUploads(ctx, opened, rows, prefix)
+}
+
+func (s scope) openUploads(ctx context.Context, b bucket, rows []catalog.Upload, prefix string) ([]OpenUpload, error) {
+	var out []OpenUpload
+	for _, row := range rows {
+		d, err := s.redraft(ctx, b, row, audit.Event{})
+		if err != nil {
+			return nil, err
+		}
+		d.dek.Clear()
+		if len(d.facts.Name) < len(prefix) || string(d.facts.Name[:len(prefix)]) != prefix {
+			continue
+		}
+		out = append(out, OpenUpload{
+			UploadID: UploadID{b.Name, d.facts.Name, row.Version}, Recorder: d.facts.Recorder, CreatedAt: row.CreatedAt,
+			Checksum: d.facts.Checksum, FullChecksum: d.facts.FullChecksum,
+		})
+	}
+	slices.SortStableFunc(out, func(a, b OpenUpload) int { return cmp.Compare(a.Name, b.Name) })
+	return out, nil
+}
