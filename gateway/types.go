@@ -166,5 +166,5 @@ type NewKey struct {
 	Bucket  string // a bucket's name, or policy.AnyBucket for a reader
 	Prefix  string
 	Purpose string
-	Write   bool // a reader that may put, and on AnyBucket create buckets
+	Write   bool // a reader that may put and erase, and on AnyBucket create and delete buckets
 }

@@ -36,7 +36,7 @@ func (p *program) createReaderCommand() *cobra.Command {
 	f.StringVar(&r.Bucket, "bucket", "", "the bucket it reads, or '*' for all of the tenant's (required)")
 	f.StringVar(&r.Prefix, "prefix", "", "what every name it sees must begin with")
 	f.StringVar(&r.Purpose, "purpose", "", "why it reads; stands in the log of every access")
-	f.BoolVar(&r.Write, "write", false, "it may put as well")
+	f.BoolVar(&r.Write, "write", false, "it may put and erase as well, and with --bucket '*' create and delete buckets")
 	must(c.MarkFlagRequired("bucket"))
 	return c
 }

@@ -52,6 +52,7 @@ var kinds = []kind{
 	{errNoMethod, "no-such-method", 405, "This path does not know the method", "See " + SpecificationPath + "."},
 	{recording.ErrTenantExists, "tenant-exists", 409, "A tenant has this name", "Choose another name."},
 	{recording.ErrBucketExists, "bucket-exists", 409, "The tenant has a bucket of this name", "Use it, or choose another name."},
+	{recording.ErrBucketClosing, "bucket-closing", 409, "A bucket of this name is being deleted", "Delete it again if that was interrupted, then create it."},
 	{recording.ErrTenantRevoked, "tenant-revoked", 409, "The tenant is revoked", "Restore it first."},
 	{recording.ErrTenantErased, "tenant-erased", 410, "The tenant is erased", "Nothing brings it back; create another."},
 	{errTooLarge, "too-large", 413, "The request body is too large", "Keep it under 1 MiB."},

@@ -167,7 +167,7 @@ type NewReader struct {
 	// Purpose Why it reads; stands in the audit log of every access.
 	Purpose string `json:"purpose,omitempty"`
 
-	// Write It may put as well.
+	// Write It may put and erase as well.
 	Write bool `json:"write,omitempty"`
 }
 

@@ -185,8 +185,11 @@ var refusals = []struct {
 	{"TRACE", 501, "NotImplemented", func(t *testing.T, in *input) *http.Request {
 		return in.without(t, "TRACE", "/calls/a.wav", asItIs)
 	}},
-	{"DELETE", 501, "NotImplemented", func(t *testing.T, in *input) *http.Request {
-		return in.without(t, "DELETE", "/calls/a.wav", asItIs)
+	{"DELETE of no version", 400, "InvalidArgument", func(t *testing.T, in *input) *http.Request {
+		return in.without(t, "DELETE", "/calls/a.wav?versionId=a", asItIs)
+	}},
+	{"DELETE of what else there is", 501, "NotImplemented", func(t *testing.T, in *input) *http.Request {
+		return in.without(t, "DELETE", "/calls/a.wav?tagging", asItIs)
 	}},
 }
 
