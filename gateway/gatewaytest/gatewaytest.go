@@ -86,14 +86,18 @@ func In(t testing.TB, dir string) *Fixture {
 }
 
 // On starts a gateway on the parts given.
-func On(t testing.TB, p Parts) *Fixture {
+func On(t testing.TB, p Parts, edits ...func(*gateway.Config)) *Fixture {
 	t.Helper()
 	f := &Fixture{Parts: p, Owner: gateway.NewSecret("owner-token-of-this-test"), Log: &Log{}, t: t}
-	var err error
-	f.Gateway, err = gateway.New(t.Context(), gateway.Config{
+	c := gateway.Config{
 		Blobs: p.Blobs, Catalog: p.Catalog, Keys: p.Keys, Owner: f.Owner,
 		Logger: slog.New(slog.NewJSONHandler(f.Log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-	})
+	}
+	for _, edit := range edits {
+		edit(&c)
+	}
+	var err error
+	f.Gateway, err = gateway.New(t.Context(), c)
 	check(t, "start gateway", err)
 	t.Cleanup(f.Gateway.Close)
 	return f
