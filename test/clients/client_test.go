@@ -95,7 +95,7 @@ var kinds = []kind{
 	{"boto3-transfer", newBoto3Transfer, newBoto3Transfer, anySpan, retried},
 	{"s3cmd", newS3cmd, newS3cmd, fromHere, retried},
 	{"rclone", newRclone, newRcloneBlind, anySpan, retried},
-	{"mc", newMC, newMC, fromHere, retried},
+	{"mc", newMC, newMC, fromHere, parts{sends: true, down: repeats}},
 	{"aws-sdk-js", newJavaScript, newJavaScript, anySpan, whole},
 	{"aws-sdk-js-lib-storage", newLibStorage, newLibStorage, anySpan, parts{sends: true, down: repeats}},
 	{"aws-sdk-go-v2-transfermanager", newTransferManager, newTransferManager, anySpan, retried},

@@ -17,7 +17,7 @@ func newRclone(t testing.TB, s site) client { return rcloneWith(t, s) }
 
 // newRcloneBlind has rclone look neither before it writes nor after.
 func newRcloneBlind(t testing.TB, s site) client {
-	return rcloneWith(t, s, "RCLONE_NO_CHECK_DEST=true", "RCLONE_S3_NO_HEAD=true", "RCLONE_S3_NO_CHECK_BUCKET=true")
+	return rcloneWith(t, s, "RCLONE_NO_CHECK_DEST=true", "RCLONE_S3_NO_HEAD=true")
 }
 
 func rcloneWith(t testing.TB, s site, options ...string) client {
