@@ -1,11 +1,11 @@
-# make build | run | test | check | fuzz
+# make build | run | test | check | fuzz | fuzz-long
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZ    ?= 30s
 DATA    := demo-data
 PORT    := 9000
 
-.PHONY: build run test check fuzz packages servers
+.PHONY: build run test check fuzz fuzz-long packages servers
 
 build:
 	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/lethe ./cmd/lethe
@@ -34,3 +34,9 @@ check: servers
 # Every fuzz target for FUZZ, such as 30s or 1000x.
 fuzz:
 	./test/tools/fuzz.sh '$(FUZZ)'
+
+# An hour for each fuzz target, and a million signed requests and as many spoilt
+# ones for each signer. It takes a day on two processors.
+fuzz-long:
+	./test/tools/fuzz.sh 1h
+	$(GO) test -count=1 -timeout 0 ./gateway/s3api/sigv4 -rapid.checks=1000000

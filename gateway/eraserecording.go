@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/gateway/catalog"
@@ -22,7 +24,8 @@ type Erasure struct {
 // current one, the newest that is left takes its place. It gives the version
 // that it found, zero if there was none.
 //
-//	erased   the rows say so, with the event, in one transaction: every later read is refused
+//	erased   the rows say so, with the event, in one transaction: every later read is refused,
+//	         and running ones end within pollEvery
 //	deleted  the blobs are gone from the store
 //
 // Killed between the two, or if the store cannot, the blobs are left to sweep;
@@ -64,22 +67,49 @@ func (g *Gateway) eraseRows(ctx context.Context, s scope, rows catalog.Erasure, 
 	if err != nil {
 		return err
 	}
-	blobs, err := g.catalog.Erase(ctx, rows, []audit.Record{record})
+	gone, err := g.catalog.Erase(ctx, rows, []audit.Record{record})
 	if err != nil {
 		return unavailable(err)
 	}
-	g.deleteBlobs(ctx, rows.Recording, blobs)
+	for _, v := range gone {
+		g.deleteBlobs(ctx, v)
+	}
 	return nil
 }
 
-// deleteBlobs deletes the blobs of an erased recording, whose client may have
-// gone. What cannot be deleted now is left to sweep.
-func (g *Gateway) deleteBlobs(ctx context.Context, id recording.ID, blobs []string) {
+// deleteBlobs deletes what is stored of an erased version, whose client may
+// have gone. What cannot be deleted now is left to sweep.
+func (g *Gateway) deleteBlobs(ctx context.Context, v catalog.Version) {
+	if v.Parts > 0 {
+		g.dropParts(ctx, v.Tenant, v.Version)
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
 	defer cancel()
-	for _, blob := range blobs {
-		if err := g.blobs.Delete(ctx, blob); err != nil {
-			g.log.Warn("erased blob left", "recording", id.String(), "error", err)
-		}
+	if err := g.blobs.Delete(ctx, v.Blob); err != nil {
+		g.log.Warn("erased blob left", "version", v.Version.String(), "error", err)
 	}
+}
+
+// lookAgain ends a stream of what was erased since it began. It asks the
+// catalog every pollEvery, for as long as the stream runs; without an answer for
+// stateAge it ends the stream too.
+func (g *Gateway) lookAgain(ctx context.Context, r *Recording, seen *time.Time) error {
+	age := time.Since(*seen)
+	if age < pollEvery {
+		return nil
+	}
+	asked := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
+	defer cancel()
+	v, err := g.catalog.Version(ctx, r.session.tenant.ID, r.Info.Version)
+	switch {
+	case err == nil && v.State == catalog.Erased:
+		return recording.ErrErased
+	case err == nil:
+		*seen = asked
+	case age > stateAge:
+		return fmt.Errorf("%w: recording was seen %v ago", recording.ErrUnavailable, age.Round(time.Second))
+	}
+	return nil
 }

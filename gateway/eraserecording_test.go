@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/lethe-vault/lethe/gateway"
 	"github.com/lethe-vault/lethe/gateway/audit"
@@ -240,4 +242,44 @@ func TestErasureIsRefused(t *testing.T) {
 	if reasons["wrong-kind"] != 2 || reasons["wrong-prefix"] != 1 {
 		t.Errorf("refusals in the log: %v", reasons)
 	}
+}
+
+// A stream that runs while its recording is erased, by another replica too,
+// ends soon after; one of another recording goes on.
+func TestRunningStreamMeetsAnErasure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := gatewaytest.New(t)
+		other := gatewaytest.On(t, f.Parts)
+		recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+		streams := map[recording.Name]io.ReadCloser{"erased": nil, "kept": nil}
+		for name := range streams {
+			if _, err := f.Put(t.Context(), recorder, gatewaytest.Upload(calls, name, sound(1, 1<<20))); err != nil {
+				t.Fatal(err)
+			}
+			r, err := f.Open(t.Context(), reader, calls, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := r.Range(t.Context(), 0, 1<<20)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer body.Close()
+			if _, err := io.CopyN(io.Discard, body, 100); err != nil {
+				t.Fatal(err)
+			}
+			streams[name] = body
+		}
+		who := eraser(f, "acme", string(calls))
+		if _, err := other.Erase(t.Context(), who, gateway.Erasure{Bucket: calls, Name: "erased", All: true}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2100 * time.Millisecond)
+		if n, err := io.Copy(io.Discard, streams["erased"]); !errors.Is(err, recording.ErrErased) || n > 200_000 {
+			t.Errorf("read on for %d bytes and then %v, want ErrErased", n, err)
+		}
+		if n, err := io.Copy(io.Discard, streams["kept"]); err != nil || n != 1<<20-100 {
+			t.Errorf("the other stream: %d bytes, %v", n, err)
+		}
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/lethe-vault/lethe/crypto/envelope"
 	"github.com/lethe-vault/lethe/crypto/keytree"
@@ -227,7 +228,7 @@ func (r *Recording) Range(ctx context.Context, off, n int64) (io.ReadCloser, err
 	if off < 0 || n < 0 || off > r.Info.Size || n > r.Info.Size-off {
 		return nil, recording.ErrRange
 	}
-	out := &stream{ctx: ctx, recording: r, dek: r.dek, off: off, rest: cut(r.pieces, off, n)}
+	out := &stream{ctx: ctx, recording: r, dek: r.dek, off: off, seen: time.Now(), rest: cut(r.pieces, off, n)}
 	if len(out.rest) == 0 {
 		return io.NopCloser(eof{}), nil
 	}
@@ -252,9 +253,13 @@ func (g *Gateway) blobGone(ctx context.Context, r *Recording) error {
 }
 
 // goOn is asked at every segment of a running stream: the tenant must still be
-// active, and its root leased or leased anew.
-func (g *Gateway) goOn(ctx context.Context, r *Recording) error {
+// active, the recording not erased when it was last seen, and the root leased or
+// leased anew.
+func (g *Gateway) goOn(ctx context.Context, r *Recording, seen *time.Time) error {
 	if err := g.states.check(r.session.tenant.ID); err != nil {
+		return err
+	}
+	if err := g.lookAgain(ctx, r, seen); err != nil {
 		return err
 	}
 	keys, err := g.keys(ctx, r.session.tenant)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"sync"
+	"time"
 
 	"github.com/lethe-vault/lethe/crypto/envelope"
 	"github.com/lethe-vault/lethe/crypto/keytree"
@@ -85,6 +86,7 @@ type stream struct {
 	dek       keytree.Key // a copy: the recording may be closed before
 	off       int64       // of what is handed over next
 	rest      []slice
+	seen      time.Time // when the recording was last known not to be erased
 	reader    *envelope.Reader
 	stored    io.ReadCloser
 	closed    sync.Once
@@ -106,7 +108,7 @@ func (s *stream) next() error {
 		return unavailable(err)
 	}
 	s.rest, s.stored = s.rest[1:], stored
-	s.reader = span.Reader(stored, func() error { return r.gateway.goOn(s.ctx, r) })
+	s.reader = span.Reader(stored, func() error { return r.gateway.goOn(s.ctx, r, &s.seen) })
 	return nil
 }
 

@@ -321,8 +321,10 @@ func TestCombinedCRC(t *testing.T) {
 		b := sound(rand.Uint64(), rand.IntN(5000))
 		cut := rand.IntN(len(b) + 1)
 		for name, sum := range map[string]func([]byte) []byte{
-			"crc32":     func(b []byte) []byte { return bigEndian(uint64(crc32.ChecksumIEEE(b)), 4) },
-			"crc32c":    func(b []byte) []byte { return bigEndian(uint64(crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))), 4) },
+			"crc32": func(b []byte) []byte { return bigEndian(uint64(crc32.ChecksumIEEE(b)), 4) },
+			"crc32c": func(b []byte) []byte {
+				return bigEndian(uint64(crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))), 4)
+			},
 			"crc64nvme": func(b []byte) []byte { return bigEndian(crc64.Checksum(b, nvme), 8) },
 		} {
 			got := gateway.WholeDigest(name, []gateway.PartInfo{

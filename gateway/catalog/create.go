@@ -44,10 +44,6 @@ func (c *Catalog) Begin(ctx context.Context, in Intent, events []audit.Record) e
 		if err != nil || !fresh {
 			return err
 		}
-		_, err = get[Bucket](ctx, tx, recording.ErrNoBucket, selectOpenBucket, in.Tenant[:], in.Bucket[:])
-		if err != nil {
-			return err
-		}
 		return insertEvents(ctx, tx, events)
 	})
 }
@@ -62,6 +58,9 @@ func (in Intent) insert(ctx context.Context, tx *sql.Tx) (fresh bool, err error)
 	t, err := get[Tenant](ctx, tx, recording.ErrNoTenant, selectTenant, in.Tenant[:])
 	if err == nil {
 		err = t.State.Err()
+	}
+	if err == nil {
+		_, err = get[Bucket](ctx, tx, recording.ErrNoBucket, selectOpenBucket, in.Tenant[:], in.Bucket[:])
 	}
 	return true, err
 }

@@ -22,12 +22,12 @@ type Erasure struct {
 // current version goes, the newest that is left takes its place; with the last
 // that could be opened go those that were replaced.
 //
-// It gives the keys of the blobs that may be deleted now. What is erased
-// already, or never was, is success, and its events are written too.
-// ErrNoTenant, ErrTenantRevoked, ErrTenantErased: nothing may be erased.
-func (c *Catalog) Erase(ctx context.Context, e Erasure, events []audit.Record) (blobs []string, err error) {
+// It gives the versions whose blobs may be deleted now, as they were; the parts
+// of one that came in parts are dropped. What is erased already, or never was,
+// is success, and its events are written too. ErrNoTenant, ErrTenantRevoked,
+// ErrTenantErased: nothing may be erased.
+func (c *Catalog) Erase(ctx context.Context, e Erasure, events []audit.Record) (gone []Version, err error) {
 	err = c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		blobs = nil
 		all, err := all[Version](ctx, tx, selectStored+c.dialect.forUpdate, e.Tenant[:], e.Recording[:])
 		if err != nil {
 			return err
@@ -39,23 +39,27 @@ func (c *Catalog) Erase(ctx context.Context, e Erasure, events []audit.Record) (
 		if err := t.State.Err(); err != nil {
 			return err
 		}
-		gone, left := e.divide(all)
+		var left []Version
+		gone, left = e.divide(all)
 		for _, v := range gone {
 			if err := v.erase(ctx, tx); err != nil {
 				return err
 			}
-			blobs = append(blobs, v.Blob)
 		}
 		if err := promote(ctx, tx, left); err != nil {
 			return err
 		}
 		return insertEvents(ctx, tx, events)
 	})
-	return blobs, err
+	return gone, err
 }
 
+// selectStored finds the versions of a recording, and the older ones under its
+// name of another, whose place an upload in parts took.
 const selectStored = `SELECT ` + versionColumns + ` FROM versions v
-	WHERE v.tenant = $1 AND v.recording = $2 AND v.state IN ('committed', 'replaced')
+	WHERE v.tenant = $1 AND v.state IN ('committed', 'replaced') AND (v.recording = $2 OR v.version IN (
+		SELECT o.version FROM versions c JOIN versions o ON o.name_index = c.name_index AND o.tenant = c.tenant
+		WHERE c.recording = $2 AND c.state = 'committed' AND o.state = 'committed' AND NOT o.is_current))
 	ORDER BY v.committed_at DESC, v.version DESC`
 
 // divide tells what goes from what is left, both newest first.
@@ -86,7 +90,14 @@ func (v Version) erase(ctx context.Context, tx *sql.Tx) error {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `DELETE FROM terms WHERE version = $1`, v.Version[:])
-	return err
+	if err != nil || v.Parts == 0 {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `DELETE FROM part_lists WHERE version = $1`, v.Version[:])
+	if err != nil {
+		return err
+	}
+	return dropUpload(ctx, tx, v.Version)
 }
 
 // promote makes the newest of what is left current, unless one is.

@@ -47,6 +47,9 @@ type vault struct {
 	recorder pair
 	reader   pair // reads and writes
 	log      *logBuffer
+
+	mine map[kind]pair // in TestRoutesByCredential
+	etag string        // of the part that openUpload put
 }
 
 // logBuffer collects what the front logs.

@@ -85,8 +85,8 @@ func (u *upload) complete(parts ...types.CompletedPart) (*s3.CompleteMultipartUp
 	})
 }
 
-// getSpan reads a recording, or a range of it, through aws-sdk-go-v2.
-func (v *vault) getSpan(name, span string) ([]byte, error) {
+// fetch reads a recording, or a range of it, through aws-sdk-go-v2.
+func (v *vault) fetch(name, span string) ([]byte, error) {
 	in := &s3.GetObjectInput{Bucket: aws.String(calls), Key: &name}
 	if span != "" {
 		in.Range = &span
@@ -151,14 +151,14 @@ func TestMultipart(t *testing.T) {
 // wantRanges reads a recording whole, and around every border of its parts.
 func (v *vault) wantRanges(name string, want []byte) {
 	v.t.Helper()
-	got, err := v.getSpan(name, "")
+	got, err := v.fetch(name, "")
 	if err != nil || !bytes.Equal(got, want) {
 		v.t.Fatalf("read %d other bytes, %v", len(got), err)
 	}
 	for _, at := range []int{0, 1, 65_503, 65_504, 300_000, 300_001, 300_002, 370_001, 370_002, len(want) - 1} {
 		for _, n := range []int{1, 2, 65_536, len(want)} {
 			end := min(at+n, len(want))
-			got, err := v.getSpan(name, fmt.Sprintf("bytes=%d-%d", at, end-1))
+			got, err := v.fetch(name, fmt.Sprintf("bytes=%d-%d", at, end-1))
 			if err != nil || !bytes.Equal(got, want[at:end]) {
 				v.t.Errorf("bytes %d to %d: %d others, %v", at, end, len(got), err)
 			}
@@ -353,7 +353,7 @@ func TestMultipartWritesOnce(t *testing.T) {
 	if err := v.put(v.recorder, "call", "whole"); !is(err, 412, "PreconditionFailed") {
 		t.Errorf("a whole upload over it: %v, want 412", err)
 	}
-	if got, err := v.getSpan("call", ""); err != nil || !bytes.Equal(got, slices.Concat(content...)) {
+	if got, err := v.fetch("call", ""); err != nil || !bytes.Equal(got, slices.Concat(content...)) {
 		t.Errorf("read %d other bytes, %v", len(got), err)
 	}
 	if blobs, intents := v.Residue(); blobs != 3 || intents != 0 {

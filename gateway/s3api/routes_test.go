@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
 	"github.com/lethe-vault/lethe/gateway"
 	"github.com/lethe-vault/lethe/gateway/s3api"
 	"github.com/lethe-vault/lethe/policy"
@@ -35,8 +38,9 @@ var kinds = map[kind]gateway.NewKey{
 
 // call is how to call an operation so that it succeeds for those who may.
 type call struct {
-	target  func(*vault) string // made ready before each call
+	target  func(*vault, pair) string // made ready before each call
 	content string
+	list    bool // the content is partsOf instead
 	may     []kind
 	own     bool // it speaks of the caller's own tenant alone, whatever it is called with
 }
@@ -45,11 +49,12 @@ var (
 	everyone = []kind{recorders, readers, writers, lookers, keepers}
 	anyRead  = []kind{readers, writers, lookers, keepers}
 	erasers  = []kind{writers, keepers}
+	putters  = []kind{recorders, writers, keepers}
 )
 
 // howToCall has a line for every row of the protocol.
 var howToCall = map[string]call{
-	"PutObject":           {target: at("/calls/a/new"), content: "new", may: []kind{recorders, writers, keepers}},
+	"PutObject":           {target: at("/calls/a/new"), content: "new", may: putters},
 	"GetObject":           {target: at("/calls/a/call"), may: anyRead},
 	"HeadObject":          {target: at("/calls/a/call"), may: anyRead},
 	"DeleteObject":        {target: at("/calls/a/call"), may: erasers},
@@ -63,18 +68,55 @@ var howToCall = map[string]call{
 	"ListBuckets":         {target: at("/"), may: anyRead, own: true},
 	"CreateBucket":        {target: newBucket, may: []kind{keepers}, own: true},
 	"DeleteBucket":        {target: emptyBucket, may: []kind{keepers}},
+
+	"CreateMultipartUpload":   {target: at("/calls/a/part?uploads"), may: putters},
+	"UploadPart":              {target: openUpload("&partNumber=2"), content: "new", may: putters},
+	"CompleteMultipartUpload": {target: openUpload(""), list: true, may: putters},
+	"AbortMultipartUpload":    {target: openUpload(""), may: putters},
+	"ListParts":               {target: openUpload(""), may: putters},
+	"ListMultipartUploads":    {target: at("/calls?uploads"), may: anyRead},
 }
 
-func at(target string) func(*vault) string { return func(*vault) string { return target } }
+func at(target string) func(*vault, pair) string {
+	return func(*vault, pair) string { return target }
+}
+
+// openUpload is an upload in parts, of who calls if they may begin one, and
+// else of this tenant's recorder: it has one part. rest is the query for it.
+func openUpload(rest string) func(*vault, pair) string {
+	return func(v *vault, p pair) string {
+		id, err := v.aws(p).CreateMultipartUpload(v.t.Context(), &s3.CreateMultipartUploadInput{Bucket: aws.String(calls), Key: aws.String("a/part")})
+		if err != nil || !slices.Contains([]string{v.mine[recorders].key, v.mine[writers].key, v.mine[keepers].key}, p.key) {
+			p = v.mine[recorders]
+			id, err = v.aws(p).CreateMultipartUpload(v.t.Context(), &s3.CreateMultipartUploadInput{Bucket: aws.String(calls), Key: aws.String("a/part")})
+		}
+		if err != nil {
+			v.t.Fatal(err)
+		}
+		part, err := v.aws(p).UploadPart(v.t.Context(), &s3.UploadPartInput{
+			Bucket: aws.String(calls), Key: aws.String("a/part"), UploadId: id.UploadId, PartNumber: aws.Int32(1), Body: strings.NewReader(spoken),
+		})
+		if err != nil {
+			v.t.Fatal(err)
+		}
+		v.etag = aws.ToString(part.ETag)
+		return "/calls/a/part?uploadId=" + *id.UploadId + rest
+	}
+}
+
+// partsOf names the part that openUpload put.
+func partsOf(v *vault) string {
+	return "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>" + v.etag + "</ETag></Part></CompleteMultipartUpload>"
+}
 
 // newBucket is one that nobody has.
-func newBucket(*vault) string {
+func newBucket(*vault, pair) string {
 	return "/bucket-" + strings.ToLower(recording.NewVersion().String()[:8])
 }
 
 // emptyBucket is one that can be deleted.
-func emptyBucket(v *vault) string {
-	name := newBucket(v)
+func emptyBucket(v *vault, p pair) string {
+	name := newBucket(v, p)
 	v.Bucket("acme", gateway.BucketSettings{Name: recording.Bucket(name[1:])})
 	return name
 }
@@ -102,7 +144,7 @@ func TestRoutesByCredential(t *testing.T) {
 		}
 		theirs["other"][k] = v.pair("other", key)
 	}
-	v.reader = mine[keepers]
+	v.reader, v.mine = mine[keepers], mine
 	for _, op := range s3api.Operations() {
 		c, known := howToCall[op.Name]
 		if !known {
@@ -145,6 +187,17 @@ func (v *vault) state() string {
 		for _, in := range l.Recordings {
 			fmt.Fprintln(&out, in.Name, in.Version, in.Digests)
 		}
+		uploads, err := v.Uploads(v.t.Context(), caller, b.Name, "")
+		if err != nil {
+			v.t.Fatal(err)
+		}
+		for _, u := range uploads {
+			parts, err := v.Parts.Catalog.Parts(v.t.Context(), caller.Tenant, u.Version)
+			if err != nil {
+				v.t.Fatal(err)
+			}
+			fmt.Fprintln(&out, u, len(parts))
+		}
 	}
 	return out.String()
 }
@@ -154,9 +207,12 @@ func (v *vault) state() string {
 func (v *vault) try(op s3api.Row, c call, p pair) (status int, answered string, changed bool) {
 	v.t.Helper()
 	v.mustPut(calls, "a/call", spoken)
-	target := c.target(v)
+	target, content := c.target(v, p), c.content
+	if c.list {
+		content = partsOf(v)
+	}
 	before := v.state()
-	answer, err := http.DefaultClient.Do(v.request(p, op.Method, target, c.content, unchanged))
+	answer, err := http.DefaultClient.Do(v.request(p, op.Method, target, content, unchanged))
 	if err != nil {
 		v.t.Fatal(err)
 	}

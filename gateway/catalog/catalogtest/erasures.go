@@ -46,6 +46,13 @@ func (v *Vault) wantErased(t *testing.T, name catalog.Index, in catalog.Intent) 
 	}
 }
 
+func blobsOf(versions []catalog.Version) (blobs []string) {
+	for _, v := range versions {
+		blobs = append(blobs, v.Blob)
+	}
+	return blobs
+}
+
 func testErase(t *testing.T, v *Vault) {
 	ctx := t.Context()
 	name, term := Random(), Random()
@@ -53,9 +60,9 @@ func testErase(t *testing.T, v *Vault) {
 	erased := event(v.Tenant, now())
 	want := []string{versions[2].Blob, versions[1].Blob, versions[0].Blob}
 	for range 2 { // repeated
-		blobs, err := v.Erase(ctx, v.erasure(recording.Version{}), []audit.Record{erased})
+		gone, err := v.Erase(ctx, v.erasure(recording.Version{}), []audit.Record{erased})
 		must(t, err)
-		wantEqual(t, "blobs that may go", blobs, want)
+		wantEqual(t, "blobs that may go", blobsOf(gone), want)
 		want = nil
 	}
 	for _, in := range versions {
@@ -100,13 +107,38 @@ func testEraseVersions(t *testing.T, v *Vault) {
 		{1, recording.Version{}, 0}, // which went before
 		{0, recording.Version{}, 0}, // and again
 	} {
-		blobs, err := v.Erase(ctx, v.erasure(in[step.erase].Version), nil)
+		gone, err := v.Erase(ctx, v.erasure(in[step.erase].Version), nil)
 		must(t, err)
-		wantEqual(t, "number of blobs that may go", len(blobs), step.blobs)
+		wantEqual(t, "number of blobs that may go", len(gone), step.blobs)
 		wantEqual(t, "current version", v.Current(t, name), step.current)
 		v.wantErased(t, name, in[step.erase])
 	}
 	v.wantErased(t, name, in[1])
+}
+
+// The parts of an erased recording are dropped, and with it goes what it took
+// the name from, though that was another recording.
+func testEraseParts(t *testing.T, v *Vault) {
+	ctx := t.Context()
+	before, err := v.Put(t, Random(), catalog.Never)
+	must(t, err)
+	u := v.upload(t)
+	part := v.part(t, u, 1)
+	cm := v.complete(t, u, part)
+	cm.Content.Name, cm.Overwrite = before.Content.Name, catalog.KeepVersions
+	must(t, v.Create(ctx, cm, nil))
+	gone, err := v.Erase(ctx, catalog.Erasure{Tenant: v.Tenant, Recording: u.Recording}, nil)
+	must(t, err)
+	if len(gone) != 2 || gone[0].Version != u.Version || gone[1].Version != before.Version {
+		t.Errorf("%d versions are gone, want that in parts and the one before", len(gone))
+	}
+	v.wantErased(t, before.Content.Name, u.Intent)
+	v.wantParts(t, u)
+	list := part
+	list.Blob = cm.List.Blob
+	v.wantDropped(t, u, part, list)
+	_, err = v.PartList(ctx, v.Tenant, u.Version)
+	wantErr(t, "PartList(erased)", err, recording.ErrNotFound)
 }
 
 func testFindVersion(t *testing.T, v *Vault) {

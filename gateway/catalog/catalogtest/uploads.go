@@ -16,7 +16,7 @@ import (
 func (v *Vault) upload(t testing.TB) catalog.Upload {
 	t.Helper()
 	u := catalog.Upload{Intent: v.Intent(), Name: Random(), WrappedDEK: bytes(60), SealedFacts: bytes(300)}
-	u.Blob = ""
+	u.Blob, u.Recording = "", recording.NewID()
 	must(t, v.BeginUpload(t.Context(), u, []audit.Record{event(v.Tenant, now())}))
 	return u
 }
