@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -15,10 +16,9 @@ import (
 // has for large files; it reads $ENDPOINT and $BUCKET.
 type script struct {
 	shell
-	argv     []string
-	put_     string // which verb puts
-	get_     string
-	endpoint string
+	argv    []string
+	putVerb string // put or upload
+	getVerb string // get or download
 }
 
 func newBoto3(t testing.TB, s site) client { return newPython(t, s, "put", "get") }
@@ -26,7 +26,7 @@ func newBoto3(t testing.TB, s site) client { return newPython(t, s, "put", "get"
 func newBoto3Transfer(t testing.TB, s site) client { return newPython(t, s, "upload", "download") }
 
 func newPython(t testing.TB, s site, put, get string) client {
-	return script{newShell(t, scriptEnv(s)...), []string{"/usr/bin/python3", testdata(t, "client.py")}, put, get, s.endpoint}
+	return script{newShell(t, scriptEnv(s)...), []string{"/usr/bin/python3", testdata(t, "client.py")}, put, get}
 }
 
 func newJavaScript(t testing.TB, s site) client { return newNode(t, s, "put") }
@@ -35,6 +35,11 @@ func newLibStorage(t testing.TB, s site) client { return newNode(t, s, "upload")
 
 // newNode puts the script where node finds the SDK beside it.
 func newNode(t testing.TB, s site, put string) client {
+	t.Helper()
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Fatal(err)
+	}
 	env := scriptEnv(s)
 	if s.secure() {
 		env = append(env, "NODE_EXTRA_CA_CERTS="+s.ca)
@@ -49,7 +54,7 @@ func newNode(t testing.TB, s site, put string) client {
 	if err := os.Symlink(servers.JavaScriptSDK(t), filepath.Join(sh.home, "node_modules")); err != nil {
 		t.Fatal(err)
 	}
-	return script{sh, []string{"node", main}, put, "get", s.endpoint}
+	return script{sh, []string{node, main}, put, "get"}
 }
 
 func scriptEnv(s site) []string {
@@ -70,12 +75,12 @@ func (c script) verb(ctx context.Context, args ...string) ([]byte, error) {
 }
 
 func (c script) put(ctx context.Context, file, name string) error {
-	_, err := c.verb(ctx, c.put_, file, name)
+	_, err := c.verb(ctx, c.putVerb, file, name)
 	return err
 }
 
 func (c script) get(ctx context.Context, name, file string) error {
-	_, err := c.verb(ctx, c.get_, name, file)
+	_, err := c.verb(ctx, c.getVerb, name, file)
 	return err
 }
 

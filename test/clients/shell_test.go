@@ -15,8 +15,8 @@ import (
 // limit bounds one run of a client.
 const limit = 4 * time.Minute
 
-// A shell runs programs in a home of their own, and shows them of the world
-// outside nothing but the environment that a client's documentation names.
+// A shell runs programs in a home of their own. Of the environment outside
+// they see nothing; they are given what their own documentation names.
 type shell struct {
 	home string
 	env  []string
@@ -51,11 +51,6 @@ func (s shell) run(ctx context.Context, args ...string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w\n%s%s", strings.Join(args, " "), err, tail(out.Bytes()), tail(errs.Bytes()))
 	}
 	return out.Bytes(), nil
-}
-
-func (s shell) do(ctx context.Context, args ...string) error {
-	_, err := s.run(ctx, args...)
-	return err
 }
 
 // scratch gives a path in the home at which nothing stands.
