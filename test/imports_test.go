@@ -43,6 +43,7 @@ var may = map[string][]string{
 	"test/system":                 {"crypto/...", "gateway/blob", "gateway/blob/...", "test/servers"},
 	"test/telephony":              {},
 	"test/faults":                 {},
+	"test/clients":                {},
 	"test/decryptor":              {},
 }
 
@@ -58,6 +59,7 @@ var only = map[string][]string{
 	"net/http":                       {"gateway/s3api", "gateway/s3api/sigv4", "gateway/restapi", "gateway/restapi/client", "gateway/console", "crypto/hashivault", "gateway/blob/miniostore", "gateway/blob/awsstore", "gateway/blob/s3test", "cmd/lethe", "test/servers", "test/system"},
 	"github.com/hashicorp/vault":     {},
 	"github.com/minio/minio":         {},
+	"github.com/minio/mc":            {},
 	"github.com/versity/versitygw":   {},
 }
 

@@ -2,7 +2,10 @@ package s3api
 
 import (
 	"encoding/xml"
+	"errors"
 	"net/http"
+
+	"github.com/lethe-vault/lethe/recording"
 )
 
 // region is the one Lethe names; it accepts whichever a client signs for.
@@ -59,11 +62,25 @@ func (f *Front) createBucket(w http.ResponseWriter, r *http.Request, in verified
 	if err := in.bucketConfiguration(); err != nil {
 		return err
 	}
-	if err := f.gateway.CreateOwnBucket(r.Context(), in.caller, in.bucket); err != nil {
+	err := f.gateway.CreateOwnBucket(r.Context(), in.caller, in.bucket)
+	if errors.Is(err, recording.ErrDenied) {
+		return f.madeAlready(r, in, err)
+	}
+	if err != nil {
 		return err
 	}
 	w.Header().Set("Location", "/"+string(in.bucket))
 	return nil
+}
+
+// madeAlready tells a caller who may not make a bucket that it is there, if
+// HeadBucket would. rclone makes sure of its bucket this way before it puts,
+// and takes recording.ErrBucketExists for success.
+func (f *Front) madeAlready(r *http.Request, in verified, denied error) error {
+	if _, err := f.gateway.Bucket(r.Context(), in.caller, in.bucket); err != nil {
+		return denied
+	}
+	return recording.ErrBucketExists
 }
 
 func (in verified) bucketConfiguration() error {

@@ -126,3 +126,18 @@ func TestListBuckets(t *testing.T) {
 		t.Errorf("log: %s", v.log)
 	}
 }
+
+// rclone makes its bucket before it puts, whoever it is: one that may not is
+// told that the bucket is there, but only where it may see that.
+func TestMakeSureOfBucket(t *testing.T) {
+	v := newVault(t)
+	v.Bucket("acme", gateway.BucketSettings{Name: "elsewhere"})
+	for who, p := range map[string]pair{"recorder": v.recorder, "reader": v.reader} {
+		for bucket, want := range map[string]string{calls: "BucketAlreadyOwnedByYou", "elsewhere": "AccessDenied", "nowhere": "AccessDenied"} {
+			_, err := v.aws(p).CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(bucket)})
+			if c, _ := code(err); c != want {
+				t.Errorf("CreateBucket %s by a %s: %v, want %s", bucket, who, err, want)
+			}
+		}
+	}
+}

@@ -6,9 +6,10 @@
 // started once for a test binary and end with it, however it ends; tests share
 // them by taking a mount, bucket or database each.
 //
-// The servers are built from modules of their own under test/tools, once for a
-// machine: by test/servers/build, or by the first test that wants one, which
-// may then outlast go test's timeout. PostgreSQL is the system's. A test fails
+// The servers, and two clients that no Debian package carries, are built from
+// modules of their own under test/tools, once for a machine: by
+// test/servers/build, or by the first test that wants one, which may then
+// outlast go test's timeout. PostgreSQL is the system's. A test fails
 // when a server cannot be had; nothing here skips. Linux only: servers are tied
 // to the life of the test binary by a parent-death signal.
 package servers
@@ -29,7 +30,7 @@ import (
 	"testing"
 )
 
-// A tool is a server built from its own module, test/tools/<name>.
+// A tool is a program built from its own module, test/tools/<name>.
 type tool struct {
 	name string
 	pkg  string // what go build is asked for there
@@ -40,48 +41,56 @@ var (
 	vaultTool     = tool{name: "vault", pkg: ".", tags: "minimal"}
 	minioTool     = tool{name: "minio", pkg: "github.com/minio/minio"}
 	versitygwTool = tool{name: "versitygw", pkg: "github.com/versity/versitygw/cmd/versitygw"}
+	mcTool        = tool{name: "mc", pkg: "github.com/minio/mc"}
 )
 
-// Build builds every server that is not in the cache yet. The first time this
-// takes some twenty minutes of processor time, later ones nothing.
+// Build builds every server and client that is not in the cache yet. The first
+// time this takes some twenty minutes of processor time, later ones nothing.
 func Build(ctx context.Context) error {
-	for _, t := range []tool{vaultTool, minioTool, versitygwTool} {
+	for _, t := range []tool{vaultTool, minioTool, versitygwTool, mcTool} {
 		if _, err := t.binary(ctx); err != nil {
 			return err
 		}
 	}
-	return nil
+	_, err := javaScriptSDK(ctx)
+	return err
 }
 
-// binary gives the path of the built server, building it if no process has
-// yet. Processes that want the same one wait for each other.
+// binary gives the path of the built program, building it if no process has yet.
 func (t tool) binary(ctx context.Context) (string, error) {
+	return once(t.name, t.name, runtime.Version(), func(module, path string) error {
+		return t.build(ctx, module, path)
+	})
+}
+
+// once gives the path of what make makes of test/tools/<name>, named as in the
+// cache's directory for these sources and this version of what compiles them,
+// and calls make if no process has done so yet. Processes that want the same
+// thing wait for each other.
+func once(name, made, version string, make func(module, path string) error) (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err
 	}
-	module := filepath.Join(root, "test", "tools", t.name)
-	home, err := t.home(module)
+	module := filepath.Join(root, "test", "tools", name)
+	dir, err := home(module, name, version)
 	if err != nil {
-		return "", fmt.Errorf("servers: cache of %s: %w", t.name, err)
+		return "", fmt.Errorf("servers: cache of %s: %w", name, err)
 	}
-	path := filepath.Join(home, t.name)
-	unlock, err := lock(filepath.Join(home, "LOCK"))
+	path := filepath.Join(dir, made)
+	unlock, err := lock(filepath.Join(dir, "LOCK"))
 	if err != nil {
-		return "", fmt.Errorf("servers: lock %s: %w", t.name, err)
+		return "", fmt.Errorf("servers: lock %s: %w", name, err)
 	}
 	defer unlock()
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
-	if err := t.build(ctx, module, path); err != nil {
-		return "", err
-	}
-	return path, nil
+	return path, make(module, path)
 }
 
-// home is the directory of the binary that this module and this toolchain make.
-func (t tool) home(module string) (string, error) {
+// home is the cache's directory for what this version makes of this module.
+func home(module, name, version string) (string, error) {
 	sum, err := hashFiles(module)
 	if err != nil {
 		return "", err
@@ -90,8 +99,8 @@ func (t tool) home(module string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	home := filepath.Join(cache, "lethe-test", t.name+"-"+sum+"-"+runtime.Version())
-	return home, os.MkdirAll(home, 0o755)
+	dir := filepath.Join(cache, "lethe-test", name+"-"+sum+"-"+version)
+	return dir, os.MkdirAll(dir, 0o755)
 }
 
 // build makes the binary beside path and moves it there when it is whole.

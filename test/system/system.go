@@ -48,9 +48,10 @@ var build = sync.OnceValues(func() (string, error) {
 // System is one Lethe server, running or stopped.
 type System struct {
 	Dir string // its data directory
-	S3  string // http://host:port of the S3 front, while it runs
-	API string // http://host:port of the REST API
+	S3  string // http://host:port of the S3 front, while it runs; https:// of a secure one
+	API string // http://host:port of the REST API; https:// of a secure one
 	Ops string // http://host:port of the probes
+	CA  string // file of the certificate that vouches for a secure one; "" for others
 
 	// Of a scaled-out system; nil for an embedded one.
 	Vault    *servers.VaultServer
@@ -60,6 +61,7 @@ type System struct {
 	t      testing.TB
 	binary string
 	env    []string
+	flags  []string // of serve, beside those that all have
 	store  *counter // before Store; nil for an embedded one
 	backup backup
 	log    string
@@ -71,6 +73,15 @@ type System struct {
 func Embedded(t testing.TB) *System {
 	t.Helper()
 	s := &System{t: t, Dir: t.TempDir(), binary: Binary(t)}
+	s.begin()
+	return s
+}
+
+// Secure is Embedded, but for a server that speaks TLS on S3 and the REST API.
+func Secure(t testing.TB) *System {
+	t.Helper()
+	s := &System{t: t, Dir: t.TempDir(), binary: Binary(t)}
+	s.certify()
 	s.begin()
 	return s
 }
@@ -141,6 +152,7 @@ func (s *System) Start() {
 	if s.Store != nil {
 		args = append(args, "--store-insecure")
 	}
+	args = append(args, s.flags...)
 	s.run = exec.Command(s.binary, args...)
 	s.run.Env = append(os.Environ(), s.env...) // the last of several values counts
 	s.run.Stderr = log
@@ -163,7 +175,16 @@ func (s *System) Start() {
 	if err != nil || json.Unmarshal(line, &ready) != nil || ready.S3 == "" {
 		s.t.Fatalf("lethe serve did not become ready: %q, %v\n%s", line, err, s.Log())
 	}
-	s.S3, s.API, s.Ops = "http://"+ready.S3, "http://"+ready.API, "http://"+ready.Ops
+	s.S3, s.API, s.Ops = withScheme(ready.S3), withScheme(ready.API), withScheme(ready.Ops)
+}
+
+// withScheme gives the URL of an address that serve printed: it names the
+// scheme itself if that is not plain HTTP.
+func withScheme(addr string) string {
+	if strings.HasPrefix(addr, "https://") {
+		return addr
+	}
+	return "http://" + addr
 }
 
 // Stop ends the server in order.

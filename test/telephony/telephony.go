@@ -25,21 +25,63 @@ type Call struct {
 	Size int64
 }
 
-// Calls writes a set of calls into dir: from some 50 KB to 100 MB, mono and
-// stereo, 16-bit PCM and µ-law.
-func Calls(t testing.TB, dir string) []Call {
+// A recipe is what sox makes a call of; OUT stands for the file.
+type recipe struct {
+	name string
+	args []string
+}
+
+// recipes are in order of size, from some 50 KB to 100 MB.
+func recipes(t testing.TB) []recipe {
 	t.Helper()
 	speech, music := inputs(t, speechDir, 60), inputs(t, musicDir, 5)
-	recipes := []struct {
-		name string
-		args []string
-	}{
+	return []recipe{
 		{"short-pcm.wav", args(speech[:2], "-e", "signed-integer", "-b", "16", "OUT", "repeat", "-", "trim", "0", "3.2")},
 		{"minute-ulaw.wav", args(speech, "-e", "u-law", "OUT", "repeat", "-", "trim", "0", "60")},
 		{"call-stereo-ulaw.wav", slices.Concat([]string{"-M"}, music[:2], []string{"-e", "u-law", "OUT", "repeat", "-", "trim", "0", "300"})},
 		{"call-stereo-pcm.wav", slices.Concat([]string{"-M"}, music[1:3], []string{"-e", "signed-integer", "-b", "16", "OUT", "repeat", "-", "trim", "0", "600"})},
 		{"hour-stereo-pcm.wav", slices.Concat([]string{"-M"}, music[2:4], []string{"-e", "signed-integer", "-b", "16", "OUT", "repeat", "-", "trim", "0", "3277"})},
 	}
+}
+
+// Calls writes a set of calls into dir: from some 50 KB to 100 MB, mono and
+// stereo, 16-bit PCM and µ-law.
+func Calls(t testing.TB, dir string) []Call {
+	t.Helper()
+	return record(t, dir, recipes(t))
+}
+
+// Short is Calls without those of 10 MB and more.
+func Short(t testing.TB, dir string) []Call {
+	t.Helper()
+	return record(t, dir, recipes(t)[:3])
+}
+
+// Long writes into dir one recording of at least size bytes: the longest call
+// again and again.
+func Long(t testing.TB, dir string, size int64) Call {
+	t.Helper()
+	all := recipes(t)
+	call := record(t, dir, all[len(all)-1:])[0]
+	content, err := os.ReadFile(call.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(call.Path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for ; call.Size < size; call.Size += int64(len(content)) {
+		if _, err := f.Write(content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return call
+}
+
+func record(t testing.TB, dir string, recipes []recipe) []Call {
+	t.Helper()
 	var out []Call
 	for _, r := range recipes {
 		path := filepath.Join(dir, r.name)

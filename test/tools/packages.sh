@@ -5,10 +5,15 @@ set -euo pipefail
 packages=(
   postgresql                   # the scaled-out catalog
   awscli                       # a client that recorders' scripts use
+  python3-boto3                # S3 clients of operators and their scripts
+  s3cmd
+  rclone
   sox                          # makes long and many-formatted calls from short ones
   asterisk-core-sounds-en-wav  # real telephony speech
   asterisk-moh-opsound-wav     # real telephony music
 )
+# Node brings its own npm when it is not Debian's, and then npm is no package.
+command -v npm >/dev/null || packages+=(nodejs npm)  # runs the AWS SDK for JavaScript, which wants Node 20
 
 missing=()
 for p in "${packages[@]}"; do
