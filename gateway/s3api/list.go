@@ -19,12 +19,12 @@ var listParameters = []string{
 // maxKeys is the most names a page has, and how many it has by default.
 const maxKeys = 1000
 
-// listRequest is what the query of ListObjectsV2 asks for.
+// listRequest is what the query of a listing asks for.
 type listRequest struct {
 	gateway.Page
-	encode func(string) text // how names are written
-	url    bool              // whether that is encoding-type=url
-	owner  bool              // whether each entry names its owner
+	encode   func(string) text // how names are written
+	encoding string            // what encoding-type calls that
+	owner    bool              // whether each entry names its owner
 }
 
 // listBucketResult is ListObjectsV2's document.
@@ -82,7 +82,7 @@ func (f *Front) list(r *http.Request, in verified, req listRequest) (gateway.Lis
 }
 
 func parseList(q url.Values) (listRequest, error) {
-	req, err := parsePage(q, "start-after")
+	req, err := parsePage(q, "start-after", "max-keys")
 	if err != nil {
 		return req, err
 	}
@@ -95,32 +95,43 @@ func parseList(q url.Values) (listRequest, error) {
 }
 
 // parsePage reads what all listings ask for; after is the parameter with the
-// name that a page begins after.
-func parsePage(q url.Values, after string) (listRequest, error) {
-	req := listRequest{
-		Page:   gateway.Page{Prefix: q.Get("prefix"), Delimiter: q.Get("delimiter"), After: q.Get(after), Max: maxKeys},
-		encode: func(s string) text { return text(s) },
-	}
+// name that a page begins after, most that with how many it may have.
+func parsePage(q url.Values, after, most string) (listRequest, error) {
+	req := listRequest{Page: gateway.Page{Prefix: q.Get("prefix"), Delimiter: q.Get("delimiter"), After: q.Get(after)}}
 	for _, s := range []string{req.Prefix, req.Delimiter, req.After} {
 		if !utf8.ValidString(s) {
 			return req, errListArgument
 		}
 	}
+	var err error
+	if req.encode, req.encoding, err = keyEncoding(q); err != nil {
+		return req, err
+	}
+	req.Max, err = bounded(q, most)
+	return req, err
+}
+
+// bounded reads how many entries a page may have.
+func bounded(q url.Values, name string) (int, error) {
+	if !q.Has(name) {
+		return maxKeys, nil
+	}
+	n, err := strconv.ParseInt(q.Get(name), 10, 32)
+	if err != nil || n < 0 {
+		return 0, errListArgument
+	}
+	return min(int(n), maxKeys), nil
+}
+
+// keyEncoding reads how names are to be written, and what that is called.
+func keyEncoding(q url.Values) (encode func(string) text, name string, err error) {
 	switch q.Get("encoding-type") {
 	case "":
+		return func(s string) text { return text(s) }, "", nil
 	case "url":
-		req.encode, req.url = func(s string) text { return text(sigv4.EscapePath(s)) }, true
-	default:
-		return req, errListArgument
+		return func(s string) text { return text(sigv4.EscapePath(s)) }, "url", nil
 	}
-	if q.Has("max-keys") {
-		n, err := strconv.ParseInt(q.Get("max-keys"), 10, 32)
-		if err != nil || n < 0 {
-			return req, errListArgument
-		}
-		req.Max = min(int(n), maxKeys)
-	}
-	return req, nil
+	return nil, "", errListArgument
 }
 
 func (q listRequest) document(in verified, l gateway.Listing) listBucketResult {
@@ -133,7 +144,7 @@ func (q listRequest) document(in verified, l gateway.Listing) listBucketResult {
 		KeyCount:              len(l.Recordings) + len(l.Prefixes),
 		MaxKeys:               q.Max,
 		Delimiter:             q.optional(q.Delimiter),
-		EncodingType:          q.encoding(),
+		EncodingType:          q.encoding,
 		IsTruncated:           l.Next != "",
 		Contents:              q.contents(in, l),
 		CommonPrefixes:        q.prefixes(l),
@@ -166,13 +177,6 @@ func (q listRequest) prefixes(l gateway.Listing) (out []commonPrefix) {
 		out = append(out, commonPrefix{q.encode(p)})
 	}
 	return out
-}
-
-func (q listRequest) encoding() string {
-	if q.url {
-		return "url"
-	}
-	return ""
 }
 
 // optional gives nil for a parameter that was not sent.

@@ -71,7 +71,7 @@ func (f *Front) listObjectsV1(w http.ResponseWriter, r *http.Request, in verifie
 		Marker:         req.encode(req.After),
 		MaxKeys:        req.Max,
 		Delimiter:      req.optional(req.Delimiter),
-		EncodingType:   req.encoding(),
+		EncodingType:   req.encoding,
 		IsTruncated:    l.Next != "",
 		Contents:       req.contents(in, l),
 		CommonPrefixes: req.prefixes(l),
@@ -99,7 +99,7 @@ func (f *Front) listVersions(w http.ResponseWriter, r *http.Request, in verified
 		VersionIDMarker: in.query.Get("version-id-marker"),
 		MaxKeys:         req.Max,
 		Delimiter:       req.optional(req.Delimiter),
-		EncodingType:    req.encoding(),
+		EncodingType:    req.encoding,
 		IsTruncated:     l.Next != "",
 		CommonPrefixes:  req.prefixes(l),
 	}
@@ -118,7 +118,7 @@ func (f *Front) listVersions(w http.ResponseWriter, r *http.Request, in verified
 // parseMarker reads a listing whose pages begin after what a parameter names:
 // a name, or a common prefix that the page before ended with.
 func parseMarker(q url.Values, marker string) (listRequest, error) {
-	req, err := parsePage(q, marker)
+	req, err := parsePage(q, marker, "max-keys")
 	req.owner = true
 	rest, below := strings.CutPrefix(req.After, req.Prefix)
 	if below && req.Delimiter != "" {

@@ -3,12 +3,9 @@ package s3api
 import (
 	"encoding/xml"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
 
 	"github.com/lethe-vault/lethe/gateway"
-	"github.com/lethe-vault/lethe/gateway/s3api/sigv4"
 	"github.com/lethe-vault/lethe/recording"
 )
 
@@ -57,9 +54,12 @@ func (f *Front) listParts(w http.ResponseWriter, r *http.Request, in verified) e
 	if err != nil {
 		return err
 	}
+	encode, _, err := keyEncoding(in.query)
+	if err != nil {
+		return err
+	}
 	after, ok := position("0" + in.query.Get("part-number-marker"))
-	encode, _, known := keyEncoding(in.query)
-	if !ok || !known {
+	if !ok {
 		return errListArgument
 	}
 	stored, err := f.gateway.Parts(r.Context(), in.caller, id)
@@ -68,7 +68,7 @@ func (f *Front) listParts(w http.ResponseWriter, r *http.Request, in verified) e
 	}
 	result := listPartsResult{
 		Bucket: id.Bucket, Key: encode(string(id.Name)), UploadID: id.Version.String(),
-		Initiator: initiator{in.caller.Who}, Owner: owner{in.caller.Tenant.String()}, StorageClass: "STANDARD",
+		Initiator: initiator{in.caller.Who}, Owner: ownerOf(in), StorageClass: "STANDARD",
 		PartNumberMarker: int(min(after, recording.MaxPart)), MaxParts: most,
 	}
 	if stored.Checksum != "" {
@@ -95,30 +95,6 @@ func (l *listPartsResult) fill(parts []gateway.PartInfo) {
 		l.Part = append(l.Part, e)
 		l.NextPartNumberMarker = p.Number
 	}
-}
-
-// bounded reads how many entries a page may have.
-func bounded(q url.Values, name string) (int, error) {
-	if !q.Has(name) {
-		return maxKeys, nil
-	}
-	n, err := strconv.ParseInt(q.Get(name), 10, 32)
-	if err != nil || n < 0 {
-		return 0, errListArgument
-	}
-	return min(int(n), maxKeys), nil
-}
-
-// keyEncoding reads how names are to be written; known is false if that is not
-// one of the ways.
-func keyEncoding(q url.Values) (encode func(string) text, name string, known bool) {
-	switch q.Get("encoding-type") {
-	case "":
-		return func(s string) text { return text(s) }, "", true
-	case "url":
-		return func(s string) text { return text(sigv4.EscapePath(s)) }, "url", true
-	}
-	return nil, "", false
 }
 
 type listUploadsResult struct {
@@ -151,27 +127,21 @@ type uploadEntry struct {
 // listUploads gives the uploads in a bucket that have not ended:
 // ListMultipartUploads.
 func (f *Front) listUploads(w http.ResponseWriter, r *http.Request, in verified) error {
-	most, err := bounded(in.query, "max-uploads")
+	req, err := parsePage(in.query, "key-marker", "max-uploads")
 	if err != nil {
 		return err
 	}
-	encode, encoding, known := keyEncoding(in.query)
-	if !known {
-		return errListArgument
-	}
-	prefix, delimiter := in.query.Get("prefix"), in.query.Get("delimiter")
-	open, err := f.gateway.Uploads(r.Context(), in.caller, in.bucket, prefix)
+	open, err := f.gateway.Uploads(r.Context(), in.caller, in.bucket, req.Prefix)
 	if err != nil {
 		return err
 	}
-	after := uploadMarker{in.query.Get("key-marker"), in.query.Get("upload-id-marker")}
-	result := listUploadsResult{
-		Bucket: in.bucket, KeyMarker: encode(after.key), UploadIDMarker: after.id, Prefix: encode(prefix),
-		Delimiter: encode(delimiter), EncodingType: encoding, MaxUploads: most,
-	}
-	p := uploadPage{result: &result, encode: encode, prefix: prefix, delimiter: delimiter, tenant: in.caller.Tenant.String()}
-	p.fill(after.rest(open))
-	return writeXML(w, http.StatusOK, result)
+	after := uploadMarker{req.After, in.query.Get("upload-id-marker")}
+	page := uploadPage{listRequest: req, owner: ownerOf(in), result: &listUploadsResult{
+		Bucket: in.bucket, KeyMarker: req.encode(after.key), UploadIDMarker: after.id, Prefix: req.encode(req.Prefix),
+		Delimiter: req.encode(req.Delimiter), EncodingType: req.encoding, MaxUploads: req.Max,
+	}}
+	page.fill(after.rest(open))
+	return writeXML(w, http.StatusOK, page.result)
 }
 
 // uploadMarker is where a page of uploads begins: after one upload of a name,
@@ -195,11 +165,10 @@ func (m uploadMarker) rest(open []gateway.OpenUpload) []gateway.OpenUpload {
 
 // uploadPage fills a page of uploads and common prefixes.
 type uploadPage struct {
-	result            *listUploadsResult
-	encode            func(string) text
-	prefix, delimiter string
-	tenant            string
-	last              string // common prefix that was taken last
+	listRequest
+	owner  owner
+	result *listUploadsResult
+	last   string // common prefix that was taken last
 }
 
 func (p *uploadPage) fill(open []gateway.OpenUpload) {
@@ -225,17 +194,17 @@ func (p *uploadPage) fill(open []gateway.OpenUpload) {
 }
 
 func (p *uploadPage) commonPrefix(name string) (string, bool) {
-	if p.delimiter == "" {
+	if p.Delimiter == "" {
 		return "", false
 	}
-	before, _, found := strings.Cut(name[len(p.prefix):], p.delimiter)
-	return p.prefix + before + p.delimiter, found
+	before, _, found := strings.Cut(name[len(p.Prefix):], p.Delimiter)
+	return p.Prefix + before + p.Delimiter, found
 }
 
 func (p *uploadPage) entry(u gateway.OpenUpload) uploadEntry {
 	e := uploadEntry{
 		Key: p.encode(string(u.Name)), UploadID: u.Version.String(), Initiator: initiator{u.Recorder},
-		Owner: owner{p.tenant}, StorageClass: "STANDARD", Initiated: timestamp(u.CreatedAt),
+		Owner: p.owner, StorageClass: "STANDARD", Initiated: timestamp(u.CreatedAt),
 	}
 	if u.Checksum != "" {
 		e.ChecksumAlgorithm, e.ChecksumType = strings.ToUpper(u.Checksum), checksumType(u.FullChecksum)
