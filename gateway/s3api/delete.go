@@ -38,7 +38,7 @@ func (f *Front) deleteObject(w http.ResponseWriter, r *http.Request, in verified
 	return nil
 }
 
-// unconditional refuses what a deletion would otherwise ignore.
+// unconditional refuses conditions that an operation would otherwise ignore.
 func unconditional(h http.Header) error {
 	for _, name := range []string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"} {
 		if h.Get(name) != "" {

@@ -46,6 +46,9 @@ type initiateResult struct {
 
 // createUpload begins an upload in parts: CreateMultipartUpload.
 func (f *Front) createUpload(w http.ResponseWriter, r *http.Request, in verified) error {
+	if err := unconditional(r.Header); err != nil {
+		return err
+	}
 	d, err := describedIn(r.Header, in.target)
 	if err != nil {
 		return err
@@ -102,6 +105,9 @@ func (in verified) uploadID() (gateway.UploadID, error) {
 
 // uploadPart stores one part: UploadPart.
 func (f *Front) uploadPart(w http.ResponseWriter, r *http.Request, in verified) error {
+	if err := unconditional(r.Header); err != nil {
+		return err
+	}
 	id, err := in.uploadID()
 	if err != nil {
 		return err
@@ -202,9 +208,7 @@ func (f *Front) completeUpload(w http.ResponseWriter, r *http.Request, in verifi
 	if err != nil {
 		return in.body.cause(err)
 	}
-	result := completeResult{
-		Location: "/" + string(in.bucket) + "/" + string(in.name), Bucket: in.bucket, Key: text(in.name), ETag: quote(info.ETag),
-	}
+	result := completeResult{Location: urlOf(r), Bucket: in.bucket, Key: text(in.name), ETag: quote(info.ETag)}
 	sums, of := knownChecksums(info)
 	for name, element := range result.byDigest() {
 		*element = sums[name]
@@ -213,6 +217,15 @@ func (f *Front) completeUpload(w http.ResponseWriter, r *http.Request, in verifi
 	identify(w.Header(), info)
 	w.Header().Del("Etag") // it stands in the document
 	return writeXML(w, http.StatusOK, result)
+}
+
+// urlOf is where a client has sent a request.
+func urlOf(r *http.Request) string {
+	scheme := "http://"
+	if r.TLS != nil {
+		scheme = "https://"
+	}
+	return scheme + r.Host + r.URL.EscapedPath()
 }
 
 // completion reads which parts to join, and what the client expects of the whole.

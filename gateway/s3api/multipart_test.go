@@ -126,6 +126,9 @@ func TestMultipart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if got, want := aws.ToString(done.Location), v.scheme+"://"+v.host+"/calls/2026/call.wav"; got != want {
+		t.Errorf("Location %s, want %s", got, want)
+	}
 	if !strings.HasSuffix(aws.ToString(done.ETag), `-5"`) {
 		t.Errorf("completed with ETag %s, want that of 5 parts", aws.ToString(done.ETag))
 	}
