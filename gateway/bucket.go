@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
@@ -94,11 +93,8 @@ func (g *Gateway) Bucket(ctx context.Context, c Caller, name recording.Bucket) (
 	}
 	defer s.end()
 	b, err := g.bucket(ctx, s, name)
-	if errors.Is(err, recording.ErrNoBucket) {
-		return BucketSettings{}, g.refuse(ctx, s, grant.event, "no-bucket", err)
-	}
 	if err != nil {
-		return BucketSettings{}, err
+		return BucketSettings{}, g.noBucket(ctx, s, grant.event, err)
 	}
 	grant.event.Bucket = b.id
 	return b.BucketSettings, g.explain(ctx, s, grant.event)

@@ -85,11 +85,8 @@ func (g *Gateway) DeleteBucket(ctx context.Context, c Caller, name recording.Buc
 	}
 	defer s.end()
 	row, err := g.catalog.Bucket(ctx, s.tenant.ID, s.bucketIndex(name))
-	if errors.Is(err, recording.ErrNoBucket) {
-		return g.refuse(ctx, s, grant.event, "no-bucket", err)
-	}
 	if err != nil {
-		return unavailable(err)
+		return g.noBucket(ctx, s, grant.event, unavailable(err))
 	}
 	grant.event.Bucket = row.ID
 	err = g.closeBucket(ctx, s, &grant.event)

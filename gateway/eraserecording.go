@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -43,11 +42,8 @@ func (g *Gateway) Erase(ctx context.Context, c Caller, what Erasure) (recording.
 	}
 	defer s.end()
 	found, v, err := g.findVersion(ctx, s, what.Bucket, what.Name, what.Version)
-	if errors.Is(err, recording.ErrNoBucket) {
-		return recording.Version{}, g.refuse(ctx, s, grant.event, "no-bucket", err)
-	}
 	if err != nil {
-		return recording.Version{}, err
+		return recording.Version{}, g.noBucket(ctx, s, grant.event, err)
 	}
 	grant.event.Bucket = found.id
 	if v == nil {

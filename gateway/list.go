@@ -31,11 +31,8 @@ func (g *Gateway) List(ctx context.Context, c Caller, b recording.Bucket, p Page
 	}
 	defer s.end()
 	opened, err := g.bucket(ctx, s, b)
-	if errors.Is(err, recording.ErrNoBucket) {
-		return Listing{}, g.refuse(ctx, s, grant.event, "no-bucket", err)
-	}
 	if err != nil {
-		return Listing{}, err
+		return Listing{}, g.noBucket(ctx, s, grant.event, err)
 	}
 	grant.event.Bucket = opened.id
 	if err := g.explain(ctx, s, grant.event); err != nil {

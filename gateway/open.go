@@ -66,11 +66,8 @@ func (g *Gateway) access(ctx context.Context, c Caller, a policy.Action, b recor
 	}
 	defer s.end()
 	found, v, err := g.findVersion(ctx, s, b, n, version)
-	if errors.Is(err, recording.ErrNoBucket) {
-		return none, nil, g.refuse(ctx, s, grant.event, "no-bucket", err)
-	}
 	if err != nil {
-		return none, nil, err
+		return none, nil, g.noBucket(ctx, s, grant.event, err)
 	}
 	if v == nil || v.State != catalog.Committed { // the log tells a search by trial
 		grant.event.Bucket = found.id

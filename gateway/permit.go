@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -38,6 +39,15 @@ func (g *Gateway) refuse(ctx context.Context, s scope, e audit.Event, reason str
 		return err
 	}
 	return why
+}
+
+// noBucket gives why a bucket was not found. That there is none is a refusal,
+// and in the log: it tells a search by trial.
+func (g *Gateway) noBucket(ctx context.Context, s scope, e audit.Event, err error) error {
+	if errors.Is(err, recording.ErrNoBucket) {
+		return g.refuse(ctx, s, e, "no-bucket", err)
+	}
+	return err
 }
 
 // Refused logs that a request with a known access key failed verification.

@@ -30,11 +30,8 @@ func (g *Gateway) Put(ctx context.Context, c Caller, u Upload) (recording.Info, 
 	}
 	defer s.end()
 	b, taken, err := g.find(ctx, s, u.Bucket, u.Name)
-	if errors.Is(err, recording.ErrNoBucket) {
-		return recording.Info{}, g.refuse(ctx, s, grant.event, "no-bucket", err)
-	}
 	if err != nil {
-		return recording.Info{}, err
+		return recording.Info{}, g.noBucket(ctx, s, grant.event, err)
 	}
 	grant.event.Bucket = b.id
 	if err := g.admit(ctx, s, b, u.Sent, grant.event); err != nil {

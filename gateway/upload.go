@@ -29,11 +29,8 @@ func (g *Gateway) CreateUpload(ctx context.Context, c Caller, d Description) (Up
 	}
 	defer s.end()
 	b, taken, err := g.find(ctx, s, d.Bucket, d.Name)
-	if errors.Is(err, recording.ErrNoBucket) {
-		return id, g.refuse(ctx, s, grant.event, "no-bucket", err)
-	}
 	if err != nil {
-		return id, err
+		return id, g.noBucket(ctx, s, grant.event, err)
 	}
 	grant.event.Bucket = b.id
 	made, err := g.draft(ctx, s, b, taken, c, d, grant.event)
@@ -78,11 +75,8 @@ func (g *Gateway) resume(ctx context.Context, s scope, c Caller, id UploadID, e 
 // openUpload finds an open upload under the name it is for.
 func (g *Gateway) openUpload(ctx context.Context, s scope, id UploadID, e audit.Event) (bucket, catalog.Upload, error) {
 	b, err := g.bucket(ctx, s, id.Bucket)
-	if errors.Is(err, recording.ErrNoBucket) {
-		return b, catalog.Upload{}, g.refuse(ctx, s, e, "no-bucket", err)
-	}
 	if err != nil {
-		return b, catalog.Upload{}, err
+		return b, catalog.Upload{}, g.noBucket(ctx, s, e, err)
 	}
 	e.Bucket = b.id
 	up, err := g.catalog.Upload(ctx, s.tenant.ID, id.Version)
@@ -193,11 +187,8 @@ func (g *Gateway) Uploads(ctx context.Context, c Caller, b recording.Bucket, pre
 	}
 	defer s.end()
 	opened, err := g.bucket(ctx, s, b)
-	if errors.Is(err, recording.ErrNoBucket) {
-		return nil, g.refuse(ctx, s, grant.event, "no-bucket", err)
-	}
 	if err != nil {
-		return nil, err
+		return nil, g.noBucket(ctx, s, grant.event, err)
 	}
 	grant.event.Bucket = opened.id
 	if err := g.explain(ctx, s, grant.event); err != nil {
