@@ -260,7 +260,7 @@ func TestSealedAtStart(t *testing.T) {
 // A server that takes the request and never answers costs the timeout.
 func TestTimeout(t *testing.T) {
 	s := build(t, servers.SharedVault(t))
-	s.config.Timeout = 300 * time.Millisecond
+	s.config.Timeout = 3 * time.Second // the login has it too, on whatever else the machine does
 	silent := &silence{}
 	s.config.Transport = silent
 	p := open(t, s.config)
