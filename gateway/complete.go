@@ -67,7 +67,7 @@ func (g *Gateway) completed(ctx context.Context, s scope, c Caller, id UploadID)
 	if err != nil {
 		return unsealed{}, err
 	}
-	in, err := s.unseal(ctx, b, v)
+	in, err := s.unsealNamed(ctx, b, id.Name, v)
 	if err != nil {
 		return unsealed{}, err
 	}

@@ -80,7 +80,7 @@ func (g *Gateway) access(ctx context.Context, c Caller, a policy.Action, b recor
 	if err != nil {
 		return none, nil, err
 	}
-	in, err := s.unseal(ctx, found, *v)
+	in, err := s.unsealNamed(ctx, found, n, *v)
 	if err == nil {
 		err = g.locate(ctx, &in, *v)
 	}
@@ -141,6 +141,20 @@ type unsealed struct {
 	end    recording.EndFacts
 	layout *envelope.Layout // of its one blob, or of the list of its parts
 	pieces []piece          // where its bytes are, once located
+}
+
+// unsealNamed is unseal of what was found under a name. Who writes rows can
+// move another recording's under it, but cannot seal the name into it.
+func (s scope) unsealNamed(ctx context.Context, b bucket, n recording.Name, v catalog.Version) (unsealed, error) {
+	in, err := s.unseal(ctx, b, v)
+	if err != nil {
+		return unsealed{}, err
+	}
+	if in.Name != n {
+		in.dek.Clear()
+		return unsealed{}, damaged(in.id, errors.New("the row of another name"))
+	}
+	return in, nil
 }
 
 // unseal opens a version's row. Whatever does not open was changed by someone

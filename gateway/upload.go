@@ -68,6 +68,10 @@ func (g *Gateway) resume(ctx context.Context, s scope, c Caller, id UploadID, e 
 	if err != nil {
 		return nil, err
 	}
+	if d.facts.Name != id.Name {
+		d.dek.Clear()
+		return nil, damaged(d.id, errors.New("the row of another name"))
+	}
 	if d.facts.Recorder != c.Who {
 		d.dek.Clear()
 		return nil, g.refuse(ctx, s, e, "other-recorder", recording.ErrNoUpload)
