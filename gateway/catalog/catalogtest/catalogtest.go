@@ -63,6 +63,8 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"erase", testErase},
 		{"erase versions", testEraseVersions},
 		{"erase parts", testEraseParts},
+		{"erase what lost its name", testEraseWhatLostItsName},
+		{"erase what was replaced", testEraseWhatWasReplaced},
 		{"erase refuses", testEraseRefuses},
 		{"find a version", testFindVersion},
 		{"close a bucket", testCloseBucket},
