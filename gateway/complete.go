@@ -172,7 +172,7 @@ func choose(stored []storedPart, names []PartName) ([]storedPart, error) {
 // says of it.
 func (d *draft) endFacts(parts []storedPart, all Completion) (recording.EndFacts, error) {
 	end := recording.EndFacts{
-		Parts: len(parts), Class: recording.ClassA, Digests: recording.Digests{}, Composite: recording.Digests{},
+		Parts: len(parts), Class: all.Class, Digests: recording.Digests{}, Composite: recording.Digests{},
 	}
 	for _, p := range parts {
 		end.Size += p.Size

@@ -46,7 +46,7 @@ func mustPutPart(t *testing.T, g *gatewaytest.Fixture, c gateway.Caller, id gate
 }
 
 func complete(g *gatewaytest.Fixture, c gateway.Caller, id gateway.UploadID, parts ...gateway.PartName) (recording.Info, error) {
-	return g.CompleteUpload(g.Context(), c, gateway.Completion{UploadID: id, Parts: parts, Size: -1})
+	return g.CompleteUpload(g.Context(), c, gateway.Completion{UploadID: id, Parts: parts, Size: -1, Class: recording.ClassB})
 }
 
 // Nothing of an upload is in a gateway's memory: each step is another replica's.

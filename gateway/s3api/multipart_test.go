@@ -300,6 +300,39 @@ func TestAbort(t *testing.T) {
 	}
 }
 
+// Whoever can leave a part out of the list cuts the recording: it proves no more
+// of its author than the list does.
+func TestUnsignedListOfParts(t *testing.T) {
+	v := newVault(t)
+	v.Bucket("acme", gateway.BucketSettings{Name: "strict", MinClass: recording.ClassB})
+	strict := v.pair("acme", gateway.NewKey{Kind: policy.Recorder, Bucket: "strict"})
+	for bucket, want := range map[string]struct {
+		recorder pair
+		status   int
+	}{calls: {v.recorder, 200}, "strict": {strict, 403}} {
+		u := v.upload(want.recorder, "call", func(in *s3.CreateMultipartUploadInput) { in.Bucket = &bucket })
+		p := u.mustPart(1, noise(1, 1000))
+		list := "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>" + *p.ETag + "</ETag></Part></CompleteMultipartUpload>"
+		r := v.request(want.recorder, "POST", "/"+bucket+"/call?uploadId="+*u.id, list, func(r *http.Request) {
+			r.Header.Set("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")
+		})
+		answer, err := v.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != want.status {
+			t.Errorf("%s: status %d, want %d", bucket, answer.StatusCode, want.status)
+		}
+		if _, err := u.complete(p); err != nil {
+			t.Errorf("%s: completed with a signature: %v", bucket, err)
+		}
+	}
+	if got := v.class("call"); got != recording.ClassD {
+		t.Errorf("class %s of a recording whose list of parts anyone could change, want D", got)
+	}
+}
+
 // Two uploads of one name: the second is the same content again, or refused.
 func TestMultipartWritesOnce(t *testing.T) {
 	v := newVault(t)
