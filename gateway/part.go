@@ -29,9 +29,9 @@ func (g *Gateway) PutPart(ctx context.Context, c Caller, u PartUpload) (PartInfo
 		return PartInfo{}, err
 	}
 	defer s.end()
-	d, err := g.resume(ctx, s, c, u.UploadID, grant.event)
+	d, err := g.resume(ctx, s, c, u.UploadID, &grant.event)
 	if err != nil {
-		return PartInfo{}, err
+		return PartInfo{}, g.refuseUpload(ctx, s, grant.event, err)
 	}
 	defer d.dek.Clear()
 	if err := g.admit(ctx, s, d.bucket, u.Sent, d.event); err != nil {
@@ -138,6 +138,7 @@ type storedPart struct {
 }
 
 // storedParts opens the parts of an open upload, in the order of their numbers.
+// recording.ErrNoUpload: it was completed meanwhile.
 func (g *Gateway) storedParts(ctx context.Context, d *draft) ([]storedPart, error) {
 	rows, err := g.catalog.Parts(ctx, d.id.Tenant, d.id.Version)
 	if err != nil {
@@ -145,6 +146,9 @@ func (g *Gateway) storedParts(ctx context.Context, d *draft) ([]storedPart, erro
 	}
 	out := make([]storedPart, len(rows))
 	for i, row := range rows {
+		if row.Sealed == nil {
+			return nil, recording.ErrNoUpload
+		}
 		layout, err := envelope.OpenLayout(d.dek, d.id, uint32(row.Number), row.Sealed)
 		if err != nil {
 			return nil, damaged(d.id, err)
@@ -169,9 +173,9 @@ func (g *Gateway) Parts(ctx context.Context, c Caller, id UploadID) (Parts, erro
 		return Parts{}, err
 	}
 	defer s.end()
-	d, err := g.resume(ctx, s, c, id, grant.event)
+	d, err := g.resume(ctx, s, c, id, &grant.event)
 	if err != nil {
-		return Parts{}, err
+		return Parts{}, g.refuseUpload(ctx, s, grant.event, err)
 	}
 	defer d.dek.Clear()
 	if err := g.explain(ctx, s, d.event); err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/lethe-vault/lethe/crypto/envelope"
@@ -56,15 +57,18 @@ func (id UploadID) target(c Caller) policy.Target {
 	return policy.Target{Tenant: c.Tenant, Bucket: id.Bucket, Name: id.Name}
 }
 
+// errOtherRecorder: the upload is open, and another's.
+var errOtherRecorder = fmt.Errorf("%w: another access key began it", recording.ErrNoUpload)
+
 // resume finds an open upload for its recorder, as its draft was. Nobody else
-// may add to it: the recording will say that this recorder put it.
-func (g *Gateway) resume(ctx context.Context, s scope, c Caller, id UploadID, e audit.Event) (*draft, error) {
+// may add to it: the recording will say that this recorder put it. What it finds
+// it notes in e.
+func (g *Gateway) resume(ctx context.Context, s scope, c Caller, id UploadID, e *audit.Event) (*draft, error) {
 	b, up, err := g.openUpload(ctx, s, id, e)
 	if err != nil {
 		return nil, err
 	}
-	e.Bucket, e.Recording, e.Version = b.id, up.Recording, up.Version
-	d, err := s.redraft(ctx, b, up, e)
+	d, err := s.redraft(ctx, b, up, *e)
 	if err != nil {
 		return nil, err
 	}
@@ -74,17 +78,15 @@ func (g *Gateway) resume(ctx context.Context, s scope, c Caller, id UploadID, e 
 	}
 	if d.facts.Recorder != c.Who {
 		d.dek.Clear()
-		return nil, g.refuse(ctx, s, e, "other-recorder", recording.ErrNoUpload)
+		return nil, errOtherRecorder
 	}
 	return d, nil
 }
 
-// openUpload finds an open upload under the name it is for.
-func (g *Gateway) openUpload(ctx context.Context, s scope, id UploadID, e audit.Event) (bucket, catalog.Upload, error) {
+// openUpload finds an open upload under the name it is for, and notes in e what
+// it finds.
+func (g *Gateway) openUpload(ctx context.Context, s scope, id UploadID, e *audit.Event) (bucket, catalog.Upload, error) {
 	b, err := g.bucket(ctx, s, id.Bucket)
-	if errors.Is(err, recording.ErrNoBucket) {
-		return b, catalog.Upload{}, g.refuse(ctx, s, e, "no-bucket", err)
-	}
 	if err != nil {
 		return b, catalog.Upload{}, err
 	}
@@ -94,9 +96,23 @@ func (g *Gateway) openUpload(ctx context.Context, s scope, id UploadID, e audit.
 		return b, up, unavailable(err)
 	}
 	if err != nil || up.Bucket != b.id || up.Name != s.nameIndex(id.Bucket, id.Name) {
-		return b, up, g.refuse(ctx, s, e, "no-upload", recording.ErrNoUpload)
+		return b, up, recording.ErrNoUpload
 	}
+	e.Recording, e.Version = up.Recording, up.Version
 	return b, up, nil
+}
+
+// refuseUpload logs that there is no such upload for a caller, if err is that.
+func (g *Gateway) refuseUpload(ctx context.Context, s scope, e audit.Event, err error) error {
+	switch {
+	case errors.Is(err, recording.ErrNoBucket):
+		return g.refuse(ctx, s, e, "no-bucket", err)
+	case errors.Is(err, errOtherRecorder):
+		return g.refuse(ctx, s, e, "other-recorder", err)
+	case errors.Is(err, recording.ErrNoUpload):
+		return g.refuse(ctx, s, e, "no-upload", err)
+	}
+	return err
 }
 
 // redraft opens what the catalog keeps of an open upload.
@@ -133,13 +149,10 @@ func (g *Gateway) AbortUpload(ctx context.Context, c Caller, id UploadID) error 
 		return err
 	}
 	defer s.end()
-	b, up, err := g.openUpload(ctx, s, id, grant.event)
-	if err != nil {
-		return err
+	if _, _, err := g.openUpload(ctx, s, id, &grant.event); err != nil {
+		return g.refuseUpload(ctx, s, grant.event, err)
 	}
-	e := grant.event
-	e.Bucket, e.Recording, e.Version = b.id, up.Recording, up.Version
-	if err := g.explain(ctx, s, e); err != nil {
+	if err := g.explain(ctx, s, grant.event); err != nil {
 		return err
 	}
 	return g.abortUpload(ctx, s.tenant.ID, id.Version)

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -84,6 +85,61 @@ func TestUploadAcrossReplicas(t *testing.T) {
 	}
 	if r.Info.Facts.Subjects[0] != "+4930901820" || r.Info.Parts != 2 {
 		t.Errorf("info = %+v", r.Info)
+	}
+}
+
+// Completing again is answered as before if it names the same parts: others
+// were dropped, or are no part of what the upload became.
+func TestCompletedWithOtherParts(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	id := begin(t, f, recorder, "a")
+	before := mustPutPart(t, f, recorder, id, 1, sound(1, 1000))
+	one, two := mustPutPart(t, f, recorder, id, 1, sound(2, 1000)), mustPutPart(t, f, recorder, id, 2, sound(3, 1000))
+	renumbered := one
+	renumbered.Number = 2
+	if _, err := complete(f, recorder, id, one); err != nil {
+		t.Fatal(err)
+	}
+	for what, parts := range map[string][]gateway.PartName{
+		"one more": {one, two}, "another": {two}, "the attempt before": {before}, "another number": {renumbered}, "none": nil,
+	} {
+		if _, err := complete(f, recorder, id, parts...); !errors.Is(err, recording.ErrNoUpload) {
+			t.Errorf("completed again with %s: %v, want ErrNoUpload", what, err)
+		}
+	}
+	if _, err := complete(f, recorder, id, one); err != nil {
+		t.Errorf("completed again with the same: %v", err)
+	}
+	if got := read(t, f, reader, "a"); !bytes.Equal(got, sound(2, 1000)) {
+		t.Errorf("%d other bytes came back", len(got))
+	}
+}
+
+// Of many at once that name different parts, those succeed that name what the
+// recording has.
+func TestCompletionsWithDifferentParts(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	id := begin(t, f, recorder, "a")
+	var parts []gateway.PartName
+	for i := range 4 {
+		parts = append(parts, mustPutPart(t, f, recorder, id, i+1, sound(uint64(i), 1000)))
+	}
+	errs := make([]error, 8)
+	var all sync.WaitGroup
+	for i := range errs {
+		all.Go(func() { _, errs[i] = complete(f, recorder, id, parts[:i%4+1]...) })
+	}
+	all.Wait()
+	got := len(read(t, f, reader, "a")) / 1000
+	for i, err := range errs {
+		if won := i%4+1 == got; won && err != nil || !won && !errors.Is(err, recording.ErrNoUpload) && !errors.Is(err, recording.ErrPart) {
+			t.Errorf("%d parts of the %d that there are: %v", i%4+1, got, err)
+		}
+	}
+	if n := blobs(t, f, "recordings/"); n != got+1 {
+		t.Errorf("%d blobs, want %d parts and their list", n, got)
 	}
 }
 
