@@ -253,17 +253,17 @@ func (r *Recording) Range(ctx context.Context, off, n int64) (io.ReadCloser, err
 	return out, nil
 }
 
-// blobGone judges a store's word that a blob is gone. A row that says erased
-// explains it; without one, someone took it who may not.
-func (g *Gateway) blobGone(ctx context.Context, r *Recording) error {
-	v, err := g.catalog.Version(ctx, r.session.tenant.ID, r.Info.Version)
+// gone judges that something a version needs is not there. A row that says
+// erased explains it; without one, someone took it who may not.
+func (g *Gateway) gone(ctx context.Context, t recording.Tenant, version recording.Version, what string) error {
+	v, err := g.catalog.Version(ctx, t, version)
 	if err != nil && !errors.Is(err, recording.ErrNotFound) {
 		return unavailable(err)
 	}
 	if v.State == catalog.Erased {
 		return recording.ErrErased
 	}
-	return fmt.Errorf("%w: version %v: its blob is gone", recording.ErrIntegrity, r.Info.Version)
+	return fmt.Errorf("%w: version %v: %s", recording.ErrIntegrity, version, what)
 }
 
 // goOn is asked at every segment of a running stream: the tenant must still be
