@@ -327,6 +327,28 @@ func TestStaleUploads(t *testing.T) {
 	}
 }
 
+// An upload that gets a part after it was found stale, and before its turn came,
+// goes on: that part was acknowledged.
+func TestStaleUploadGetsAPart(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	begin(t, f, recorder, "first")
+	second := begin(t, f, recorder, "second")
+	execute(t, f.Dir, `UPDATE uploads SET created_at = created_at - 90000000000`)
+	execute(t, f.Dir, `CREATE TRIGGER part AFTER INSERT ON events WHEN NEW.action = 'put.abort' BEGIN
+		INSERT OR IGNORE INTO parts (blob, version, tenant, number, state, stored_size, created_at)
+		SELECT 'recordings/x', version, tenant, 1, 'intent', 0, NEW.happened_at FROM uploads WHERE version <> NEW.version; END`)
+	if err := f.ReapOnce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := putPart(f, recorder, second, 2, sound(1, 1000)); err != nil {
+		t.Errorf("the next part: %v", err)
+	}
+	if n := len(events(t, f, recorder, string(policy.PutAbort))); n != 1 {
+		t.Errorf("%d events of an abort, want 1", n)
+	}
+}
+
 // The reaper runs by itself.
 func TestStaleUploadsAreReaped(t *testing.T) {
 	f := gatewaytest.New(t)

@@ -122,10 +122,33 @@ func testUploads(t *testing.T, v *Vault) {
 	must(t, err)
 	wantEqual(t, "StaleUploads(1)", list, []catalog.Upload{first})
 
+	v.testAbortStale(t, first, second, later)
 	must(t, v.Next(t, catalog.Change{State: catalog.TenantRevoked}))
 	u := catalog.Upload{Intent: v.Intent(), Name: Random(), WrappedDEK: bytes(60), SealedFacts: bytes(300)}
 	wantErr(t, "BeginUpload(revoked)", v.BeginUpload(ctx, u, nil), recording.ErrTenantRevoked)
-	wantErr(t, "BeginPart(revoked)", v.BeginPart(ctx, attempt(first, 1), nil), recording.ErrTenantRevoked)
+	wantErr(t, "BeginPart(revoked)", v.BeginPart(ctx, attempt(second, 1), nil), recording.ErrTenantRevoked)
+}
+
+// testAbortStale aborts the first upload, which is stale, and not the second,
+// which got a part later.
+func (v *Vault) testAbortStale(t *testing.T, first, second catalog.Upload, later time.Time) {
+	t.Helper()
+	part := v.part(t, first, 1)
+	done := event(v.Tenant, now())
+	for range 2 { // repeated
+		aborted, err := v.AbortStale(t.Context(), first, later, []audit.Record{done})
+		must(t, err)
+		wantEqual(t, "AbortStale", aborted, true)
+	}
+	wantEqual(t, "state", v.State(t, first.Version), catalog.Aborted)
+	v.wantDropped(t, first, part)
+	aborted, err := v.AbortStale(t.Context(), second, later, []audit.Record{event(v.Tenant, now())})
+	must(t, err)
+	wantEqual(t, "AbortStale(that got a part)", aborted, false)
+	wantEqual(t, "state", v.State(t, second.Version), catalog.Intended)
+	events, err := v.Events(t.Context(), v.Tenant, time.Unix(0, 0), later, 10)
+	must(t, err)
+	wantEqual(t, "events", len(events), 3) // two uploads were begun, and one aborted
 }
 
 func testParts(t *testing.T, v *Vault) {
