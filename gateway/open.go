@@ -36,6 +36,7 @@ func (g *Gateway) Open(ctx context.Context, c Caller, b recording.Bucket, n reco
 func (g *Gateway) OpenVersion(ctx context.Context, c Caller, b recording.Bucket, n recording.Name, version recording.Version) (*Recording, error) {
 	in, session, err := g.access(ctx, c, policy.Open, b, n, version)
 	if err != nil {
+		in.dek.Clear()
 		return nil, err
 	}
 	return &Recording{Info: in.Info, gateway: g, dek: in.dek, pieces: in.pieces, session: session}, nil
@@ -165,6 +166,7 @@ func (s scope) unseal(ctx context.Context, b bucket, v catalog.Version) (unseale
 	if err != nil {
 		return unsealed{}, damaged(id, err)
 	}
+	defer dek.Clear() // what is given has a copy
 	factBytes, err := envelope.OpenFacts(dek, id, v.SealedFacts)
 	if err != nil {
 		return unsealed{}, damaged(id, err)
@@ -242,11 +244,13 @@ func (r *Recording) Range(ctx context.Context, off, n int64) (io.ReadCloser, err
 	if off < 0 || n < 0 || off > r.Info.Size || n > r.Info.Size-off {
 		return nil, recording.ErrRange
 	}
-	out := &stream{ctx: ctx, recording: r, dek: r.dek, off: off, seen: time.Now(), rest: cut(r.pieces, off, n)}
-	if len(out.rest) == 0 {
+	rest := cut(r.pieces, off, n)
+	if len(rest) == 0 {
 		return io.NopCloser(eof{}), nil
 	}
+	out := &stream{ctx: ctx, recording: r, dek: r.dek, off: off, seen: time.Now(), rest: rest}
 	if err := out.next(); err != nil {
+		out.dek.Clear()
 		return nil, err
 	}
 	r.gateway.sessions.begin(r.session)

@@ -87,10 +87,14 @@ func (g *Gateway) intend(ctx context.Context, s scope, b bucket, taken *catalog.
 	}
 	p := &put{draft: d, Sent: u.Sent, blob: blobKey(d.id.Tenant, place())}
 	record, err := s.seal(ctx, p.event)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = g.catalog.Begin(ctx, p.intent(p.blob), []audit.Record{record})
 	}
-	return p, unavailable(g.catalog.Begin(ctx, p.intent(p.blob), []audit.Record{record}))
+	if err != nil {
+		p.dek.Clear()
+		return nil, unavailable(err)
+	}
+	return p, nil
 }
 
 // fulfil streams the body into its blob and makes the recording exist. What

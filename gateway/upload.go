@@ -125,16 +125,25 @@ func (s scope) redraft(ctx context.Context, b bucket, up catalog.Upload, e audit
 	if d.dek, err = s.keys.UnwrapDEK(ctx, d.id, d.slots, up.WrappedDEK); err != nil {
 		return nil, damaged(d.id, err)
 	}
-	plain, err := envelope.OpenFacts(d.dek, d.id, up.SealedFacts)
-	if err != nil {
+	if err := d.open(up); err != nil {
+		d.dek.Clear()
 		return nil, damaged(d.id, err)
 	}
-	if json.Unmarshal(plain, &d.facts) != nil || d.facts.Bucket != b.Name {
-		return nil, damaged(d.id, errors.New("malformed facts"))
+	return d, nil
+}
+
+// open reads the facts of an open upload, whose key is known.
+func (d *draft) open(up catalog.Upload) error {
+	plain, err := envelope.OpenFacts(d.dek, d.id, up.SealedFacts)
+	if err != nil {
+		return err
+	}
+	if json.Unmarshal(plain, &d.facts) != nil || d.facts.Bucket != d.bucket.Name {
+		return errors.New("malformed facts")
 	}
 	// UnwrapDEK accepts no other length.
 	d.prefix = prefixOf(d.id, d.slots, [keytree.WrappedSize]byte(up.WrappedDEK), up.SealedFacts)
-	return d, nil
+	return nil
 }
 
 // AbortUpload gives up an upload in parts and deletes what was stored of it.
