@@ -588,6 +588,25 @@ func TestListUploads(t *testing.T) {
 	}
 }
 
+// A page that has room for none is the last: a client that goes on from it
+// would go on for ever.
+func TestPagesWithoutRoom(t *testing.T) {
+	v := newVault(t)
+	u := v.upload(v.reader, "call")
+	u.mustPart(1, noise(1, 10))
+	for _, target := range []string{"/calls?uploads=&max-uploads=0", "/calls/call?max-parts=0&uploadId=" + *u.id} {
+		answer, err := v.client.Do(v.request(v.reader, "GET", target, "", unchanged))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err != nil || answer.StatusCode != 200 || !strings.Contains(string(b), "<IsTruncated>false</IsTruncated>") {
+			t.Errorf("GET %s: %d, %v: %s", target, answer.StatusCode, err, b)
+		}
+	}
+}
+
 // minio-go with its defaults sends a recording of 40 MB in parts.
 func TestMinioMultipart(t *testing.T) {
 	v := newVault(t)
