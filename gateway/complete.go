@@ -125,7 +125,7 @@ func (g *Gateway) complete(ctx context.Context, s scope, d *draft, all Completio
 	case errors.Is(err, catalog.ErrUnknown): // it may exist: its upload's end will know
 		return recording.Info{}, unavailable(err)
 	}
-	g.giveUpPart(ctx, a.Part)
+	g.giveUpPart(ctx, a.Part, err)
 	return g.notCompleted(ctx, d, end, err)
 }
 

@@ -93,7 +93,7 @@ func (g *Gateway) fulfilPart(ctx context.Context, d *draft, a attempt, sent Sent
 		return PartInfo{}, unavailable(err)
 	}
 	if err != nil {
-		g.giveUpPart(ctx, a.Part)
+		g.giveUpPart(ctx, a.Part, err)
 		return PartInfo{}, uploadError(err)
 	}
 	if replaced {
@@ -108,13 +108,17 @@ func newPartTag() []byte {
 	return p[:]
 }
 
-// giveUpPart drops an attempt, and only then deletes its blob.
-func (g *Gateway) giveUpPart(ctx context.Context, p catalog.Part) {
+// giveUpPart drops an attempt that failed for a reason, and only then deletes
+// its blob.
+func (g *Gateway) giveUpPart(ctx context.Context, p catalog.Part, why error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
 	defer cancel()
 	err := g.catalog.DropPart(ctx, p.Tenant, p.Blob)
 	if err == nil {
-		err = g.dropPart(ctx, p)
+		err = g.blobs.Delete(ctx, p.Blob)
+	}
+	if err == nil && !errors.Is(why, errAllSent) {
+		err = g.catalog.ForgetPart(ctx, p.Tenant, p.Blob)
 	}
 	if err != nil {
 		g.log.Warn("part left open", "version", p.Version.String(), "error", err)

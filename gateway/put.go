@@ -144,6 +144,10 @@ func (g *Gateway) store(ctx context.Context, b *sealing) (*envelope.Layout, erro
 	return g.seal(ctx, config, b.blob, b.sent.Size)
 }
 
+// errAllSent: the store was sent the whole of a blob and did not say that it is
+// there. So it may come to be, after it was deleted too.
+var errAllSent = errors.New("blob was sent to its end")
+
 // seal streams an envelope of size source bytes into the blob store.
 func (g *Gateway) seal(ctx context.Context, config envelope.Config, blob string, size int64) (*envelope.Layout, error) {
 	sealer, err := envelope.Seal(config)
@@ -152,6 +156,9 @@ func (g *Gateway) seal(ctx context.Context, config envelope.Config, blob string,
 	}
 	defer sealer.Close()
 	if err := g.blobs.Create(ctx, blob, sealer, config.StoredSize(size)); err != nil {
+		if sealer.Layout() != nil {
+			err = fmt.Errorf("%w: %w", errAllSent, err)
+		}
 		return nil, fmt.Errorf("create blob of %v: %w", config.Prefix.Identity.Version, err)
 	}
 	return sealer.Layout(), nil

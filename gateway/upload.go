@@ -197,9 +197,10 @@ func (g *Gateway) dropParts(ctx context.Context, t recording.Tenant, v recording
 	}
 }
 
-// dropPart deletes a blob, and then the row that knows of it.
+// dropPart deletes a blob, and then the row that knows of it: but that of an
+// attempt that was never stored stays, since its blob may yet appear.
 func (g *Gateway) dropPart(ctx context.Context, p catalog.Part) error {
-	if err := g.blobs.Delete(ctx, p.Blob); err != nil {
+	if err := g.blobs.Delete(ctx, p.Blob); err != nil || p.StoredSize == 0 {
 		return err
 	}
 	return g.catalog.ForgetPart(ctx, p.Tenant, p.Blob)

@@ -245,6 +245,59 @@ func TestUploadOnAFailingStore(t *testing.T) {
 	}
 }
 
+// A store may create a blob after it was deleted, if its answer was lost. Sweep
+// finds it by its row, whatever became of the upload.
+func TestLateBlobsAreKnown(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	lossy := false
+	late := lateStore{f.Blobs, &lossy, map[string][]byte{}}
+	g := gatewaytest.On(t, gatewaytest.Parts{Blobs: late, Catalog: f.Catalog, Keys: f.Keys})
+	id, aborted := begin(t, g, recorder, "a"), begin(t, g, recorder, "b")
+	first := mustPutPart(t, g, recorder, id, 1, sound(1, 1000))
+	lossy = true
+	for _, id := range []gateway.UploadID{id, aborted} {
+		if _, err := putPart(g, recorder, id, 2, sound(2, 1000)); !errors.Is(err, recording.ErrUnavailable) {
+			t.Errorf("PutPart: %v, want ErrUnavailable", err)
+		}
+	}
+	if _, err := complete(g, recorder, id, first); !errors.Is(err, recording.ErrUnavailable) {
+		t.Errorf("CompleteUpload: %v, want ErrUnavailable", err)
+	}
+	lossy = false
+	second := mustPutPart(t, g, recorder, id, 2, sound(3, 1000))
+	if _, err := complete(g, recorder, id, first, second); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.AbortUpload(t.Context(), recorder, aborted); err != nil {
+		t.Fatal(err)
+	}
+	if err := late.arrive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, id := range []gateway.UploadID{id, aborted} {
+		dropped, err := f.Catalog.DroppedParts(t.Context(), recorder.Tenant, id.Version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range dropped {
+			known[p.Blob] = true
+		}
+	}
+	for key := range late.late {
+		if !known[key] {
+			t.Error("no row knows a blob that came late")
+		}
+	}
+	if len(late.late) != 3 || len(known) != 3 {
+		t.Errorf("%d blobs came late and %d rows are dropped, want 3 of each", len(late.late), len(known))
+	}
+	if got := read(t, f, reader, "a"); !bytes.Equal(got, slices.Concat(sound(1, 1000), sound(3, 1000))) {
+		t.Errorf("%d other bytes came back", len(got))
+	}
+}
+
 // Whoever writes the database or the store shows no other part, no other order
 // and no earlier attempt.
 func TestListOfPartsIsSealed(t *testing.T) {
