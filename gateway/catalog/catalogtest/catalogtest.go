@@ -60,6 +60,7 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"aborted uploads", testAbortUpload},
 		{"one of many attempts is the part", testRaceForPart},
 		{"a part meets the end of its upload", testRaceWithComplete},
+		{"a part meets the reaper", testRaceWithReaper},
 		{"erase", testErase},
 		{"erase versions", testEraseVersions},
 		{"erase parts", testEraseParts},

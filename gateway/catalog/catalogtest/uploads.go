@@ -315,3 +315,24 @@ func testRaceWithComplete(t *testing.T, v *Vault) {
 		}
 	}
 }
+
+// Of a part and the end of its upload as stale one comes first: an upload that
+// has got a part is not stale.
+func testRaceWithReaper(t *testing.T, v *Vault) {
+	for range 10 {
+		u := v.upload(t)
+		then := now().Add(time.Hour)
+		p := attempt(u, 1)
+		p.CreatedAt = then
+		var begun, failed error
+		var aborted bool
+		var both sync.WaitGroup
+		both.Go(func() { begun = v.BeginPart(t.Context(), p, nil) })
+		both.Go(func() { aborted, failed = v.AbortStale(t.Context(), u, then, nil) })
+		both.Wait()
+		must(t, failed)
+		if aborted != errors.Is(begun, catalog.ErrAborted) || !aborted && begun != nil {
+			t.Errorf("BeginPart = %v, aborted = %t", begun, aborted)
+		}
+	}
+}
