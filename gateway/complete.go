@@ -10,6 +10,7 @@ import (
 	"fmt"
 
 	"github.com/lethe-vault/lethe/crypto/envelope"
+	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/policy"
 	"github.com/lethe-vault/lethe/recording"
@@ -17,8 +18,8 @@ import (
 
 // CompleteUpload makes a recording of the parts named. They stay where they
 // are; what is written is a sealed list of them, then one transaction. Parts
-// that are not named are deleted. Completing what is complete gives what it
-// became.
+// that are not named are deleted. Completing what is complete, of the same
+// parts, gives what it became.
 //
 // Killed before the transaction, it leaves the upload open and a list that
 // counts for nothing; killed after it, the client that heard nothing completes
@@ -33,53 +34,67 @@ func (g *Gateway) CompleteUpload(ctx context.Context, c Caller, all Completion) 
 		return recording.Info{}, err
 	}
 	defer s.end()
-	done, err := g.completed(ctx, s, c, all.UploadID)
+	d, err := g.resume(ctx, s, c, all.UploadID, &grant.event)
+	info := recording.Info{}
 	if err == nil {
-		e := grant.event
-		e.Recording, e.Version = done.ID, done.Version
-		return done.Info, g.explain(ctx, s, e)
+		defer d.dek.Clear()
+		info, err = g.complete(ctx, s, d, all)
 	}
-	if !errors.Is(err, recording.ErrNoUpload) {
-		return recording.Info{}, err
+	if errors.Is(err, recording.ErrNoUpload) && !errors.Is(err, errOtherRecorder) { // it has ended
+		return g.completed(ctx, s, c, all, grant.event)
 	}
-	d, err := g.resume(ctx, s, c, all.UploadID, grant.event)
-	if err != nil {
-		return recording.Info{}, err
-	}
-	defer d.dek.Clear()
-	return g.complete(ctx, s, c, d, all)
+	return info, g.refuseUpload(ctx, s, grant.event, err)
 }
 
-// completed gives the recording that an upload of c's became.
-// recording.ErrNoUpload: it is none.
-func (g *Gateway) completed(ctx context.Context, s scope, c Caller, id UploadID) (unsealed, error) {
-	v, err := g.catalog.Version(ctx, s.tenant.ID, id.Version)
+// completed answers a completion of an upload that has ended.
+func (g *Gateway) completed(ctx context.Context, s scope, c Caller, all Completion, e audit.Event) (recording.Info, error) {
+	in, err := g.became(ctx, s, c, all)
+	if err != nil {
+		return recording.Info{}, g.refuseUpload(ctx, s, e, err)
+	}
+	e.Recording, e.Version = in.ID, in.Version
+	return in.Info, g.explain(ctx, s, e)
+}
+
+// became gives the recording that an upload of c's became, of the parts that
+// are named. recording.ErrNoUpload: it is none.
+func (g *Gateway) became(ctx context.Context, s scope, c Caller, all Completion) (unsealed, error) {
+	v, err := g.catalog.Version(ctx, s.tenant.ID, all.Version)
 	if errors.Is(err, recording.ErrNotFound) {
 		return unsealed{}, recording.ErrNoUpload
 	}
 	if err != nil {
 		return unsealed{}, unavailable(err)
 	}
-	if v.State != catalog.Committed || v.Parts == 0 || v.Name != s.nameIndex(id.Bucket, id.Name) {
+	if v.State != catalog.Committed || v.Parts == 0 || v.Name != s.nameIndex(all.Bucket, all.Name) {
 		return unsealed{}, recording.ErrNoUpload
 	}
-	b, err := g.bucket(ctx, s, id.Bucket)
+	b, err := g.bucket(ctx, s, all.Bucket)
 	if err != nil {
 		return unsealed{}, err
 	}
-	in, err := s.unseal(ctx, b, v)
+	in, err := s.unsealNamed(ctx, b, all.Name, v)
 	if err != nil {
 		return unsealed{}, err
 	}
 	in.dek.Clear()
-	if in.Facts.Recorder != c.Who {
+	if in.Facts.Recorder != c.Who || in.end.Named != all.named() {
 		return unsealed{}, recording.ErrNoUpload
 	}
 	return in, nil
 }
 
+// named tells which parts are named, and so one completion from another.
+func (all Completion) named() string {
+	sum := sha256.New()
+	for _, p := range all.Parts {
+		fmt.Fprintf(sum, "%d %q\n", p.Number, p.ETag)
+	}
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
 // complete lists the parts and makes the recording exist.
-func (g *Gateway) complete(ctx context.Context, s scope, c Caller, d *draft, all Completion) (recording.Info, error) {
+func (g *Gateway) complete(ctx context.Context, s scope, d *draft, all Completion) (recording.Info, error) {
 	if all.OnlyNew {
 		d.bucket.Overwrite = OverwriteNever
 	}
@@ -110,13 +125,13 @@ func (g *Gateway) complete(ctx context.Context, s scope, c Caller, d *draft, all
 	case errors.Is(err, catalog.ErrUnknown): // it may exist: its upload's end will know
 		return recording.Info{}, unavailable(err)
 	}
-	g.giveUpPart(ctx, a.Part)
-	return g.notCompleted(ctx, s, c, d, all.UploadID, end, err)
+	g.giveUpPart(ctx, a.Part, err)
+	return g.notCompleted(ctx, d, end, err)
 }
 
 // notCompleted answers a completion that came to nothing: another was first
 // under this name, or of this upload, or a part has gone.
-func (g *Gateway) notCompleted(ctx context.Context, s scope, c Caller, d *draft, id UploadID, end recording.EndFacts, err error) (recording.Info, error) {
+func (g *Gateway) notCompleted(ctx context.Context, d *draft, end recording.EndFacts, err error) (recording.Info, error) {
 	switch {
 	case errors.Is(err, recording.ErrExists):
 		info, err := g.lostRace(ctx, d, func(in unsealed) bool { return sameParts(in.end, end) })
@@ -124,13 +139,10 @@ func (g *Gateway) notCompleted(ctx context.Context, s scope, c Caller, d *draft,
 			err = g.abortUpload(ctx, d.id.Tenant, d.id.Version)
 		}
 		return info, err
-	case errors.Is(err, catalog.ErrAborted):
-		in, err := g.completed(ctx, s, c, id)
-		return in.Info, err
 	case errors.Is(err, catalog.ErrParts):
 		return recording.Info{}, recording.ErrPart
 	}
-	return recording.Info{}, unavailable(err)
+	return recording.Info{}, uploadError(err)
 }
 
 // sameParts reports whether both came in parts of the same content: the digest
@@ -172,7 +184,8 @@ func choose(stored []storedPart, names []PartName) ([]storedPart, error) {
 // says of it.
 func (d *draft) endFacts(parts []storedPart, all Completion) (recording.EndFacts, error) {
 	end := recording.EndFacts{
-		Parts: len(parts), Class: recording.ClassA, Digests: recording.Digests{}, Composite: recording.Digests{},
+		Parts: len(parts), Class: all.Class, Named: all.named(),
+		Digests: recording.Digests{}, Composite: recording.Digests{},
 	}
 	for _, p := range parts {
 		end.Size += p.Size

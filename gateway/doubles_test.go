@@ -52,6 +52,35 @@ func (s faultyStore) Create(ctx context.Context, key string, r io.Reader, size i
 	return s.Store.Create(ctx, key, r, size)
 }
 
+// lateStore loses its answers while it is lossy, and then creates what it was
+// sent only when a test says so, as a store does whose client has gone.
+type lateStore struct {
+	blob.Store
+	lossy *bool
+	late  map[string][]byte
+}
+
+func (s lateStore) Create(ctx context.Context, key string, r io.Reader, size int64) error {
+	if !*s.lossy {
+		return s.Store.Create(ctx, key, r, size)
+	}
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	s.late[key] = b
+	return blob.ErrUnavailable
+}
+
+func (s lateStore) arrive(ctx context.Context) error {
+	for key, b := range s.late {
+		if err := s.Store.Create(ctx, key, bytes.NewReader(b), int64(len(b))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // gate is a body that stops in its middle until it is opened.
 type gate struct {
 	io.Reader

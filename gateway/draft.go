@@ -39,11 +39,14 @@ func (g *Gateway) draft(ctx context.Context, s scope, b bucket, taken *catalog.V
 	}
 	out.event.Recording, out.event.Version = out.id.Recording, out.id.Version
 	var err error
-	if out.slots, err = g.take(ctx, s, b, out.facts); err != nil {
+	if out.slots, err = g.take(ctx, s, b, out.facts); err == nil {
+		out.prefix, err = out.seal(ctx, s)
+	}
+	if err != nil {
+		out.dek.Clear()
 		return nil, unavailable(err)
 	}
-	out.prefix, err = out.seal(ctx, s)
-	return out, err
+	return out, nil
 }
 
 // identity draws a version, of the recording that has the name if one does.

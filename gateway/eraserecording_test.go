@@ -105,6 +105,29 @@ func TestReaderMeetsAnErasure(t *testing.T) {
 	}
 }
 
+// A reader who has found a recording in parts, but not yet its list, when it is
+// erased is told just that.
+func TestListOfPartsMeetsAnErasure(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	for name, act := range map[recording.Name]func(recording.Name) error{
+		"open": func(n recording.Name) error { _, err := f.Open(t.Context(), reader, calls, n); return err },
+		"stat": func(n recording.Name) error { _, err := f.Stat(t.Context(), reader, calls, n); return err },
+	} {
+		id := begin(t, f, recorder, name)
+		if _, err := complete(f, recorder, id, mustPutPart(t, f, recorder, id, 1, sound(1, 1000))); err != nil {
+			t.Fatal(err)
+		}
+		execute(t, f.Dir, `CREATE TRIGGER erase AFTER INSERT ON events WHEN NEW.action = '`+string(name)+`' BEGIN
+			UPDATE versions SET state = 'erased', is_current = FALSE WHERE version = NEW.version;
+			DELETE FROM part_lists WHERE version = NEW.version; END`)
+		if err := act(name); !errors.Is(err, recording.ErrErased) {
+			t.Errorf("%s: %v, want ErrErased", name, err)
+		}
+		execute(t, f.Dir, `DROP TRIGGER erase`)
+	}
+}
+
 // deleteAll deletes blobs behind the gateway's back.
 func deleteAll(f *gatewaytest.Fixture, prefix string) error {
 	for in, err := range f.Blobs.List(f.Context(), prefix) {

@@ -36,6 +36,7 @@ func (g *Gateway) Open(ctx context.Context, c Caller, b recording.Bucket, n reco
 func (g *Gateway) OpenVersion(ctx context.Context, c Caller, b recording.Bucket, n recording.Name, version recording.Version) (*Recording, error) {
 	in, session, err := g.access(ctx, c, policy.Open, b, n, version)
 	if err != nil {
+		in.dek.Clear()
 		return nil, err
 	}
 	return &Recording{Info: in.Info, gateway: g, dek: in.dek, pieces: in.pieces, session: session}, nil
@@ -77,7 +78,7 @@ func (g *Gateway) access(ctx context.Context, c Caller, a policy.Action, b recor
 	if err != nil {
 		return none, nil, err
 	}
-	in, err := s.unseal(ctx, found, *v)
+	in, err := s.unsealNamed(ctx, found, n, *v)
 	if err == nil {
 		err = g.locate(ctx, &in, *v)
 	}
@@ -140,6 +141,20 @@ type unsealed struct {
 	pieces []piece          // where its bytes are, once located
 }
 
+// unsealNamed is unseal of what was found under a name. Who writes rows can
+// move another recording's under it, but cannot seal the name into it.
+func (s scope) unsealNamed(ctx context.Context, b bucket, n recording.Name, v catalog.Version) (unsealed, error) {
+	in, err := s.unseal(ctx, b, v)
+	if err != nil {
+		return unsealed{}, err
+	}
+	if in.Name != n {
+		in.dek.Clear()
+		return unsealed{}, damaged(in.id, errors.New("the row of another name"))
+	}
+	return in, nil
+}
+
 // unseal opens a version's row. Whatever does not open was changed by someone
 // who may not: recording.ErrIntegrity.
 func (s scope) unseal(ctx context.Context, b bucket, v catalog.Version) (unsealed, error) {
@@ -148,6 +163,7 @@ func (s scope) unseal(ctx context.Context, b bucket, v catalog.Version) (unseale
 	if err != nil {
 		return unsealed{}, damaged(id, err)
 	}
+	defer dek.Clear() // what is given has a copy
 	factBytes, err := envelope.OpenFacts(dek, id, v.SealedFacts)
 	if err != nil {
 		return unsealed{}, damaged(id, err)
@@ -225,28 +241,30 @@ func (r *Recording) Range(ctx context.Context, off, n int64) (io.ReadCloser, err
 	if off < 0 || n < 0 || off > r.Info.Size || n > r.Info.Size-off {
 		return nil, recording.ErrRange
 	}
-	out := &stream{ctx: ctx, recording: r, dek: r.dek, off: off, seen: time.Now(), rest: cut(r.pieces, off, n)}
-	if len(out.rest) == 0 {
+	rest := cut(r.pieces, off, n)
+	if len(rest) == 0 {
 		return io.NopCloser(eof{}), nil
 	}
+	out := &stream{ctx: ctx, recording: r, dek: r.dek, off: off, seen: time.Now(), rest: rest}
 	if err := out.next(); err != nil {
+		out.dek.Clear()
 		return nil, err
 	}
 	r.gateway.sessions.begin(r.session)
 	return out, nil
 }
 
-// blobGone judges a store's word that a blob is gone. A row that says erased
-// explains it; without one, someone took it who may not.
-func (g *Gateway) blobGone(ctx context.Context, r *Recording) error {
-	v, err := g.catalog.Version(ctx, r.session.tenant.ID, r.Info.Version)
+// gone judges that something a version needs is not there. A row that says
+// erased explains it; without one, someone took it who may not.
+func (g *Gateway) gone(ctx context.Context, t recording.Tenant, version recording.Version, what string) error {
+	v, err := g.catalog.Version(ctx, t, version)
 	if err != nil && !errors.Is(err, recording.ErrNotFound) {
 		return unavailable(err)
 	}
 	if v.State == catalog.Erased {
 		return recording.ErrErased
 	}
-	return fmt.Errorf("%w: version %v: its blob is gone", recording.ErrIntegrity, r.Info.Version)
+	return fmt.Errorf("%w: version %v: %s", recording.ErrIntegrity, version, what)
 }
 
 // goOn is asked at every segment of a running stream: the tenant must still be

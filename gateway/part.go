@@ -29,9 +29,9 @@ func (g *Gateway) PutPart(ctx context.Context, c Caller, u PartUpload) (PartInfo
 		return PartInfo{}, err
 	}
 	defer s.end()
-	d, err := g.resume(ctx, s, c, u.UploadID, grant.event)
+	d, err := g.resume(ctx, s, c, u.UploadID, &grant.event)
 	if err != nil {
-		return PartInfo{}, err
+		return PartInfo{}, g.refuseUpload(ctx, s, grant.event, err)
 	}
 	defer d.dek.Clear()
 	if err := g.admit(ctx, s, d.bucket, u.Sent, d.event); err != nil {
@@ -93,7 +93,7 @@ func (g *Gateway) fulfilPart(ctx context.Context, d *draft, a attempt, sent Sent
 		return PartInfo{}, unavailable(err)
 	}
 	if err != nil {
-		g.giveUpPart(ctx, a.Part)
+		g.giveUpPart(ctx, a.Part, err)
 		return PartInfo{}, uploadError(err)
 	}
 	if replaced {
@@ -108,13 +108,17 @@ func newPartTag() []byte {
 	return p[:]
 }
 
-// giveUpPart drops an attempt, and only then deletes its blob.
-func (g *Gateway) giveUpPart(ctx context.Context, p catalog.Part) {
+// giveUpPart drops an attempt that failed for a reason, and only then deletes
+// its blob.
+func (g *Gateway) giveUpPart(ctx context.Context, p catalog.Part, why error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
 	defer cancel()
 	err := g.catalog.DropPart(ctx, p.Tenant, p.Blob)
 	if err == nil {
-		err = g.dropPart(ctx, p)
+		err = g.blobs.Delete(ctx, p.Blob)
+	}
+	if err == nil && !errors.Is(why, errAllSent) {
+		err = g.catalog.ForgetPart(ctx, p.Tenant, p.Blob)
 	}
 	if err != nil {
 		g.log.Warn("part left open", "version", p.Version.String(), "error", err)
@@ -138,6 +142,7 @@ type storedPart struct {
 }
 
 // storedParts opens the parts of an open upload, in the order of their numbers.
+// recording.ErrNoUpload: it was completed meanwhile.
 func (g *Gateway) storedParts(ctx context.Context, d *draft) ([]storedPart, error) {
 	rows, err := g.catalog.Parts(ctx, d.id.Tenant, d.id.Version)
 	if err != nil {
@@ -145,6 +150,9 @@ func (g *Gateway) storedParts(ctx context.Context, d *draft) ([]storedPart, erro
 	}
 	out := make([]storedPart, len(rows))
 	for i, row := range rows {
+		if row.Sealed == nil {
+			return nil, recording.ErrNoUpload
+		}
 		layout, err := envelope.OpenLayout(d.dek, d.id, uint32(row.Number), row.Sealed)
 		if err != nil {
 			return nil, damaged(d.id, err)
@@ -169,9 +177,9 @@ func (g *Gateway) Parts(ctx context.Context, c Caller, id UploadID) (Parts, erro
 		return Parts{}, err
 	}
 	defer s.end()
-	d, err := g.resume(ctx, s, c, id, grant.event)
+	d, err := g.resume(ctx, s, c, id, &grant.event)
 	if err != nil {
-		return Parts{}, err
+		return Parts{}, g.refuseUpload(ctx, s, grant.event, err)
 	}
 	defer d.dek.Clear()
 	if err := g.explain(ctx, s, d.event); err != nil {

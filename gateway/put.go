@@ -84,10 +84,14 @@ func (g *Gateway) intend(ctx context.Context, s scope, b bucket, taken *catalog.
 	}
 	p := &put{draft: d, Sent: u.Sent, blob: blobKey(d.id.Tenant, place())}
 	record, err := s.seal(ctx, p.event)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = g.catalog.Begin(ctx, p.intent(p.blob), []audit.Record{record})
 	}
-	return p, unavailable(g.catalog.Begin(ctx, p.intent(p.blob), []audit.Record{record}))
+	if err != nil {
+		p.dek.Clear()
+		return nil, unavailable(err)
+	}
+	return p, nil
 }
 
 // fulfil streams the body into its blob and makes the recording exist. What
@@ -137,6 +141,10 @@ func (g *Gateway) store(ctx context.Context, b *sealing) (*envelope.Layout, erro
 	return g.seal(ctx, config, b.blob, b.sent.Size)
 }
 
+// errAllSent: the store was sent the whole of a blob and did not say that it is
+// there. So it may come to be, after it was deleted too.
+var errAllSent = errors.New("blob was sent to its end")
+
 // seal streams an envelope of size source bytes into the blob store.
 func (g *Gateway) seal(ctx context.Context, config envelope.Config, blob string, size int64) (*envelope.Layout, error) {
 	sealer, err := envelope.Seal(config)
@@ -145,6 +153,9 @@ func (g *Gateway) seal(ctx context.Context, config envelope.Config, blob string,
 	}
 	defer sealer.Close()
 	if err := g.blobs.Create(ctx, blob, sealer, config.StoredSize(size)); err != nil {
+		if sealer.Layout() != nil {
+			err = fmt.Errorf("%w: %w", errAllSent, err)
+		}
 		return nil, fmt.Errorf("create blob of %v: %w", config.Prefix.Identity.Version, err)
 	}
 	return sealer.Layout(), nil

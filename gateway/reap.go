@@ -2,13 +2,11 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/policy"
-	"github.com/lethe-vault/lethe/recording"
 )
 
 // DefaultStaleUpload is how long an upload may go without a part. It outlasts
@@ -40,31 +38,33 @@ func (g *Gateway) reap() {
 func (g *Gateway) reapOnce(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, reapTimeout)
 	defer cancel()
-	stale, err := g.catalog.StaleUploads(ctx, now().Add(-g.stale), reapMost)
+	then := now().Add(-g.stale)
+	stale, err := g.catalog.StaleUploads(ctx, then, reapMost)
 	if err != nil {
 		return err
 	}
 	for _, up := range stale {
-		if err := g.reapUpload(ctx, up); err != nil {
+		if err := g.reapUpload(ctx, up, then); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// reapUpload gives up one upload. Its tenant's keys are not asked for: they may
-// be away, and the event says nothing that is sealed.
-func (g *Gateway) reapUpload(ctx context.Context, up catalog.Upload) error {
-	err := g.explain(ctx, scope{}, audit.Event{
+// reapUpload gives up one upload, unless it got a part or an end meanwhile. Its
+// tenant's keys are not asked for: they may be away, and the event says nothing
+// that is sealed.
+func (g *Gateway) reapUpload(ctx context.Context, up catalog.Upload, then time.Time) error {
+	record, err := scope{}.seal(ctx, audit.Event{
 		Tenant: up.Tenant, At: now(), Who: "lethe", Action: string(policy.PutAbort), Outcome: audit.Allowed,
 		Reason: "stale", Bucket: up.Bucket, Recording: up.Recording, Version: up.Version,
 	})
 	if err != nil {
 		return err
 	}
-	err = g.abortUpload(ctx, up.Tenant, up.Version)
-	if errors.Is(err, recording.ErrNoUpload) { // completed meanwhile
-		return nil
+	aborted, err := g.catalog.AbortStale(ctx, up, then, []audit.Record{record})
+	if aborted {
+		g.dropParts(ctx, up.Tenant, up.Version)
 	}
 	return err
 }

@@ -32,7 +32,10 @@ func (g *Gateway) locate(ctx context.Context, in *unsealed, v catalog.Version) e
 		return nil
 	}
 	sealed, err := g.catalog.PartList(ctx, in.id.Tenant, in.id.Version)
-	if err != nil && !errors.Is(err, recording.ErrNotFound) {
+	if errors.Is(err, recording.ErrNotFound) {
+		return g.gone(ctx, in.id.Tenant, in.id.Version, "its list of parts is gone")
+	}
+	if err != nil {
 		return unavailable(err)
 	}
 	list, err := envelope.OpenParts(in.dek, in.id, sealed)
@@ -102,7 +105,7 @@ func (s *stream) next() error {
 	}
 	stored, err := r.gateway.blobs.Open(s.ctx, part.blob, span.Offset, span.Length)
 	if errors.Is(err, blob.ErrNotFound) {
-		return r.gateway.blobGone(s.ctx, r)
+		return r.gateway.gone(s.ctx, r.session.tenant.ID, r.Info.Version, "its blob is gone")
 	}
 	if err != nil {
 		return unavailable(err)

@@ -74,7 +74,8 @@ type PartInfo struct {
 type Completion struct {
 	UploadID
 	Parts   []PartName
-	OnlyNew bool // as in Upload
+	Class   recording.Class // how strongly the request proves who named them
+	OnlyNew bool            // as in Upload
 
 	// What the client expects of the whole; -1 and nil for nothing.
 	Size      int64

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/lethe-vault/lethe/crypto/envelope"
@@ -53,27 +54,35 @@ func (id UploadID) target(c Caller) policy.Target {
 	return policy.Target{Tenant: c.Tenant, Bucket: id.Bucket, Name: id.Name}
 }
 
+// errOtherRecorder: the upload is open, and another's.
+var errOtherRecorder = fmt.Errorf("%w: another access key began it", recording.ErrNoUpload)
+
 // resume finds an open upload for its recorder, as its draft was. Nobody else
-// may add to it: the recording will say that this recorder put it.
-func (g *Gateway) resume(ctx context.Context, s scope, c Caller, id UploadID, e audit.Event) (*draft, error) {
+// may add to it: the recording will say that this recorder put it. What it finds
+// it notes in e.
+func (g *Gateway) resume(ctx context.Context, s scope, c Caller, id UploadID, e *audit.Event) (*draft, error) {
 	b, up, err := g.openUpload(ctx, s, id, e)
 	if err != nil {
 		return nil, err
 	}
-	e.Bucket, e.Recording, e.Version = b.id, up.Recording, up.Version
-	d, err := s.redraft(ctx, b, up, e)
+	d, err := s.redraft(ctx, b, up, *e)
 	if err != nil {
 		return nil, err
 	}
+	if d.facts.Name != id.Name {
+		d.dek.Clear()
+		return nil, damaged(d.id, errors.New("the row of another name"))
+	}
 	if d.facts.Recorder != c.Who {
 		d.dek.Clear()
-		return nil, g.refuse(ctx, s, e, "other-recorder", recording.ErrNoUpload)
+		return nil, errOtherRecorder
 	}
 	return d, nil
 }
 
-// openUpload finds an open upload under the name it is for.
-func (g *Gateway) openUpload(ctx context.Context, s scope, id UploadID, e audit.Event) (bucket, catalog.Upload, error) {
+// openUpload finds an open upload under the name it is for, and notes in e what
+// it finds.
+func (g *Gateway) openUpload(ctx context.Context, s scope, id UploadID, e *audit.Event) (bucket, catalog.Upload, error) {
 	b, err := g.bucket(ctx, s, id.Bucket)
 	if err != nil {
 		return b, catalog.Upload{}, g.noBucket(ctx, s, e, err)
@@ -84,9 +93,23 @@ func (g *Gateway) openUpload(ctx context.Context, s scope, id UploadID, e audit.
 		return b, up, unavailable(err)
 	}
 	if err != nil || up.Bucket != b.id || up.Name != s.nameIndex(id.Bucket, id.Name) {
-		return b, up, g.refuse(ctx, s, e, "no-upload", recording.ErrNoUpload)
+		return b, up, recording.ErrNoUpload
 	}
+	e.Recording, e.Version = up.Recording, up.Version
 	return b, up, nil
+}
+
+// refuseUpload logs that there is no such upload for a caller, if err is that.
+func (g *Gateway) refuseUpload(ctx context.Context, s scope, e audit.Event, err error) error {
+	switch {
+	case errors.Is(err, recording.ErrNoBucket):
+		return g.refuse(ctx, s, e, "no-bucket", err)
+	case errors.Is(err, errOtherRecorder):
+		return g.refuse(ctx, s, e, "other-recorder", err)
+	case errors.Is(err, recording.ErrNoUpload):
+		return g.refuse(ctx, s, e, "no-upload", err)
+	}
+	return err
 }
 
 // redraft opens what the catalog keeps of an open upload.
@@ -99,16 +122,25 @@ func (s scope) redraft(ctx context.Context, b bucket, up catalog.Upload, e audit
 	if d.dek, err = s.keys.UnwrapDEK(ctx, d.id, d.slots, up.WrappedDEK); err != nil {
 		return nil, damaged(d.id, err)
 	}
-	plain, err := envelope.OpenFacts(d.dek, d.id, up.SealedFacts)
-	if err != nil {
+	if err := d.open(up); err != nil {
+		d.dek.Clear()
 		return nil, damaged(d.id, err)
 	}
-	if json.Unmarshal(plain, &d.facts) != nil || d.facts.Bucket != b.Name {
-		return nil, damaged(d.id, errors.New("malformed facts"))
+	return d, nil
+}
+
+// open reads the facts of an open upload, whose key is known.
+func (d *draft) open(up catalog.Upload) error {
+	plain, err := envelope.OpenFacts(d.dek, d.id, up.SealedFacts)
+	if err != nil {
+		return err
+	}
+	if json.Unmarshal(plain, &d.facts) != nil || d.facts.Bucket != d.bucket.Name {
+		return errors.New("malformed facts")
 	}
 	// UnwrapDEK accepts no other length.
 	d.prefix = prefixOf(d.id, d.slots, [keytree.WrappedSize]byte(up.WrappedDEK), up.SealedFacts)
-	return d, nil
+	return nil
 }
 
 // AbortUpload gives up an upload in parts and deletes what was stored of it.
@@ -123,13 +155,10 @@ func (g *Gateway) AbortUpload(ctx context.Context, c Caller, id UploadID) error 
 		return err
 	}
 	defer s.end()
-	b, up, err := g.openUpload(ctx, s, id, grant.event)
-	if err != nil {
-		return err
+	if _, _, err := g.openUpload(ctx, s, id, &grant.event); err != nil {
+		return g.refuseUpload(ctx, s, grant.event, err)
 	}
-	e := grant.event
-	e.Bucket, e.Recording, e.Version = b.id, up.Recording, up.Version
-	if err := g.explain(ctx, s, e); err != nil {
+	if err := g.explain(ctx, s, grant.event); err != nil {
 		return err
 	}
 	return g.abortUpload(ctx, s.tenant.ID, id.Version)
@@ -165,9 +194,10 @@ func (g *Gateway) dropParts(ctx context.Context, t recording.Tenant, v recording
 	}
 }
 
-// dropPart deletes a blob, and then the row that knows of it.
+// dropPart deletes a blob, and then the row that knows of it: but that of an
+// attempt that was never stored stays, since its blob may yet appear.
 func (g *Gateway) dropPart(ctx context.Context, p catalog.Part) error {
-	if err := g.blobs.Delete(ctx, p.Blob); err != nil {
+	if err := g.blobs.Delete(ctx, p.Blob); err != nil || p.StoredSize == 0 {
 		return err
 	}
 	return g.catalog.ForgetPart(ctx, p.Tenant, p.Blob)

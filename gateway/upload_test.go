@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,7 +47,7 @@ func mustPutPart(t *testing.T, g *gatewaytest.Fixture, c gateway.Caller, id gate
 }
 
 func complete(g *gatewaytest.Fixture, c gateway.Caller, id gateway.UploadID, parts ...gateway.PartName) (recording.Info, error) {
-	return g.CompleteUpload(g.Context(), c, gateway.Completion{UploadID: id, Parts: parts, Size: -1})
+	return g.CompleteUpload(g.Context(), c, gateway.Completion{UploadID: id, Parts: parts, Size: -1, Class: recording.ClassB})
 }
 
 // Nothing of an upload is in a gateway's memory: each step is another replica's.
@@ -84,6 +85,61 @@ func TestUploadAcrossReplicas(t *testing.T) {
 	}
 	if r.Info.Facts.Subjects[0] != "+4930901820" || r.Info.Parts != 2 {
 		t.Errorf("info = %+v", r.Info)
+	}
+}
+
+// Completing again is answered as before if it names the same parts: others
+// were dropped, or are no part of what the upload became.
+func TestCompletedWithOtherParts(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	id := begin(t, f, recorder, "a")
+	before := mustPutPart(t, f, recorder, id, 1, sound(1, 1000))
+	one, two := mustPutPart(t, f, recorder, id, 1, sound(2, 1000)), mustPutPart(t, f, recorder, id, 2, sound(3, 1000))
+	renumbered := one
+	renumbered.Number = 2
+	if _, err := complete(f, recorder, id, one); err != nil {
+		t.Fatal(err)
+	}
+	for what, parts := range map[string][]gateway.PartName{
+		"one more": {one, two}, "another": {two}, "the attempt before": {before}, "another number": {renumbered}, "none": nil,
+	} {
+		if _, err := complete(f, recorder, id, parts...); !errors.Is(err, recording.ErrNoUpload) {
+			t.Errorf("completed again with %s: %v, want ErrNoUpload", what, err)
+		}
+	}
+	if _, err := complete(f, recorder, id, one); err != nil {
+		t.Errorf("completed again with the same: %v", err)
+	}
+	if got := read(t, f, reader, "a"); !bytes.Equal(got, sound(2, 1000)) {
+		t.Errorf("%d other bytes came back", len(got))
+	}
+}
+
+// Of many at once that name different parts, those succeed that name what the
+// recording has.
+func TestCompletionsWithDifferentParts(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	id := begin(t, f, recorder, "a")
+	var parts []gateway.PartName
+	for i := range 4 {
+		parts = append(parts, mustPutPart(t, f, recorder, id, i+1, sound(uint64(i), 1000)))
+	}
+	errs := make([]error, 8)
+	var all sync.WaitGroup
+	for i := range errs {
+		all.Go(func() { _, errs[i] = complete(f, recorder, id, parts[:i%4+1]...) })
+	}
+	all.Wait()
+	got := len(read(t, f, reader, "a")) / 1000
+	for i, err := range errs {
+		if won := i%4+1 == got; won && err != nil || !won && !errors.Is(err, recording.ErrNoUpload) && !errors.Is(err, recording.ErrPart) {
+			t.Errorf("%d parts of the %d that there are: %v", i%4+1, got, err)
+		}
+	}
+	if n := blobs(t, f, "recordings/"); n != got+1 {
+		t.Errorf("%d blobs, want %d parts and their list", n, got)
 	}
 }
 
@@ -189,6 +245,59 @@ func TestUploadOnAFailingStore(t *testing.T) {
 	}
 }
 
+// A store may create a blob after it was deleted, if its answer was lost. Sweep
+// finds it by its row, whatever became of the upload.
+func TestLateBlobsAreKnown(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	lossy := false
+	late := lateStore{f.Blobs, &lossy, map[string][]byte{}}
+	g := gatewaytest.On(t, gatewaytest.Parts{Blobs: late, Catalog: f.Catalog, Keys: f.Keys})
+	id, aborted := begin(t, g, recorder, "a"), begin(t, g, recorder, "b")
+	first := mustPutPart(t, g, recorder, id, 1, sound(1, 1000))
+	lossy = true
+	for _, id := range []gateway.UploadID{id, aborted} {
+		if _, err := putPart(g, recorder, id, 2, sound(2, 1000)); !errors.Is(err, recording.ErrUnavailable) {
+			t.Errorf("PutPart: %v, want ErrUnavailable", err)
+		}
+	}
+	if _, err := complete(g, recorder, id, first); !errors.Is(err, recording.ErrUnavailable) {
+		t.Errorf("CompleteUpload: %v, want ErrUnavailable", err)
+	}
+	lossy = false
+	second := mustPutPart(t, g, recorder, id, 2, sound(3, 1000))
+	if _, err := complete(g, recorder, id, first, second); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.AbortUpload(t.Context(), recorder, aborted); err != nil {
+		t.Fatal(err)
+	}
+	if err := late.arrive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, id := range []gateway.UploadID{id, aborted} {
+		dropped, err := f.Catalog.DroppedParts(t.Context(), recorder.Tenant, id.Version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range dropped {
+			known[p.Blob] = true
+		}
+	}
+	for key := range late.late {
+		if !known[key] {
+			t.Error("no row knows a blob that came late")
+		}
+	}
+	if len(late.late) != 3 || len(known) != 3 {
+		t.Errorf("%d blobs came late and %d rows are dropped, want 3 of each", len(late.late), len(known))
+	}
+	if got := read(t, f, reader, "a"); !bytes.Equal(got, slices.Concat(sound(1, 1000), sound(3, 1000))) {
+		t.Errorf("%d other bytes came back", len(got))
+	}
+}
+
 // Whoever writes the database or the store shows no other part, no other order
 // and no earlier attempt.
 func TestListOfPartsIsSealed(t *testing.T) {
@@ -268,6 +377,28 @@ func TestStaleUploads(t *testing.T) {
 	aborted := events(t, f, recorder, string(policy.PutAbort))
 	if len(aborted) != 1 || aborted[0].Who != "lethe" || aborted[0].Reason != "stale" {
 		t.Errorf("events = %+v", aborted)
+	}
+}
+
+// An upload that gets a part after it was found stale, and before its turn came,
+// goes on: that part was acknowledged.
+func TestStaleUploadGetsAPart(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	begin(t, f, recorder, "first")
+	second := begin(t, f, recorder, "second")
+	execute(t, f.Dir, `UPDATE uploads SET created_at = created_at - 90000000000`)
+	execute(t, f.Dir, `CREATE TRIGGER part AFTER INSERT ON events WHEN NEW.action = 'put.abort' BEGIN
+		INSERT OR IGNORE INTO parts (blob, version, tenant, number, state, stored_size, created_at)
+		SELECT 'recordings/x', version, tenant, 1, 'intent', 0, NEW.happened_at FROM uploads WHERE version <> NEW.version; END`)
+	if err := f.ReapOnce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := putPart(f, recorder, second, 2, sound(1, 1000)); err != nil {
+		t.Errorf("the next part: %v", err)
+	}
+	if n := len(events(t, f, recorder, string(policy.PutAbort))); n != 1 {
+		t.Errorf("%d events of an abort, want 1", n)
 	}
 }
 

@@ -53,6 +53,7 @@ type EndFacts struct {
 	Parts     int     `json:"parts,omitempty"`     // how many
 	PartList  string  `json:"part_list,omitempty"` // SHA-256 of the list of them, in hex
 	Composite Digests `json:"composite,omitempty"` // digests of the parts' digests, in their order
+	Named     string  `json:"named,omitempty"`     // tells how its uploader named them from every other way
 }
 
 // factKeys maps the metadata a plain S3 client sends, after x-amz-meta-, to

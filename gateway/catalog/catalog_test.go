@@ -8,6 +8,7 @@ import (
 
 	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/gateway/catalog/catalogtest"
+	"github.com/lethe-vault/lethe/recording"
 	"github.com/lethe-vault/lethe/test/servers"
 )
 
@@ -25,6 +26,7 @@ func fill(t testing.TB, v *catalogtest.Vault, n int) {
 		wg.Go(func() {
 			for range n / 8 {
 				in := v.Intent()
+				in.Recording = recording.NewID()
 				cm := v.Commit(in, catalogtest.Random())
 				cm.Directories = []catalog.Directory{{Index: cm.Content.Directory, Parent: catalogtest.Random()}}
 				if err := v.Begin(t.Context(), in, nil); err != nil {

@@ -54,22 +54,22 @@ func (c *Catalog) Erase(ctx context.Context, e Erasure, events []audit.Record) (
 	return gone, err
 }
 
-// selectStored finds the versions of a recording, and the older ones under its
-// name of another, whose place an upload in parts took.
+// selectStored finds the versions of a recording, and those of others that have
+// or had its name, whose place an upload in parts took.
 const selectStored = `SELECT ` + versionColumns + ` FROM versions v
-	WHERE v.tenant = $1 AND v.state IN ('committed', 'replaced') AND (v.recording = $2 OR v.version IN (
-		SELECT o.version FROM versions c JOIN versions o ON o.name_index = c.name_index AND o.tenant = c.tenant
-		WHERE c.recording = $2 AND c.state = 'committed' AND o.state = 'committed' AND NOT o.is_current))
+	WHERE v.tenant = $1 AND v.state IN ('committed', 'replaced') AND v.version IN (
+		SELECT c.version FROM versions c WHERE c.recording = $2
+		UNION ALL SELECT o.version FROM versions c JOIN versions o ON o.name_index = c.name_index AND o.tenant = c.tenant
+			AND o.name_index IS NOT NULL AND NOT o.is_current WHERE c.recording = $2
+		UNION ALL SELECT o.version FROM versions c JOIN versions o ON o.name_index = c.name_index AND o.tenant = c.tenant
+			AND o.state = 'committed' AND o.is_current WHERE c.recording = $2)
 	ORDER BY v.committed_at DESC, v.version DESC`
 
 // divide tells what goes from what is left, both newest first.
 func (e Erasure) divide(all []Version) (gone, left []Version) {
-	if e.Version == (recording.Version{}) {
-		return all, nil
-	}
 	readable := false
 	for _, v := range all {
-		if v.Version == e.Version {
+		if e.takes(v) {
 			gone = append(gone, v)
 			continue
 		}
@@ -80,6 +80,15 @@ func (e Erasure) divide(all []Version) (gone, left []Version) {
 		return all, nil
 	}
 	return gone, left
+}
+
+// takes reports whether v is one of those to erase. What stands under the name
+// and is of another recording was put after the erasure was asked for.
+func (e Erasure) takes(v Version) bool {
+	if e.Version != (recording.Version{}) {
+		return v.Version == e.Version
+	}
+	return v.Recording == e.Recording || !v.Current
 }
 
 func (v Version) erase(ctx context.Context, tx *sql.Tx) error {

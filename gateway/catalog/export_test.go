@@ -21,6 +21,7 @@ func HotQueries(v Version, bucket Index) map[string][]any {
 		selectToken:             {v.Name[:]},
 		selectFoundVersion:      {v.Name[:], v.Version[:], v.Tenant[:], bucket[:]},
 		selectOpenBucket:        {v.Tenant[:], v.Bucket[:]},
+		selectStored:            {v.Tenant[:], v.Recording[:]},
 	}
 }
 

@@ -61,15 +61,41 @@ func (c *Catalog) Uploads(ctx context.Context, tenant recording.Tenant, bucket r
 	return u, explain(ctx, err)
 }
 
-const selectStale = selectUploads + `u.created_at < $1
-	AND NOT EXISTS (SELECT 1 FROM parts p WHERE p.version = u.version AND p.created_at >= $1)
-	ORDER BY u.created_at LIMIT $2`
+const (
+	isStale = `u.created_at < $1
+	AND NOT EXISTS (SELECT 1 FROM parts p WHERE p.version = u.version AND p.created_at >= $1)`
+	selectStale = selectUploads + isStale + ` ORDER BY u.created_at LIMIT $2`
+	abortStale  = `UPDATE versions SET state = 'aborted' WHERE state = 'intent'
+	AND version IN (SELECT u.version FROM uploads u WHERE ` + isStale + ` AND u.version = $2)`
+)
 
 // StaleUploads gives open uploads of all tenants, at most limit of them, that
 // were begun before then and got no part since.
 func (c *Catalog) StaleUploads(ctx context.Context, then time.Time, limit int) ([]Upload, error) {
 	u, err := all[Upload](ctx, c.reader, selectStale, then.UnixMicro(), limit)
 	return u, explain(ctx, err)
+}
+
+// AbortStale is Abort of an upload that StaleUploads gave, with the events that
+// explain it, and reports whether it is aborted: one that got a part meanwhile,
+// or was completed, is not. One that was aborted before is, and changes nothing.
+func (c *Catalog) AbortStale(ctx context.Context, u Upload, then time.Time, events []audit.Record) (aborted bool, err error) {
+	err = c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		flipped, err := change(ctx, tx, abortStale, then.UnixMicro(), u.Version[:])
+		if err != nil {
+			return err
+		}
+		if aborted = flipped == 1; aborted {
+			if err := dropUpload(ctx, tx, u.Version); err != nil {
+				return err
+			}
+			return insertEvents(ctx, tx, events)
+		}
+		v, err := get[Version](ctx, tx, recording.ErrNotFound, selectVersion, u.Tenant[:], u.Version[:])
+		aborted = v.State == Aborted
+		return err
+	})
+	return aborted, err
 }
 
 // endUpload takes a version off the list of open uploads, if it is one.

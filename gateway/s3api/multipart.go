@@ -230,7 +230,7 @@ func urlOf(r *http.Request) string {
 
 // completion reads which parts to join, and what the client expects of the whole.
 func completion(h http.Header, in verified) (gateway.Completion, error) {
-	all := gateway.Completion{Size: -1, OnlyNew: h.Get("If-None-Match") == anyTag}
+	all := gateway.Completion{Size: -1, Class: in.class, OnlyNew: h.Get("If-None-Match") == anyTag}
 	var err error
 	if all.UploadID, err = in.uploadID(); err != nil {
 		return all, err

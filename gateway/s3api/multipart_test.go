@@ -330,6 +330,39 @@ func TestAbort(t *testing.T) {
 	}
 }
 
+// Whoever can leave a part out of the list cuts the recording: it proves no more
+// of its author than the list does.
+func TestUnsignedListOfParts(t *testing.T) {
+	v := newVault(t)
+	v.Bucket("acme", gateway.BucketSettings{Name: "strict", MinClass: recording.ClassB})
+	strict := v.pair("acme", gateway.NewKey{Kind: policy.Recorder, Bucket: "strict"})
+	for bucket, want := range map[string]struct {
+		recorder pair
+		status   int
+	}{calls: {v.recorder, 200}, "strict": {strict, 403}} {
+		u := v.upload(want.recorder, "call", func(in *s3.CreateMultipartUploadInput) { in.Bucket = &bucket })
+		p := u.mustPart(1, noise(1, 1000))
+		list := "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>" + *p.ETag + "</ETag></Part></CompleteMultipartUpload>"
+		r := v.request(want.recorder, "POST", "/"+bucket+"/call?uploadId="+*u.id, list, func(r *http.Request) {
+			r.Header.Set("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")
+		})
+		answer, err := v.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != want.status {
+			t.Errorf("%s: status %d, want %d", bucket, answer.StatusCode, want.status)
+		}
+		if _, err := u.complete(p); err != nil {
+			t.Errorf("%s: completed with a signature: %v", bucket, err)
+		}
+	}
+	if got := v.class("call"); got != recording.ClassD {
+		t.Errorf("class %s of a recording whose list of parts anyone could change, want D", got)
+	}
+}
+
 // Two uploads of one name: the second is the same content again, or refused.
 func TestMultipartWritesOnce(t *testing.T) {
 	v := newVault(t)
@@ -582,6 +615,25 @@ func TestListUploads(t *testing.T) {
 	page, err := v.minio(v.reader).ListMultipartUploads(t.Context(), calls, "", "", "", "/", 1000)
 	if err != nil || len(page.Uploads) != 3 || len(page.CommonPrefixes) != 1 || page.CommonPrefixes[0].Prefix != "b/" {
 		t.Errorf("with a delimiter: %+v, %v", page, err)
+	}
+}
+
+// A page that has room for none is the last: a client that goes on from it
+// would go on for ever.
+func TestPagesWithoutRoom(t *testing.T) {
+	v := newVault(t)
+	u := v.upload(v.reader, "call")
+	u.mustPart(1, noise(1, 10))
+	for _, target := range []string{"/calls?uploads=&max-uploads=0", "/calls/call?max-parts=0&uploadId=" + *u.id} {
+		answer, err := v.client.Do(v.request(v.reader, "GET", target, "", unchanged))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err != nil || answer.StatusCode != 200 || !strings.Contains(string(b), "<IsTruncated>false</IsTruncated>") {
+			t.Errorf("GET %s: %d, %v: %s", target, answer.StatusCode, err, b)
+		}
 	}
 }
 

@@ -78,8 +78,12 @@ func (f *Front) listParts(w http.ResponseWriter, r *http.Request, in verified) e
 	return writeXML(w, http.StatusOK, result)
 }
 
-// fill takes the parts after the marker, as many as there is room for.
+// fill takes the parts after the marker, as many as there is room for. A page
+// without room is the last: none could follow it.
 func (l *listPartsResult) fill(parts []gateway.PartInfo) {
+	if l.MaxParts == 0 {
+		return
+	}
 	for _, p := range parts {
 		if p.Number <= l.PartNumberMarker {
 			continue
@@ -171,7 +175,11 @@ type uploadPage struct {
 	last   string // common prefix that was taken last
 }
 
+// fill takes uploads as listPartsResult.fill takes parts.
 func (p *uploadPage) fill(open []gateway.OpenUpload) {
+	if p.result.MaxUploads == 0 {
+		return
+	}
 	for _, u := range open {
 		common, rolled := p.commonPrefix(string(u.Name))
 		if rolled && common == p.last {

@@ -89,7 +89,7 @@ func (u *upload) complete(without ...int) {
 	}
 	slices.SortFunc(u.parts, func(a, b gateway.PartName) int { return a.Number - b.Number })
 	var err error
-	all := gateway.Completion{UploadID: u.id, Parts: u.parts, Size: -1}
+	all := gateway.Completion{UploadID: u.id, Parts: u.parts, Size: -1, Class: recording.ClassB}
 	if u.info, err = u.v.CompleteUpload(u.v.t.Context(), u.caller, all); err != nil {
 		u.v.t.Fatalf("CompleteUpload: %v", err)
 	}

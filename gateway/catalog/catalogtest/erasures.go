@@ -141,6 +141,56 @@ func testEraseParts(t *testing.T, v *Vault) {
 	wantErr(t, "PartList(erased)", err, recording.ErrNotFound)
 }
 
+// An upload in parts took the name of another recording. Each version of that
+// can be erased by itself, and what stands under the name stays.
+func testEraseWhatLostItsName(t *testing.T, v *Vault) {
+	ctx := t.Context()
+	name := Random()
+	before := v.series(t, name, Random(), catalog.Never, catalog.Replace, catalog.KeepVersions, catalog.KeepVersions)
+	u := v.takeName(t, name, catalog.KeepVersions)
+	for i, blobs := range []int{0, 1, 1, 1} { // the first was replaced, and goes last
+		if i == 0 {
+			continue
+		}
+		gone, err := v.Erase(ctx, v.erasure(before[i].Version), nil)
+		must(t, err)
+		wantEqual(t, "number of blobs that may go", len(gone), blobs)
+		wantEqual(t, "current version", v.Current(t, name), u.Version)
+		v.wantErased(t, name, before[i])
+	}
+	_, err := v.Erase(ctx, catalog.Erasure{Tenant: v.Tenant, Recording: u.Recording, Version: u.Version}, nil)
+	must(t, err)
+	v.wantErased(t, name, before[0])
+	must(t, v.CloseBucket(ctx, v.Tenant, v.Bucket.ID, nil))
+}
+
+// What an upload in parts replaced goes with it, though that was another
+// recording: nothing else would ever name it.
+func testEraseWhatWasReplaced(t *testing.T, v *Vault) {
+	ctx := t.Context()
+	name := Random()
+	before := v.series(t, name, Random(), catalog.Never, catalog.KeepVersions)
+	u := v.takeName(t, name, catalog.Replace)
+	wantEqual(t, "state of what was replaced", v.State(t, before[1].Version), catalog.Replaced)
+	gone, err := v.Erase(ctx, catalog.Erasure{Tenant: v.Tenant, Recording: u.Recording}, nil)
+	must(t, err)
+	wantEqual(t, "number of blobs that may go", len(gone), 3)
+	for _, in := range before {
+		v.wantErased(t, name, in)
+	}
+	must(t, v.CloseBucket(ctx, v.Tenant, v.Bucket.ID, nil))
+}
+
+// takeName completes an upload in parts under a name that another recording has.
+func (v *Vault) takeName(t *testing.T, name catalog.Index, how catalog.Overwrite) catalog.Upload {
+	t.Helper()
+	u := v.upload(t)
+	cm := v.complete(t, u, v.part(t, u, 1))
+	cm.Content.Name, cm.Overwrite = name, how
+	must(t, v.Create(t.Context(), cm, nil))
+	return u
+}
+
 func testFindVersion(t *testing.T, v *Vault) {
 	ctx := t.Context()
 	name := Random()

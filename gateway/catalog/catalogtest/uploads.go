@@ -122,10 +122,33 @@ func testUploads(t *testing.T, v *Vault) {
 	must(t, err)
 	wantEqual(t, "StaleUploads(1)", list, []catalog.Upload{first})
 
+	v.testAbortStale(t, first, second, later)
 	must(t, v.Next(t, catalog.Change{State: catalog.TenantRevoked}))
 	u := catalog.Upload{Intent: v.Intent(), Name: Random(), WrappedDEK: bytes(60), SealedFacts: bytes(300)}
 	wantErr(t, "BeginUpload(revoked)", v.BeginUpload(ctx, u, nil), recording.ErrTenantRevoked)
-	wantErr(t, "BeginPart(revoked)", v.BeginPart(ctx, attempt(first, 1), nil), recording.ErrTenantRevoked)
+	wantErr(t, "BeginPart(revoked)", v.BeginPart(ctx, attempt(second, 1), nil), recording.ErrTenantRevoked)
+}
+
+// testAbortStale aborts the first upload, which is stale, and not the second,
+// which got a part later.
+func (v *Vault) testAbortStale(t *testing.T, first, second catalog.Upload, later time.Time) {
+	t.Helper()
+	part := v.part(t, first, 1)
+	done := event(v.Tenant, now())
+	for range 2 { // repeated
+		aborted, err := v.AbortStale(t.Context(), first, later, []audit.Record{done})
+		must(t, err)
+		wantEqual(t, "AbortStale", aborted, true)
+	}
+	wantEqual(t, "state", v.State(t, first.Version), catalog.Aborted)
+	v.wantDropped(t, first, part)
+	aborted, err := v.AbortStale(t.Context(), second, later, []audit.Record{event(v.Tenant, now())})
+	must(t, err)
+	wantEqual(t, "AbortStale(that got a part)", aborted, false)
+	wantEqual(t, "state", v.State(t, second.Version), catalog.Intended)
+	events, err := v.Events(t.Context(), v.Tenant, time.Unix(0, 0), later, 10)
+	must(t, err)
+	wantEqual(t, "events", len(events), 3) // two uploads were begun, and one aborted
 }
 
 func testParts(t *testing.T, v *Vault) {
@@ -289,6 +312,27 @@ func testRaceWithComplete(t *testing.T, v *Vault) {
 		must(t, err)
 		if len(parts) != 2 || parts[1].Number != listNumber {
 			t.Errorf("%d parts are stored beside the list", len(parts)-1)
+		}
+	}
+}
+
+// Of a part and the end of its upload as stale one comes first: an upload that
+// has got a part is not stale.
+func testRaceWithReaper(t *testing.T, v *Vault) {
+	for range 10 {
+		u := v.upload(t)
+		then := now().Add(time.Hour)
+		p := attempt(u, 1)
+		p.CreatedAt = then
+		var begun, failed error
+		var aborted bool
+		var both sync.WaitGroup
+		both.Go(func() { begun = v.BeginPart(t.Context(), p, nil) })
+		both.Go(func() { aborted, failed = v.AbortStale(t.Context(), u, then, nil) })
+		both.Wait()
+		must(t, failed)
+		if aborted != errors.Is(begun, catalog.ErrAborted) || !aborted && begun != nil {
+			t.Errorf("BeginPart = %v, aborted = %t", begun, aborted)
 		}
 	}
 }

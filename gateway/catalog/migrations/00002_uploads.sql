@@ -4,7 +4,7 @@
 -- +goose Up
 ALTER TABLE versions ADD COLUMN parts BIGINT NOT NULL DEFAULT 0; -- 0: it came whole
 CREATE INDEX versions_older ON versions (name_index, tenant)
-	WHERE state = 'committed' AND NOT is_current;
+	WHERE name_index IS NOT NULL AND NOT is_current;
 
 CREATE TABLE uploads (
 	version      BYTEA  NOT NULL PRIMARY KEY,
