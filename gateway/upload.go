@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/lethe-vault/lethe/crypto/envelope"
 	"github.com/lethe-vault/lethe/crypto/keytree"
@@ -85,7 +86,7 @@ func (g *Gateway) resume(ctx context.Context, s scope, c Caller, id UploadID, e 
 func (g *Gateway) openUpload(ctx context.Context, s scope, id UploadID, e *audit.Event) (bucket, catalog.Upload, error) {
 	b, err := g.bucket(ctx, s, id.Bucket)
 	if err != nil {
-		return b, catalog.Upload{}, g.noBucket(ctx, s, e, err)
+		return b, catalog.Upload{}, err
 	}
 	e.Bucket = b.id
 	up, err := g.catalog.Upload(ctx, s.tenant.ID, id.Version)
@@ -102,14 +103,12 @@ func (g *Gateway) openUpload(ctx context.Context, s scope, id UploadID, e *audit
 // refuseUpload logs that there is no such upload for a caller, if err is that.
 func (g *Gateway) refuseUpload(ctx context.Context, s scope, e audit.Event, err error) error {
 	switch {
-	case errors.Is(err, recording.ErrNoBucket):
-		return g.refuse(ctx, s, e, "no-bucket", err)
 	case errors.Is(err, errOtherRecorder):
 		return g.refuse(ctx, s, e, "other-recorder", err)
 	case errors.Is(err, recording.ErrNoUpload):
 		return g.refuse(ctx, s, e, "no-upload", err)
 	}
-	return err
+	return g.noBucket(ctx, s, e, err)
 }
 
 // redraft opens what the catalog keeps of an open upload.
@@ -239,7 +238,7 @@ func (s scope) openUploads(ctx context.Context, b bucket, rows []catalog.Upload,
 			return nil, err
 		}
 		d.dek.Clear()
-		if len(d.facts.Name) < len(prefix) || string(d.facts.Name[:len(prefix)]) != prefix {
+		if !strings.HasPrefix(string(d.facts.Name), prefix) {
 			continue
 		}
 		out = append(out, OpenUpload{
