@@ -238,9 +238,6 @@ func completion(h http.Header, in verified) (gateway.Completion, error) {
 	if err := putCondition(h); err != nil {
 		return all, err
 	}
-	if err := expected(h, &all); err != nil {
-		return all, err
-	}
 	var doc completeRequest
 	if err := in.document(maxPartList, &doc); err != nil {
 		return all, err
@@ -255,7 +252,7 @@ func completion(h http.Header, in verified) (gateway.Completion, error) {
 		}
 		all.Parts = append(all.Parts, name)
 	}
-	return all, nil
+	return all, expected(h, &all)
 }
 
 // expected reads what the headers say of the whole: its size, and its checksum,
@@ -276,7 +273,7 @@ func expected(h http.Header, all *gateway.Completion) error {
 		}
 		value, of, dashed := strings.Cut(values[0], "-")
 		sum, ok := decodeDigest([]string{value}, gateway.NewDigest(c.digest).Size())
-		if _, counted := position(of); !ok || len(values) > 1 || dashed && !counted {
+		if n, counted := position(of); !ok || len(values) > 1 || dashed && !(counted && n == int64(len(all.Parts))) {
 			return errChecksum
 		}
 		into := all.Digests

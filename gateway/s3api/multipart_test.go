@@ -444,6 +444,14 @@ func TestMultipartChecksums(t *testing.T) {
 			t.Errorf("%s: completed with a false checksum: %v", name, err)
 		}
 		in.ChecksumCRC32 = nil
+		if c.of == types.ChecksumTypeComposite {
+			miscounted := strings.TrimSuffix(c.want, "2") + "3"
+			in.ChecksumSHA256 = &miscounted
+			if _, err := u.client.CompleteMultipartUpload(t.Context(), in); !is(err, 400, "InvalidRequest") {
+				t.Errorf("%s: completed with a checksum of 3 parts: %v", name, err)
+			}
+			in.ChecksumSHA256 = nil
+		}
 		if c.algorithm == types.ChecksumAlgorithmCrc32 {
 			in.ChecksumCRC32 = &c.want
 		}

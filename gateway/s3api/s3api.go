@@ -103,7 +103,7 @@ var operations = []operation{
 }
 
 // unknown stands for every operation that operations lacks.
-var unknown = operation{name: "unknown", body: takesBody, serve: (*Front).notImplemented}
+var unknown = operation{name: "unknown", body: takesBody}
 
 // sdkParameter repeats the operation's name; SDKs send it and S3 ignores it.
 const sdkParameter = "x-id"
@@ -181,6 +181,9 @@ func (f *Front) serve(op operation, w http.ResponseWriter, r *http.Request, at l
 		return err
 	}
 	defer f.crowd.leave(in.caller.Who)
+	if op.serve == nil { // not a word of its headers: it is the operation that is unknown
+		return errNotImplemented
+	}
 	if err := op.admit(r, at.query); err != nil {
 		return err
 	}
@@ -193,10 +196,6 @@ func (f *Front) serve(op operation, w http.ResponseWriter, r *http.Request, at l
 		return err
 	}
 	return op.serve(f, w, r, in)
-}
-
-func (f *Front) notImplemented(http.ResponseWriter, *http.Request, verified) error {
-	return errNotImplemented
 }
 
 // newRequestID draws the 16 hex digits by which a client and a log speak of

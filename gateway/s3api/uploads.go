@@ -28,6 +28,7 @@ type listPartsResult struct {
 	PartNumberMarker     int
 	NextPartNumberMarker int `xml:",omitempty"`
 	MaxParts             int
+	EncodingType         string `xml:",omitempty"`
 	IsTruncated          bool
 	ChecksumAlgorithm    string `xml:",omitempty"`
 	ChecksumType         string `xml:",omitempty"`
@@ -54,7 +55,7 @@ func (f *Front) listParts(w http.ResponseWriter, r *http.Request, in verified) e
 	if err != nil {
 		return err
 	}
-	encode, _, err := keyEncoding(in.query)
+	encode, encoding, err := keyEncoding(in.query)
 	if err != nil {
 		return err
 	}
@@ -69,7 +70,7 @@ func (f *Front) listParts(w http.ResponseWriter, r *http.Request, in verified) e
 	result := listPartsResult{
 		Bucket: id.Bucket, Key: encode(string(id.Name)), UploadID: id.Version.String(),
 		Initiator: initiator{in.caller.Who}, Owner: ownerOf(in), StorageClass: "STANDARD",
-		PartNumberMarker: int(min(after, recording.MaxPart)), MaxParts: most,
+		PartNumberMarker: int(min(after, recording.MaxPart)), MaxParts: most, EncodingType: encoding,
 	}
 	if stored.Checksum != "" {
 		result.ChecksumAlgorithm, result.ChecksumType = strings.ToUpper(stored.Checksum), checksumType(stored.FullChecksum)
