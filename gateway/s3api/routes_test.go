@@ -1,6 +1,7 @@
 package s3api_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -221,7 +222,31 @@ func (v *vault) try(op s3api.Row, c call, p pair) (status int, answered string, 
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	return answer.StatusCode, string(text), v.state() != before
+	changed = v.state() != before
+	v.tidy()
+	return answer.StatusCode, string(text), changed
+}
+
+// tidy ends what a call may have left open, so that there is little to compare
+// at the next.
+func (v *vault) tidy() {
+	v.t.Helper()
+	caller := v.Caller(v.reader.key)
+	buckets, err := v.Buckets(v.t.Context(), caller)
+	for _, b := range buckets {
+		if b.Name != calls {
+			err = errors.Join(err, v.DeleteBucket(v.t.Context(), caller, b.Name))
+			continue
+		}
+		open, failed := v.Uploads(v.t.Context(), caller, b.Name, "")
+		for _, u := range open {
+			failed = errors.Join(failed, v.AbortUpload(v.t.Context(), caller, u.UploadID))
+		}
+		err = errors.Join(err, failed)
+	}
+	if err != nil {
+		v.t.Fatal(err)
+	}
 }
 
 func (v *vault) tryOwn(op s3api.Row, c call, k kind, p pair) {
