@@ -24,19 +24,13 @@ func insertDirectories(ctx context.Context, tx *sql.Tx, tenant recording.Tenant,
 const selectDirectory = `SELECT ` + versionColumns + ` FROM versions v
 	WHERE v.tenant = $1 AND v.dir_index = $2 AND ` + isCurrent
 
-// Directory gives the current versions directly in a directory, in no order:
-// theirs is that of their names, which are sealed. They are of one moment.
-func (c *Catalog) Directory(ctx context.Context, tenant recording.Tenant, dir Index) ([]Version, error) {
-	v, err := all[Version](ctx, c.reader, selectDirectory, tenant[:], dir[:])
-	return v, explain(ctx, err)
-}
-
 const selectVersionsIn = `SELECT v.version FROM versions v
 	WHERE v.tenant = $1 AND v.dir_index = $2 AND ` + isCurrent
 
-// VersionsIn names the versions that Directory gives, of one moment. It reads
-// no row to find them, only an index, and names neighbours in the table one
-// after the other where it can.
+// VersionsIn names the current versions directly in a directory, of one moment.
+// It reads no row to find them, only an index, and names neighbours in the table
+// one after the other where it can: their names, which are sealed, have another
+// order.
 func (c *Catalog) VersionsIn(ctx context.Context, tenant recording.Tenant, dir Index) ([]recording.Version, error) {
 	rows, err := all[versionRow](ctx, c.reader, selectVersionsIn, tenant[:], dir[:])
 	ids := make([]recording.Version, len(rows))

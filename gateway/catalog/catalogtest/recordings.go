@@ -196,9 +196,6 @@ func sorted(ids []recording.Version) []recording.Version {
 
 func (v *Vault) wantDirectory(t *testing.T, dir catalog.Index, want []recording.Version, wantSubs []catalog.Subdirectory) {
 	t.Helper()
-	versions, err := v.Directory(t.Context(), v.Tenant, dir)
-	must(t, err)
-	wantEqual(t, "Directory", ids(versions), sorted(want))
 	named, err := v.VersionsIn(t.Context(), v.Tenant, dir)
 	must(t, err)
 	if !slices.Equal(sorted(named), sorted(want)) {
