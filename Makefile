@@ -18,9 +18,8 @@ run: build
 # Everything, on a fresh machine: installs the Debian packages the tests use,
 # builds the real servers once into the user's cache, and runs all tests. Results
 # are never taken from go's cache: it does not see the programs that tests build.
-# Four packages at a time, since most wait for servers, disks and leases.
 test: packages servers
-	$(GO) test -race -count=1 -p 4 -timeout 30m ./...
+	$(GO) test -race -count=1 -timeout 30m ./...
 
 packages:
 	./test/tools/packages.sh
