@@ -113,11 +113,11 @@ func (g *Gateway) complete(ctx context.Context, s scope, d *draft, all Completio
 	if !end.Class.AtLeast(d.bucket.MinClass) {
 		return recording.Info{}, g.refuse(ctx, s, d.event, "class-too-weak", recording.ErrClassTooWeak)
 	}
-	a, err := g.intendPart(ctx, s, d, envelope.ListPart)
+	p, err := g.intendPart(ctx, s, d, envelope.ListPart)
 	if err != nil {
 		return recording.Info{}, err
 	}
-	err = g.fulfilList(ctx, d, a, parts, end)
+	err = g.fulfilList(ctx, d, p, parts, end)
 	switch {
 	case err == nil:
 		g.dropParts(ctx, d.id.Tenant, d.id.Version)
@@ -125,7 +125,7 @@ func (g *Gateway) complete(ctx context.Context, s scope, d *draft, all Completio
 	case errors.Is(err, catalog.ErrUnknown): // it may exist: its upload's end will know
 		return recording.Info{}, unavailable(err)
 	}
-	g.giveUpPart(ctx, a.Part, err)
+	g.giveUpPart(ctx, p, err)
 	return g.notCompleted(ctx, d, end, err)
 }
 
@@ -230,16 +230,16 @@ func (all Completion) contradicts(end recording.EndFacts, parts []storedPart) er
 }
 
 // fulfilList stores the list of parts, and makes the recording exist.
-func (g *Gateway) fulfilList(ctx context.Context, d *draft, a attempt, parts []storedPart, end recording.EndFacts) error {
-	listed, list, stored := make([]envelope.Part, len(parts)), catalog.PartList{Blob: a.Blob}, int64(0)
-	for i, p := range parts {
-		at, err := placeOf(d.id.Tenant, p.Blob)
+func (g *Gateway) fulfilList(ctx context.Context, d *draft, p catalog.Part, parts []storedPart, end recording.EndFacts) error {
+	listed, list, stored := make([]envelope.Part, len(parts)), catalog.PartList{Blob: p.Blob}, int64(0)
+	for i, part := range parts {
+		at, err := placeOf(d.id.Tenant, part.Blob)
 		if err != nil {
 			return err
 		}
-		listed[i] = envelope.Part{Blob: at, Layout: p.layout}
-		list.Parts = append(list.Parts, p.Blob)
-		stored += p.StoredSize
+		listed[i] = envelope.Part{Blob: at, Layout: part.layout}
+		list.Parts = append(list.Parts, part.Blob)
+		stored += part.StoredSize
 	}
 	source := envelope.MarshalParts(listed)
 	sum := sha256.Sum256(source)
@@ -249,7 +249,7 @@ func (g *Gateway) fulfilList(ctx context.Context, d *draft, a attempt, parts []s
 		End: func() ([]byte, error) { return json.Marshal(end) },
 	}
 	config.Prefix.Part = envelope.ListPart
-	layout, err := g.seal(ctx, config, a.Blob, int64(len(source)))
+	layout, err := g.seal(ctx, config, p.Blob, int64(len(source)))
 	if err != nil {
 		return err
 	}

@@ -144,7 +144,7 @@ func slotRow(s keytree.Slots) catalog.Slots {
 	return catalog.Slots{Recording: int64(s.Recording), Subject: int64(s.Subject), Day: int64(s.Day)}
 }
 
-// place draws where a blob will be.
+// place draws 16 bytes that nothing else has, such as where a blob will be.
 func place() (p [16]byte) {
 	rand.Read(p[:]) // never fails: crypto/rand ends the program instead
 	return p

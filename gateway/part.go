@@ -48,24 +48,17 @@ func (g *Gateway) PutPart(ctx context.Context, c Caller, u PartUpload) (PartInfo
 	return g.fulfilPart(ctx, d, p, u.Sent)
 }
 
-// attempt is a part on its way into a blob.
-type attempt struct {
-	catalog.Part
-	place [16]byte
-}
-
 // intendPart commits an attempt with the event that permits it. Killed after
 // this, it stays open until its upload has ended and sweep drops it.
-func (g *Gateway) intendPart(ctx context.Context, s scope, d *draft, number int64) (attempt, error) {
-	a := attempt{place: place()}
-	a.Part = catalog.Part{
-		Blob: blobKey(d.id.Tenant, a.place), Version: d.id.Version, Tenant: d.id.Tenant, Number: number, CreatedAt: now(),
+func (g *Gateway) intendPart(ctx context.Context, s scope, d *draft, number int64) (catalog.Part, error) {
+	p := catalog.Part{
+		Blob: blobKey(d.id.Tenant, place()), Version: d.id.Version, Tenant: d.id.Tenant, Number: number, CreatedAt: now(),
 	}
 	record, err := s.seal(ctx, d.event)
 	if err != nil {
-		return a, err
+		return p, err
 	}
-	return a, uploadError(g.catalog.BeginPart(ctx, a.Part, []audit.Record{record}))
+	return p, uploadError(g.catalog.BeginPart(ctx, p, []audit.Record{record}))
 }
 
 // uploadError is unavailable, of an upload that may have ended meanwhile.
@@ -77,35 +70,30 @@ func uploadError(err error) error {
 }
 
 // fulfilPart streams the body and makes it the part of its number.
-func (g *Gateway) fulfilPart(ctx context.Context, d *draft, a attempt, sent Sent) (PartInfo, error) {
-	b := sealing{draft: d, sent: sent, part: uint32(a.Number), blob: a.Blob}
-	b.end.ETag = hex.EncodeToString(newPartTag()) + "-1"
+func (g *Gateway) fulfilPart(ctx context.Context, d *draft, p catalog.Part, sent Sent) (PartInfo, error) {
+	b := sealing{draft: d, sent: sent, part: uint32(p.Number), blob: p.Blob}
+	tag := place() // what tells one attempt from another
+	b.end.ETag = hex.EncodeToString(tag[:]) + "-1"
 	layout, err := g.store(ctx, &b)
 	if err == nil {
-		a.StoredSize = layout.StoredSize()
-		a.Sealed, err = layout.Seal(d.dek)
+		p.StoredSize = layout.StoredSize()
+		p.Sealed, err = layout.Seal(d.dek)
 	}
 	replaced := false
 	if err == nil {
-		replaced, err = g.catalog.StorePart(ctx, a.Part)
+		replaced, err = g.catalog.StorePart(ctx, p)
 	}
 	if errors.Is(err, catalog.ErrUnknown) { // it may be stored: its upload's end will know
 		return PartInfo{}, unavailable(err)
 	}
 	if err != nil {
-		g.giveUpPart(ctx, a.Part, err)
+		g.giveUpPart(ctx, p, err)
 		return PartInfo{}, uploadError(err)
 	}
 	if replaced {
 		g.dropParts(ctx, d.id.Tenant, d.id.Version)
 	}
-	return partInfo(d.bucket, a.Part, b.end), nil
-}
-
-// newPartTag draws what tells one attempt at a part from another.
-func newPartTag() []byte {
-	p := place()
-	return p[:]
+	return partInfo(d.bucket, p, b.end), nil
 }
 
 // giveUpPart drops an attempt that failed for a reason, and only then deletes
