@@ -34,13 +34,19 @@ type checked struct {
 
 func (p *program) configCheckCommand() *cobra.Command {
 	var file string
+	var files bool
 	c := &cobra.Command{
 		Use: "check", Short: "Say all that is wrong with the settings of lethe serve",
 		Long: `Check reads what lethe serve would read, given the same file, environment and
-flags, and says all that is wrong with it. It reaches no other server.`,
+flags, and says all that is wrong with it. It reaches no other server. With
+--files it also tries to read the files that the settings name, as the user who
+runs it.`,
 		Args: cobra.NoArgs,
 		RunE: work(func(c *cobra.Command, _ []string) error {
-			_, err := load(file, c.Flags())
+			s, err := load(file, c.Flags())
+			if err == nil && files {
+				err = s.CheckFiles()
+			}
 			found, wrong := errors.AsType[config.Problems](err)
 			if err != nil && !wrong {
 				return err
@@ -59,6 +65,7 @@ flags, and says all that is wrong with it. It reaches no other server.`,
 			return nil
 		}),
 	}
+	c.Flags().BoolVar(&files, "files", false, "also try to read the files that the settings name")
 	configFlag(c.Flags(), &file)
 	config.AddFlags(c.Flags())
 	return c
