@@ -30,6 +30,7 @@ func (p *program) configDocsCommand() *cobra.Command {
 type checked struct {
 	OK       bool             `json:"ok"`
 	Problems []config.Problem `json:"problems"`
+	Warnings []config.Problem `json:"warnings"` // what may be meant otherwise, and refuses nothing
 }
 
 func (p *program) configCheckCommand() *cobra.Command {
@@ -51,9 +52,14 @@ runs it.`,
 			if err != nil && !wrong {
 				return err
 			}
+			warned := config.Stray(os.Environ())
 			if p.json {
-				if err := printJSON(p.out, checked{!wrong, append([]config.Problem{}, found...)}); err != nil {
+				if err := printJSON(p.out, checked{!wrong, append([]config.Problem{}, found...), append([]config.Problem{}, warned...)}); err != nil {
 					return err
+				}
+			} else {
+				for _, w := range warned {
+					fmt.Fprintf(p.errs, "lethe: warning: %v\n", w)
 				}
 			}
 			if wrong {

@@ -20,6 +20,8 @@ func TestConfigCommands(t *testing.T) {
 		}
 	}
 	t.Setenv("LETHE_STORE_SECRET_KEY", "hunter2")
+	t.Setenv("LETHE_VALUT", "hunter4")
+	t.Setenv("LETHE_SERVICE_HOST", "10.0.0.1") // as Kubernetes sets it
 	t.Setenv("LETHE_CATALOG", "postgres://u:hunter3@db/lethe")
 	for _, tt := range []struct {
 		args   string
@@ -30,7 +32,8 @@ func TestConfigCommands(t *testing.T) {
 		{"config check --files --config " + good, failed, []string{good + ":2: owner-token-file: " + token + ": no such file"}},
 		{"config check --config " + bad, failed, []string{bad + ":1: listne", bad + ":2: log.level"}},
 		{"config check --json --config " + bad, failed, []string{`"ok":false`, `"line":2`, `"key":"log.level"`}},
-		{"config check --json --config " + good, done, []string{`"ok":true`, `"problems":[]`}},
+		{"config check --json --config " + good, done, []string{`"ok":true`, `"problems":[]`, `"from":"LETHE_VALUT"`}},
+		{"config check", done, []string{"nothing is wrong", "LETHE_VALUT: not a setting, and without effect; did you mean LETHE_VAULT?"}},
 		{"config check --config /nonexistent", failed, []string{"no such file"}},
 		{"serve --config " + bad, misuse, []string{"listne", "log.level"}},
 		{"config show --listen-api :2 --config " + good, done, []string{good + ":1", "--listen-api", "default", "LETHE_CATALOG", "postgres://u:xxxxx@db/lethe"}},

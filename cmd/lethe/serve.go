@@ -53,6 +53,9 @@ func (p *program) serve(ctx context.Context, s config.Config) (err error) {
 		return fmt.Errorf("forbid core dumps: %w", err)
 	}
 	log := slog.New(slog.NewJSONHandler(p.errs, &slog.HandlerOptions{Level: s.Log.Level}))
+	for _, stray := range config.Stray(os.Environ()) {
+		log.Warn("environment variable without effect", "name", stray.From, "problem", stray.Problem)
+	}
 	if err := os.MkdirAll(s.Data, 0o700); err != nil {
 		return err
 	}
