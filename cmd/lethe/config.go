@@ -48,27 +48,7 @@ runs it.`,
 			if err == nil && files {
 				err = s.CheckFiles()
 			}
-			found, wrong := errors.AsType[config.Problems](err)
-			if err != nil && !wrong {
-				return err
-			}
-			warned := config.Stray(os.Environ())
-			if p.json {
-				if err := printJSON(p.out, checked{!wrong, append([]config.Problem{}, found...), append([]config.Problem{}, warned...)}); err != nil {
-					return err
-				}
-			} else {
-				for _, w := range warned {
-					fmt.Fprintf(p.errs, "lethe: warning: %v\n", w)
-				}
-			}
-			if wrong {
-				return err
-			}
-			if !p.json {
-				fmt.Fprintln(p.out, "nothing is wrong")
-			}
-			return nil
+			return p.answerCheck(err, config.Stray(os.Environ()))
 		}),
 	}
 	c.Flags().BoolVar(&files, "files", false, "also try to read the files that the settings name")
@@ -102,6 +82,26 @@ func (p *program) configShowCommand() *cobra.Command {
 	configFlag(c.Flags(), &file)
 	config.AddFlags(c.Flags())
 	return c
+}
+
+// answerCheck tells what a check has found: Problems, or an error that kept it
+// from finding any.
+func (p *program) answerCheck(err error, warned []config.Problem) error {
+	found, wrong := errors.AsType[config.Problems](err)
+	switch {
+	case err != nil && !wrong:
+		return err
+	case p.json:
+		answer := checked{!wrong, append([]config.Problem{}, found...), append([]config.Problem{}, warned...)}
+		return errors.Join(printJSON(p.out, answer), err)
+	}
+	for _, w := range warned {
+		fmt.Fprintf(p.errs, "lethe: warning: %v\n", w)
+	}
+	if !wrong {
+		fmt.Fprintln(p.out, "nothing is wrong")
+	}
+	return err
 }
 
 func configFlag(f *pflag.FlagSet, file *string) {
