@@ -20,6 +20,7 @@ var permitted = []string{
 	"Permission is hereby granted, free of charge, to any person obtaining a copy",
 	"Redistribution and use in source and binary forms, with or without modification, are permitted",
 	"Permission to use, copy, modify, and/or distribute this software for any purpose",
+	"This is free and unencumbered software released into the public domain",
 	"Mozilla Public License, version 2.0",
 	"Mozilla Public License Version 2.0",
 }

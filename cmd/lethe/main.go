@@ -101,14 +101,20 @@ refused, failed or interrupted, and 2 when the command itself was misused.`,
 	f.StringVar(&p.s3, "s3", "", "address of the S3 front (LETHE_S3)")
 	f.StringVar(&p.accessKey, "access-key", "", "S3 access key (LETHE_ACCESS_KEY)")
 	f.StringVar(&p.secretKey, "secret-key", "", "S3 secret key (LETHE_SECRET_KEY)")
+	serve := p.serveCommand()
+	serve.Example = serveExample
 	root.AddCommand(
-		p.serveCommand(), p.tenantCommand(), p.bucketCommand(), p.recorderCommand(), p.readerCommand(),
+		serve, p.tenantCommand(), p.bucketCommand(), p.recorderCommand(), p.readerCommand(),
 		p.putCommand(), p.getCommand(), p.lsCommand(), p.statCommand(), p.versionCommand(),
 		p.manCommand(),
 	)
 	needSubcommand(root)
 	return root
 }
+
+const serveExample = `  lethe serve --data ./lethe-data
+  lethe serve --tls-cert cert.pem --tls-key key.pem --listen-s3 :9000 --listen-api :9001
+  lethe serve --vault https://vault.example:8200 --store-endpoint minio.example:9000 --store-bucket lethe --catalog postgres://db.example/lethe`
 
 // needSubcommand makes a command that only groups others refuse to be run.
 func needSubcommand(c *cobra.Command) *cobra.Command {

@@ -26,8 +26,10 @@ func (p *program) meter(label string, size int64) *meter {
 	if p.json || p.quiet || !isTerminal(p.errs) {
 		return &meter{}
 	}
-	all := mpb.New(mpb.WithOutput(p.errs), mpb.WithWidth(barWidth))
-	return &meter{all, all.New(max(size, 0), barStyle(size), decorations(label, size)...)}
+	all := mpb.New(mpb.WithOutput(p.errs))
+	bar := all.New(0, barStyle(size), append(decorations(label, size), mpb.BarWidth(barWidth))...)
+	bar.SetTotal(max(size, 0), false) // it is end that completes it: the server may refuse what was sent whole
+	return &meter{all, bar}
 }
 
 // isTerminal reports whether what is written to w is shown to a person.

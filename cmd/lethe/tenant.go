@@ -109,7 +109,7 @@ func (p *program) eraseTenantCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "erase NAME", Short: "Destroy a tenant's key for good, and with it every recording",
 		Long: `Erase destroys a tenant's key, and with it every recording under it, on every disk
-and in every backup. **Nothing undoes it.** Reads are refused when the command
+and in every backup. Nothing undoes it. Reads are refused when the command
 returns; the key is gone some 35 seconds later, for which --wait waits. Should it
 not be by --wait-for, the erasure goes on by itself.`,
 		Example: "  lethe --data ./lethe-data tenant erase acme --wait",
