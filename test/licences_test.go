@@ -103,6 +103,7 @@ func checkLicence(dir string) error {
 }
 
 func checkTerms(text string) error {
+	text = strings.ReplaceAll(text, "\n>", "\n") // one quotes the terms it is under
 	text = strings.Join(strings.Fields(text), " ")
 	for _, title := range refused {
 		if strings.Contains(text, title) {

@@ -115,10 +115,11 @@ func (s shape) check(t *testing.T, what string, want shape) {
 // unseen are keys that no run here prints.
 var unseen = []string{"lethe version revision", "lethe version modified"} // those of a build from a repository
 
-// jsonRun is a command with --json; its status is done.
+// jsonRun is a command with --json.
 type jsonRun struct {
 	command string // as in the manual
 	args    []string
+	status  int
 }
 
 // Every command's --json is as the manual says, and every command is there.
@@ -135,7 +136,7 @@ func TestShapes(t *testing.T) {
 	}
 	look("lethe serve", oneObject(t, "lethe serve", s.ready))
 	for _, r := range runs(t, s) {
-		look(r.command, oneObject(t, r.command, printed(t, append(r.args, "--json")...)))
+		look(r.command, oneObject(t, r.command, r.printed(t)))
 	}
 	_, _, errs := lethe(t, "tenant", "create", "acme", "--data", s.dir, "--json")
 	look("Failures", oneObject(t, "a failure", errs))
@@ -152,6 +153,16 @@ func TestShapes(t *testing.T) {
 			}
 		}
 	}
+}
+
+// printed gives what a run printed, which must end as it should.
+func (r jsonRun) printed(t *testing.T) string {
+	t.Helper()
+	status, out, errs := lethe(t, append(r.args, "--json")...)
+	if status != r.status {
+		t.Fatalf("lethe %s: status %d: %s", strings.Join(r.args, " "), status, errs)
+	}
+	return out
 }
 
 // printed gives what a command that must succeed printed.
@@ -184,7 +195,7 @@ func runs(t *testing.T, s *running) []jsonRun {
 		t.Fatal(err)
 	}
 	data := func(command, args string) jsonRun {
-		return jsonRun{"lethe " + command, append(strings.Fields(command+" "+args), "--data", s.dir)}
+		return jsonRun{"lethe " + command, append(strings.Fields(command+" "+args), "--data", s.dir), done}
 	}
 	answers[any](t, data("tenant create", "first").args...)
 	answers[any](t, data("bucket create", "--tenant first calls").args...)
@@ -194,7 +205,17 @@ func runs(t *testing.T, s *running) []jsonRun {
 		r.args = append(r.args, "--access-key", pair["access_key"], "--secret-key", pair["secret_key"])
 		return r
 	}
+	wrong := filepath.Join(dir, "wrong.yaml")
+	if err := os.WriteFile(wrong, []byte("nonsense: 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	badConfig := data("config check", "--config "+wrong)
+	badConfig.status = failed
 	return []jsonRun{
+		data("config docs", ""),
+		data("config check", ""),
+		badConfig,
+		data("config show", ""),
 		data("version", ""),
 		data("man", filepath.Join(dir, "man")),
 		data("tenant create", "acme"),
@@ -224,7 +245,7 @@ func TestHelpIsWorthReading(t *testing.T) {
 			t.Errorf("%s has no Long text or no Example", c.CommandPath())
 		}
 		for _, line := range strings.Split(c.Long, "\n") {
-			if len([]rune(line)) > 90 {
+			if len([]rune(line)) > 90 && !strings.HasPrefix(line, "  ") { // a table
 				t.Errorf("%s: a line of %d columns: %s", c.CommandPath(), len([]rune(line)), line)
 			}
 		}
