@@ -32,7 +32,7 @@ func work(do func(c *cobra.Command, args []string) error) func(*cobra.Command, [
 // misusef says how a command was misused.
 func misusef(format string, args ...any) error { return misused{fmt.Errorf(format, args...)} }
 
-// failed is what --json prints of a command that was.
+// complaint is what --json prints of a command that was not done.
 type complaint struct {
 	Error   string `json:"error"`
 	Next    string `json:"next,omitempty"`    // what to do

@@ -24,7 +24,7 @@ type step struct {
 // steps is the one table from errors to what a user does next. The first row
 // that fits counts; what the servers refuse is in refusals.
 var steps = []step{
-	{one(errInterrupted, context.Canceled), "Nothing is left half done: run it again. What was stored already is not stored twice."},
+	{one(errInterrupted, context.Canceled), "Run it again. Of a recording that was on its way, nothing is left half done."},
 
 	{one(errSpeaksTLS), "Give the address as https://HOST:PORT, and --ca FILE (LETHE_CA) unless this machine trusts its certificate."},
 	{one(http.ErrSchemeMismatch), "The server speaks plain HTTP. Give the address as http://HOST:PORT if nobody can listen on the way, or have it serve with --tls-cert and --tls-key."},
