@@ -32,7 +32,7 @@ func TestConfigCommands(t *testing.T) {
 		{"config check --files --config " + good, failed, []string{good + ":2: owner-token-file: " + token + ": no such file"}},
 		{"config check --config " + bad, failed, []string{bad + ":1: listne", bad + ":2: log.level"}},
 		{"config check --json --config " + bad, failed, []string{`"ok":false`, `"line":2`, `"key":"log.level"`}},
-		{"config check --json --config " + good, done, []string{`"ok":true`, `"problems":[]`, `"from":"LETHE_VALUT"`}},
+		{"config check --json --config " + good, done, []string{`"ok":true`, `"problems":[]`, `"warnings":["LETHE_VALUT: not a setting`}},
 		{"config check", done, []string{"nothing is wrong", "LETHE_VALUT: not a setting, and without effect; did you mean LETHE_VAULT?"}},
 		{"config check --config /nonexistent", failed, []string{"no such file"}},
 		{"serve --config " + bad, misuse, []string{"listne", "log.level"}},

@@ -14,7 +14,11 @@ import (
 )
 
 func (p *program) vaultCommand() *cobra.Command {
-	group := &cobra.Command{Use: "vault", Short: "Set up Vault or OpenBao"}
+	group := &cobra.Command{Use: "vault", Short: "Set up Vault or OpenBao",
+		Long: `A server has up to three identities at Vault: data, which decrypts; eraser, which
+also rotates and trims; provisioner, which makes and deletes keys.`,
+		Example: "  lethe vault policy data | vault policy write lethe-data -",
+	}
 	group.AddCommand(p.vaultPolicyCommand())
 	return needSubcommand(group)
 }
@@ -33,10 +37,9 @@ func (p *program) vaultPolicyCommand() *cobra.Command {
 	var mount string
 	c := &cobra.Command{
 		Use: "policy data|eraser|provisioner", Short: "Print the Vault policy of one of the server's identities",
-		Long: `Policy prints what an identity of the server needs at Vault, and nothing more:
-
-  lethe vault policy data | vault policy write lethe-data -`,
-		Args: cobra.ExactArgs(1), ValidArgs: vaultRoles,
+		Long:    "Policy prints, in HCL, what an identity of the server needs at Vault, and nothing more.",
+		Example: "  lethe vault policy eraser --mount lethe | vault policy write lethe-eraser -",
+		Args:    cobra.ExactArgs(1), ValidArgs: vaultRoles,
 		RunE: work(func(_ *cobra.Command, args []string) error {
 			if !slices.Contains(vaultRoles, args[0]) {
 				return misusef("there is no identity %q: give one of %s", args[0], strings.Join(vaultRoles, ", "))
