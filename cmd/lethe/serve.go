@@ -145,7 +145,7 @@ func (p *program) serveFronts(ctx context.Context, s settings, g *gateway.Gatewa
 	}
 	all, err := listen(log,
 		service{"s3", s.listen.S3, s3api.New(g, log, s.front), uploadsTakeLong, secure, s.most},
-		service{"api", s.listen.API, restapi.New(g, log), requestsAreShort, secure, s.most},
+		service{"api", s.listen.API, restapi.New(g, log, s.front.Access), requestsAreShort, secure, s.most},
 		service{"ops", s.listen.Ops, ops(g), requestsAreShort, plainHTTP, s.most},
 	)
 	if err != nil {

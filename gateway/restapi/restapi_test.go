@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lethe-vault/lethe/gateway/accesslog"
 	"github.com/lethe-vault/lethe/gateway/gatewaytest"
 	"github.com/lethe-vault/lethe/gateway/restapi"
 	"github.com/lethe-vault/lethe/gateway/restapi/client"
@@ -27,7 +28,7 @@ type front struct {
 func newFront(t *testing.T) *front {
 	f := &front{Fixture: gatewaytest.New(t), log: new(bytes.Buffer)}
 	log := slog.New(slog.NewJSONHandler(f.log, nil))
-	s := httptest.NewServer(restapi.New(f.Gateway, log))
+	s := httptest.NewServer(restapi.New(f.Gateway, log, accesslog.Options{}))
 	t.Cleanup(s.Close)
 	f.url, f.owner = s.URL, f.Owner.Reveal()
 	return f
