@@ -32,6 +32,7 @@ type Config struct {
 	Keys    keytree.Provider
 	Owner   Secret // the operator's token
 	Logger  *slog.Logger
+	Roles   Roles // whose background work is done here; none means all of them
 
 	Observer observe.Observer // of the gateway's own steps; nil is observe.Nobody
 
@@ -47,6 +48,7 @@ type Gateway struct {
 	owner    Secret
 	log      *slog.Logger
 	observer observe.Observer
+	roles    Roles
 	stale    time.Duration // see Config.StaleUpload
 
 	slots    *keytree.Reserver
@@ -73,6 +75,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		owner:    c.Owner,
 		log:      c.Logger,
 		observer: c.Observer,
+		roles:    c.Roles,
 		stale:    cmp.Or(c.StaleUpload, DefaultStaleUpload),
 		slots:    keytree.NewReserver(c.Blobs),
 		shelves:  newShelves(),
@@ -89,11 +92,20 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		g.Close()
 		return nil, fmt.Errorf("read tenants: %w", err)
 	}
-	g.working.Go(g.watch)
-	g.working.Go(g.catchUpAll)
-	g.working.Go(g.reap)
-	g.working.Go(func() { g.sessions.run(g.life) })
+	g.work()
 	return g, nil
+}
+
+// work begins what goes on beside requests until g.life ends.
+func (g *Gateway) work() {
+	g.working.Go(g.watch)
+	g.working.Go(func() { g.sessions.run(g.life) })
+	if g.roles.Has(Front) || g.roles.Has(Eraser) {
+		g.working.Go(g.catchUpAll)
+	}
+	if g.roles.Has(Sweeper) {
+		g.working.Go(g.reap)
+	}
 }
 
 // Close ends background work, writes what the log still has to take, and

@@ -73,3 +73,24 @@ func (c gatewayCollector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(s.desc, s.kind, s.read(now))
 	}
 }
+
+// Ready shows what the checks of readiness said when they were last asked.
+func (t *Telemetry) Ready(last func() map[string]bool) {
+	t.registry.MustRegister(readyCollector(last))
+}
+
+type readyCollector func() map[string]bool
+
+var readyDesc = prometheus.NewDesc("lethe_ready", "1 if the check passed when /readyz last asked it, else 0.", []string{"check"}, nil)
+
+func (readyCollector) Describe(out chan<- *prometheus.Desc) { out <- readyDesc }
+
+func (c readyCollector) Collect(out chan<- prometheus.Metric) {
+	for name, ok := range c() {
+		value := 0.0
+		if ok {
+			value = 1
+		}
+		out <- prometheus.MustNewConstMetric(readyDesc, prometheus.GaugeValue, value, name)
+	}
+}
