@@ -32,7 +32,7 @@ var may = map[string][]string{
 	"gateway/catalog":             {"recording", "gateway/audit", "observe"},
 	"gateway/catalog/catalogtest": {"recording", "gateway/audit", "gateway/catalog"},
 	"gateway":                     {"recording", "observe", "policy", "crypto/keytree", "crypto/envelope", "gateway/audit", "gateway/blob", "gateway/catalog"},
-	"gateway/gatewaytest":         {"recording", "policy", "crypto/...", "gateway", "gateway/audit", "gateway/blob/...", "gateway/catalog"},
+	"gateway/gatewaytest":         {"recording", "policy", "crypto/...", "gateway", "gateway/accesslog", "gateway/audit", "gateway/blob/...", "gateway/catalog"},
 	"gateway/accesslog":           {"recording", "gateway/audit"},
 	"gateway/s3api":               {"recording", "gateway", "gateway/accesslog", "gateway/s3api/sigv4"},
 	"gateway/s3api/sigv4":         {},

@@ -91,6 +91,7 @@ type Entry struct {
 
 	code  string // of the failure, "" if there is none
 	err   error
+	left  bool // the client went away
 	stack []byte
 }
 

@@ -44,6 +44,9 @@ func (e *Entry) panicked(what string) error {
 // client is told.
 func (e *Entry) Fail(code string, err error) { e.code, e.err = code, err }
 
+// Abandon notes that the client went away before it had its answer.
+func (e *Entry) Abandon() { e.left = true }
+
 // End closes the account: the request was answered with status, and so many
 // bytes of body came and went.
 func (e *Entry) End(status int, received, sent int64) {
@@ -67,12 +70,12 @@ func (e *Entry) End(status int, received, sent int64) {
 func (e *Entry) verdict() (slog.Level, string) {
 	status := e.Answer.Status
 	switch {
+	case e.left, e.code != "" && e.r.Context().Err() != nil && !e.Answer.Panicked:
+		return slog.LevelInfo, "request abandoned"
 	case e.code == "" && e.of.options.Successes:
 		return slog.LevelInfo, "request served"
 	case e.code == "":
 		return slog.LevelDebug, "request served"
-	case e.r.Context().Err() != nil && !e.Answer.Panicked:
-		return slog.LevelInfo, "request abandoned"
 	case e.err == nil:
 		return slog.LevelInfo, "request refused"
 	case status == http.StatusServiceUnavailable:

@@ -188,7 +188,7 @@ func account(entry *accesslog.Entry, r *http.Request, err error) {
 	case entry.Answer.Panicked, ours(r, err):
 		entry.Fail(code, err)
 	case gone(r, err):
-		entry.Fail("ClientGone", nil)
+		entry.Abandon()
 	default:
 		entry.Fail(code, nil)
 	}

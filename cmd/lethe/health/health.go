@@ -78,12 +78,15 @@ func (c *Checks) Report(ctx context.Context) Report {
 	return r
 }
 
-// Last gives, by name, what the checks said when they ran last.
+// Last gives, by name, what the checks said when they ran last, of those that
+// ever did.
 func (c *Checks) Last() map[string]bool {
 	out := map[string]bool{}
 	for _, one := range c.checks {
 		one.mu.Lock()
-		out[one.Name] = one.verdict == nil
+		if !errors.Is(one.verdict, errNever) {
+			out[one.Name] = one.verdict == nil
+		}
 		one.mu.Unlock()
 	}
 	return out
