@@ -59,7 +59,7 @@ type Report struct {
 
 // Report runs the checks that are due, and waits for them.
 func (c *Checks) Report(ctx context.Context) Report {
-	ctx, cancel := context.WithTimeout(ctx, within+within/4)
+	ctx, cancel := context.WithTimeout(ctx, within+within/2)
 	defer cancel()
 	var asking sync.WaitGroup
 	verdicts := make([]error, len(c.checks))
@@ -113,7 +113,7 @@ type check struct {
 	Check
 	log           *slog.Logger
 	every, within time.Duration
-	one           sync.Mutex // held by Do: one that ignores its context must not meet itself
+	one           sync.Mutex // held by Do
 
 	mu      sync.Mutex    // guards the rest
 	running chan struct{} // closed when the run under way ends; nil if none is
@@ -153,21 +153,14 @@ func (c *check) run() {
 	ctx, cancel := context.WithTimeout(context.Background(), c.within)
 	defer cancel()
 	answer := make(chan error, 1)
-	go func() { // ends soon after ctx does
-		if !c.one.TryLock() {
-			answer <- errSlow
-			return
-		}
-		defer c.one.Unlock()
-		answer <- c.Do(ctx)
-	}()
+	go func() { answer <- c.alone(ctx) }() // ends soon after ctx does
 	var err error
 	select {
 	case err = <-answer:
-		if ctx.Err() != nil && err != nil {
-			err = errSlow
-		}
 	case <-ctx.Done():
+		err = c.late(answer)
+	}
+	if err != nil && ctx.Err() != nil {
 		err = errSlow
 	}
 	c.mu.Lock()
@@ -175,6 +168,24 @@ func (c *check) run() {
 	c.judge(err)
 	close(c.running)
 	c.running = nil
+}
+
+// alone is Do, unless an earlier Do that ignores its context still runs.
+func (c *check) alone(ctx context.Context) error {
+	if !c.one.TryLock() {
+		return errSlow
+	}
+	defer c.one.Unlock()
+	return c.Do(ctx)
+}
+
+// late waits a little for a Do whose time is up to notice.
+func (c *check) late(answer <-chan error) error {
+	select {
+	case <-answer:
+	case <-time.After(c.within / 4):
+	}
+	return errSlow
 }
 
 // judge takes what a run found; c.mu is held.
