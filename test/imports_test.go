@@ -64,6 +64,8 @@ var only = map[string][]string{
 	"github.com/prometheus":          {"telemetry"},
 	"go.opentelemetry.io":            {"telemetry"},
 	"net/http":                       {"telemetry", "gateway/accesslog", "gateway/s3api", "gateway/s3api/sigv4", "gateway/restapi", "gateway/restapi/client", "gateway/console", "crypto/hashivault", "gateway/blob/miniostore", "gateway/blob/awsstore", "gateway/blob/s3test", "cmd/lethe", "cmd/lethe/health", "test/servers", "test/system"},
+	"github.com/vbauerster/mpb/v8":   {"cmd/lethe"},
+	"github.com/creack/pty":          {},
 	"github.com/knadh/koanf":         {"cmd/lethe/config"},
 	"github.com/hashicorp/vault":     {},
 	"github.com/minio/minio":         {},
