@@ -23,7 +23,8 @@ import (
 	"github.com/lethe-vault/lethe/recording"
 )
 
-// Config is what a Gateway is made of. Every field is required but StaleUpload.
+// Config is what a Gateway is made of. Every field is required but StaleUpload
+// and Sweep.
 type Config struct {
 	Blobs   blob.Store
 	Catalog *catalog.Catalog
@@ -32,6 +33,7 @@ type Config struct {
 	Logger  *slog.Logger
 
 	StaleUpload time.Duration // after which an upload that got no part is given up; 0 is DefaultStaleUpload
+	Sweep       SweepConfig
 }
 
 // Gateway serves any number of callers at once. Replicas share nothing but
@@ -43,6 +45,7 @@ type Gateway struct {
 	owner    Secret
 	log      *slog.Logger
 	stale    time.Duration // see Config.StaleUpload
+	sweeps   *sweeps
 
 	slots    *keytree.Reserver
 	leases   *keytree.Leases
@@ -68,6 +71,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		owner:    c.Owner,
 		log:      c.Logger,
 		stale:    cmp.Or(c.StaleUpload, DefaultStaleUpload),
+		sweeps:   newSweeps(c),
 		slots:    keytree.NewReserver(c.Blobs),
 		shelves:  newShelves(),
 		audit:    audit.NewLog(c.Catalog),
@@ -82,7 +86,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 	}
 	g.working.Go(g.watch)
 	g.working.Go(g.catchUpAll)
-	g.working.Go(g.reap)
+	g.working.Go(g.sweepAlways)
 	g.working.Go(func() { g.sessions.run(g.life) })
 	return g, nil
 }

@@ -55,6 +55,8 @@ var (
 	ErrNotFound = fmt.Errorf("blob: %w", fs.ErrNotExist)
 	// ErrUnavailable: the store cannot be reached or asks to slow down.
 	ErrUnavailable = errors.New("blob: store unavailable")
+	// ErrLocked: an object lock keeps the store from deleting a version.
+	ErrLocked = errors.New("blob: held by a lock of the store")
 	// ErrKey: the key is not of the form Store demands.
 	ErrKey = errors.New("blob: malformed key")
 )
