@@ -109,7 +109,7 @@ func (g *Gateway) giveUpPart(ctx context.Context, p catalog.Part, why error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
 	defer cancel()
 	err := g.catalog.DropPart(ctx, p.Tenant, p.Blob)
-	if err == nil {
+	if err == nil || errors.Is(err, recording.ErrNotFound) { // the latter: swept, and forgotten before its blob was there
 		err = g.remove(ctx, catalog.Residue{Blob: p.Blob, Tenant: p.Tenant, Version: p.Version, Certain: !errors.Is(why, errAllSent)})
 	}
 	if err != nil {

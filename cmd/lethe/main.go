@@ -86,7 +86,7 @@ func (p *program) command() *cobra.Command {
 	f.StringVar(&p.accessKey, "access-key", "", "S3 access key (LETHE_ACCESS_KEY)")
 	f.StringVar(&p.secretKey, "secret-key", "", "S3 secret key (LETHE_SECRET_KEY)")
 	root.AddCommand(
-		p.serveCommand(), p.tenantCommand(), p.bucketCommand(), p.recorderCommand(), p.readerCommand(),
+		p.serveCommand(), p.tenantCommand(), p.bucketCommand(), p.recorderCommand(), p.readerCommand(), p.sweepCommand(),
 		p.putCommand(), p.getCommand(), p.lsCommand(), p.statCommand(), p.configCommand(), p.versionCommand(),
 	)
 	needSubcommand(root)

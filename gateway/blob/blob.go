@@ -33,7 +33,8 @@ type Store interface {
 	Open(ctx context.Context, key string, off, n int64) (io.ReadCloser, error)
 
 	// Delete removes every version of key. Deleting what is not there is not
-	// an error.
+	// an error. ErrLocked: a version is under an object lock and stays; all
+	// others are gone.
 	Delete(ctx context.Context, key string) error
 
 	// List gives every blob whose key begins with prefix, in byte order of

@@ -133,6 +133,9 @@ func On(t testing.TB, v *servers.VaultServer, store *servers.S3Server, pg *serve
 	return s
 }
 
+// Set gives the server more of an environment from its next start on.
+func (s *System) Set(env ...string) { s.env = append(s.env, env...) }
+
 func (s *System) begin() {
 	s.t.Helper()
 	s.log = filepath.Join(s.t.TempDir(), "lethe.log")

@@ -98,8 +98,8 @@ func newTransport() *http.Transport {
 	}
 }
 
-// Delete removes every version of key and every delete marker. A version
-// under an object lock refuses, and Delete reports that.
+// Delete removes every version of key and every delete marker. One that refuses
+// does not keep the others.
 func (s *Store) Delete(ctx context.Context, key string) error {
 	if err := blob.CheckKey(key); err != nil {
 		return err
@@ -108,12 +108,32 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
+	var refused error
 	for _, v := range versions {
 		if err := s.core.RemoveObject(ctx, s.bucket, key, minio.RemoveObjectOptions{VersionID: v}); err != nil {
-			return failure(ctx, "delete", err)
+			refused = s.undeleted(ctx, key, v, err)
 		}
 	}
-	return nil
+	return refused
+}
+
+// undeleted says why a version was not deleted. Stores refuse what a lock holds
+// with answers of their own, which they give for other reasons too, so the lock
+// is asked for.
+func (s *Store) undeleted(ctx context.Context, key, version string, err error) error {
+	why := failure(ctx, "delete", err)
+	if errors.Is(why, blob.ErrUnavailable) || ctx.Err() != nil {
+		return why
+	}
+	_, until, err := s.core.GetObjectRetention(ctx, s.bucket, key, version)
+	if err == nil && until != nil && until.After(time.Now()) {
+		return fmt.Errorf("%w: %w", blob.ErrLocked, why)
+	}
+	hold, err := s.core.GetObjectLegalHold(ctx, s.bucket, key, minio.GetObjectLegalHoldOptions{VersionID: version})
+	if err == nil && hold != nil && *hold == minio.LegalHoldEnabled {
+		return fmt.Errorf("%w: %w", blob.ErrLocked, why)
+	}
+	return why
 }
 
 // versions finds all of key before any is deleted: a listing that goes on from

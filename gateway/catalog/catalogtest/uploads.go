@@ -322,16 +322,18 @@ func testRaceWithComplete(t *testing.T, v *Vault) {
 // Of a part and the end of its upload as stale one comes first: an upload that
 // has got a part is not stale.
 func testRaceWithReaper(t *testing.T, v *Vault) {
-	for range 10 {
-		u := v.upload(t)
-		time.Sleep(20 * time.Millisecond)
-		age := catalog.Age{Silent: 15 * time.Millisecond}
-		p := attempt(u, 1)
+	uploads := make([]catalog.Upload, 10)
+	for i := range uploads {
+		uploads[i] = v.upload(t)
+	}
+	const stale = 4 * time.Second // and not the parts
+	time.Sleep(stale)
+	for _, u := range uploads {
 		var begun, failed error
 		var aborted bool
 		var both sync.WaitGroup
-		both.Go(func() { begun = v.BeginPart(t.Context(), p, nil) })
-		both.Go(func() { aborted, failed = v.AbortStale(t.Context(), u, age, nil) })
+		both.Go(func() { begun = v.BeginPart(t.Context(), attempt(u, 1), nil) })
+		both.Go(func() { aborted, failed = v.AbortStale(t.Context(), u, catalog.Age{Silent: stale}, nil) })
 		both.Wait()
 		must(t, failed)
 		if aborted != errors.Is(begun, catalog.ErrAborted) || !aborted && begun != nil {
