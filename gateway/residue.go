@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -16,8 +17,9 @@ import (
 // How blobs are swept.
 const (
 	sweepWorkers  = 4                // deletions at a time
-	deleteTimeout = 20 * time.Second // of one
-	claimHold     = 10 * time.Minute // a batch takes at most a quarter of it
+	blobsBatch    = 40               // residues claimed at a time
+	deleteTimeout = 10 * time.Second // of one
+	claimHold     = 2 * time.Minute  // a batch takes at most 100 s
 	firstRetry    = 10 * time.Second // after a failure; doubled with each that follows
 	lastRetry     = 10 * time.Minute
 	lockedRetry   = 24 * time.Hour // at most, of what a lock holds
@@ -35,7 +37,7 @@ func (g *Gateway) sweepBlobs(ctx context.Context, count *Swept) error {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	for range sweepBatches {
-		due, err := g.catalog.DueResidues(ctx, g.sweeps.config.Late, sweepBatch)
+		due, err := g.catalog.DueResidues(ctx, g.sweeps.config.Late, blobsBatch)
 		if err != nil || len(due) == 0 {
 			return err
 		}
@@ -43,10 +45,14 @@ func (g *Gateway) sweepBlobs(ctx context.Context, count *Swept) error {
 		if err != nil {
 			return err
 		}
-		if err := g.settle(ctx, count, g.deleteAll(ctx, claimed), odd); err != nil {
+		done := g.deleteAll(ctx, claimed)
+		if err := g.settle(ctx, count, done, odd); err != nil {
 			return err
 		}
-		if len(due) < sweepBatch {
+		if away(done) {
+			return fmt.Errorf("delete blobs: %w", blob.ErrUnavailable) // of each of them again would fill the log
+		}
+		if len(due) < blobsBatch {
 			return nil
 		}
 	}
@@ -57,6 +63,17 @@ func (g *Gateway) sweepBlobs(ctx context.Context, count *Swept) error {
 type deletion struct {
 	catalog.Residue
 	err error
+}
+
+// away reports whether the store did none of the deletions, and not because of
+// what they were.
+func away(done []deletion) bool {
+	for _, d := range done {
+		if !errors.Is(d.err, blob.ErrUnavailable) && !errors.Is(d.err, context.DeadlineExceeded) {
+			return false
+		}
+	}
+	return len(done) > 0
 }
 
 // deleteAll deletes blobs, a few at a time.
@@ -116,6 +133,9 @@ func (g *Gateway) failed(count *Swept, d deletion) catalog.Postponed {
 		return p
 	}
 	count.add(false, d.err)
+	if errors.Is(d.err, blob.ErrUnavailable) {
+		return p
+	}
 	g.log.Warn("blob not deleted; tried again later", "version", d.Version.String(), "again", p.For, "error", d.err)
 	return p
 }

@@ -16,7 +16,7 @@ type Overwrite string
 const (
 	Never        Overwrite = "never"   // it stays, and the new one is refused
 	KeepVersions Overwrite = "version" // it stays, but no longer current, if it is of the same recording
-	Replace      Overwrite = "replace" // it is replaced, and its blob may go, if it is of the same recording
+	Replace      Overwrite = "replace" // it is replaced, and opens no more, if it is of the same recording
 )
 
 // Commit turns an intent into a recording.

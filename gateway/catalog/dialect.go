@@ -24,7 +24,7 @@ type dialect struct {
 	// of versions it reads. SQLite has one writer, who waits before he begins.
 	forUpdate string
 	// now is the database's clock in microseconds, by which all replicas judge
-	// who is alive.
+	// who is alive. It stands still within a statement, else no index serves it.
 	now string
 }
 
@@ -33,7 +33,7 @@ var (
 	postgres = dialect{
 		name:      goose.DialectPostgres,
 		forUpdate: " FOR UPDATE OF v",
-		now:       `CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`,
+		now:       `CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000 AS BIGINT)`,
 	}
 )
 

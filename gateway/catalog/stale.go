@@ -58,11 +58,14 @@ func (a Age) args(more ...any) []any {
 	return append([]any{a.Silent.Microseconds(), a.NotBefore}, more...)
 }
 
+func (d dialect) selectStalePuts() string {
+	return `SELECT ` + versionColumns + ` FROM versions v WHERE ` + d.stalePut() + ` ORDER BY v.seen_at LIMIT $3 OFFSET $4`
+}
+
 // StalePuts gives whole uploads of all tenants whose writers are silent, after
 // passing over some, at most limit of them.
 func (c *Catalog) StalePuts(ctx context.Context, age Age, limit, over int) ([]Version, error) {
-	v, err := all[Version](ctx, c.reader, `SELECT `+versionColumns+` FROM versions v WHERE `+c.dialect.stalePut()+`
-		ORDER BY v.seen_at LIMIT $3 OFFSET $4`, age.args(limit, over)...)
+	v, err := all[Version](ctx, c.reader, c.dialect.selectStalePuts(), age.args(limit, over)...)
 	return v, explain(ctx, err)
 }
 

@@ -51,6 +51,9 @@ func newLitter(t *testing.T, s *system.System) *litter {
 	if err := s.Lethe(&l.keys, "reader", "create", "--tenant", "acme", "all", "--bucket", "*", "--write"); err != nil {
 		t.Fatal(err)
 	}
+	if s.Store != nil {
+		s.ReachStoreDirectly()
+	}
 	s.Set("LETHE_SWEEP_PERIOD=1s", "LETHE_SWEEP_LATE=2s", "LETHE_SWEEP_LEASE="+sweepLease.String())
 	s.Stop()
 	s.Start()
@@ -212,11 +215,12 @@ type swept struct {
 	Orphans            *struct{ Seen, Recordings, Tenants int64 }
 }
 
-// settle waits for the lease, and sweeps until there is nothing to do.
+// settle waits for the lease, and sweeps until there is nothing to do. What a
+// killed server had claimed comes after two minutes.
 func (l *litter) settle() {
 	l.t.Helper()
 	time.Sleep(sweepLease)
-	for deadline := time.Now().Add(90 * time.Second); ; time.Sleep(time.Second) {
+	for deadline := time.Now().Add(4 * time.Minute); ; time.Sleep(time.Second) {
 		var r swept
 		if err := l.s.Lethe(&r, "sweep"); err != nil {
 			l.t.Fatal(err)
