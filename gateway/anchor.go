@@ -15,7 +15,7 @@ import (
 
 // Anchors are empty blobs of the store, the newest first in its order:
 //
-//	sweep/<2^63-1 less the number, 16 hex digits>/<nonce, 32 hex digits>
+//	sweep/<2^63-1 less the number, 16 hex digits>-<nonce, 32 hex digits>
 //
 // A sweep aborts only uploads that are open, but in a catalog that was put back
 // from a copy an upload may be open that was acknowledged since. So each sweep
@@ -27,12 +27,12 @@ const anchorPrefix = "sweep/"
 const anchorsKept = 16
 
 func anchorKey(a catalog.Anchor) string {
-	return fmt.Sprintf("%s%016x/%s", anchorPrefix, uint64(1<<63-1-a.Number), hex.EncodeToString(a.Nonce[:]))
+	return fmt.Sprintf("%s%016x-%s", anchorPrefix, uint64(1<<63-1-a.Number), hex.EncodeToString(a.Nonce[:]))
 }
 
 func parseAnchor(key string) (a catalog.Anchor, ok bool) {
 	var number uint64
-	place, nonce, _ := strings.Cut(strings.TrimPrefix(key, anchorPrefix), "/")
+	place, nonce, _ := strings.Cut(strings.TrimPrefix(key, anchorPrefix), "-")
 	b, err := hex.DecodeString(nonce)
 	if _, scanned := fmt.Sscanf(place, "%016x", &number); err != nil || scanned != nil || len(b) != len(a.Nonce) {
 		return a, false
