@@ -86,8 +86,8 @@ const selectPartState = `SELECT v.state FROM parts v WHERE v.tenant = $1 AND v.b
 
 // StorePart makes an attempt the part of its number, drops the one before, and
 // reports whether there was one. One that was stored before is success, and
-// changes nothing. ErrAborted: the upload is not open any more, or the attempt
-// was dropped before. Other errors are those of BeginPart.
+// changes nothing. ErrAborted: the upload is not open any more. ErrDropped: it is,
+// but the attempt was dropped before. Other errors are those of BeginPart.
 func (c *Catalog) StorePart(ctx context.Context, p Part) (replaced bool, err error) {
 	err = c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		replaced = false
@@ -95,8 +95,11 @@ func (c *Catalog) StorePart(ctx context.Context, p Part) (replaced bool, err err
 		if err == nil && is.VersionState == storedPart {
 			return nil
 		}
-		if open := p.mayGoOn(ctx, tx); open != nil {
-			return open
+		if err != nil && !errors.Is(err, ErrDropped) {
+			return err
+		}
+		if ended := p.mayGoOn(ctx, tx); ended != nil {
+			return ended
 		}
 		if err != nil {
 			return err

@@ -115,7 +115,8 @@ func (v *Vault) testStaleUploads(t *testing.T, first, second catalog.Upload) {
 	t.Helper()
 	ctx := t.Context()
 	part := v.part(t, first, 1)
-	time.Sleep(30 * time.Millisecond)
+	const margin = 2 * time.Second // for what is done in one breath on a busy machine
+	time.Sleep(margin + silence)
 	began := time.Now()
 	must(t, v.BeginPart(ctx, attempt(second, 1), nil))
 	for what, c := range map[string]struct {
@@ -123,7 +124,7 @@ func (v *Vault) testStaleUploads(t *testing.T, first, second catalog.Upload) {
 		want []catalog.Upload
 	}{
 		"long":           {catalog.Age{Silent: time.Hour}, nil},
-		"since the part": {catalog.Age{Silent: time.Since(began) + 10*time.Millisecond}, []catalog.Upload{first}},
+		"since the part": {catalog.Age{Silent: time.Since(began) + margin}, []catalog.Upload{first}},
 		"not judged":     {catalog.Age{NotBefore: began.Add(time.Hour).UnixMicro()}, nil},
 	} {
 		list, err := v.StaleUploads(ctx, c.age, 10, 0)
@@ -136,7 +137,7 @@ func (v *Vault) testStaleUploads(t *testing.T, first, second catalog.Upload) {
 		must(t, err)
 		wantEqual(t, "StaleUploads", list, want)
 	}
-	age := catalog.Age{Silent: time.Since(began) + 10*time.Millisecond}
+	age := catalog.Age{Silent: time.Since(began) + margin}
 	done := event(v.Tenant, now())
 	for range 2 { // repeated
 		aborted, err := v.AbortStale(ctx, first, age, []audit.Record{done})
