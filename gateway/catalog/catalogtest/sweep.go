@@ -14,7 +14,7 @@ import (
 )
 
 // silence is longer than what is done in one breath on a busy machine.
-const silence = 500 * time.Millisecond
+const silence = time.Second
 
 // testStalePuts: who shows that it lives is not stale, who is silent is aborted
 // once, and its blob is a residue.
