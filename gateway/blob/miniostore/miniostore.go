@@ -125,15 +125,19 @@ func (s *Store) undeleted(ctx context.Context, key, version string, err error) e
 	if errors.Is(why, blob.ErrUnavailable) || ctx.Err() != nil {
 		return why
 	}
-	_, until, err := s.core.GetObjectRetention(ctx, s.bucket, key, version)
-	if err == nil && until != nil && until.After(time.Now()) {
-		return fmt.Errorf("%w: %w", blob.ErrLocked, why)
-	}
-	hold, err := s.core.GetObjectLegalHold(ctx, s.bucket, key, minio.GetObjectLegalHoldOptions{VersionID: version})
-	if err == nil && hold != nil && *hold == minio.LegalHoldEnabled {
+	info, err := s.core.StatObject(ctx, s.bucket, key, minio.StatObjectOptions{VersionID: version})
+	if err == nil && locked(info.Metadata) {
 		return fmt.Errorf("%w: %w", blob.ErrLocked, why)
 	}
 	return why
+}
+
+// locked reports whether the headers of a version name a lock that holds it. The
+// requests for a retention and a legal hold would say no more, and some servers
+// answer them with documents that minio-go does not read.
+func locked(header http.Header) bool {
+	until, err := time.Parse(time.RFC3339Nano, header.Get("X-Amz-Object-Lock-Retain-Until-Date"))
+	return err == nil && until.After(time.Now()) || header.Get("X-Amz-Object-Lock-Legal-Hold") == "ON"
 }
 
 // versions finds all of key before any is deleted: a listing that goes on from
