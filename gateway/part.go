@@ -109,7 +109,10 @@ func (g *Gateway) giveUpPart(ctx context.Context, p catalog.Part, why error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
 	defer cancel()
 	err := g.catalog.DropPart(ctx, p.Tenant, p.Blob)
-	if err == nil || errors.Is(err, recording.ErrNotFound) { // the latter: swept, and forgotten before its blob was there
+	if errors.Is(err, recording.ErrNotFound) {
+		err = g.catalog.Leave(ctx, p)
+	}
+	if err == nil {
 		err = g.remove(ctx, catalog.Residue{Blob: p.Blob, Tenant: p.Tenant, Version: p.Version, Certain: !errors.Is(why, errAllSent)})
 	}
 	if err != nil {

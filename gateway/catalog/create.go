@@ -221,6 +221,9 @@ func (c *Catalog) Abort(ctx context.Context, tenant recording.Tenant, version re
 		if err == nil && v.State != Aborted {
 			return ErrCommitted
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return c.dialect.leaveBlob(ctx, tx, version, aboutAborted) // swept before its writer was done: it may have a blob by now
 	})
 }

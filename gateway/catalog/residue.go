@@ -75,6 +75,16 @@ func (d dialect) endAborted(ctx context.Context, tx *sql.Tx, version recording.V
 	return d.dropUpload(ctx, tx, version)
 }
 
+// Leave notes once more the blob of an attempt at a part that was swept, and
+// perhaps forgotten, before its writer was done.
+func (c *Catalog) Leave(ctx context.Context, p Part) error {
+	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, intoResidues+`VALUES ($1, $2, $3, $4, FALSE, `+c.dialect.now+`, `+c.dialect.now+`, 0, FALSE)
+			ON CONFLICT DO NOTHING`, p.Blob, p.Tenant[:], p.Version[:], aboutDropped)
+		return err
+	})
+}
+
 // Residues gives those of one version.
 func (c *Catalog) Residues(ctx context.Context, tenant recording.Tenant, version recording.Version) ([]Residue, error) {
 	r, err := all[Residue](ctx, c.reader, selectResidues, tenant[:], version[:])
