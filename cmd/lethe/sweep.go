@@ -20,7 +20,8 @@ do so by themselves; this does it at once. It needs the owner token.
 A dry run changes nothing. It also lists the whole store, which may take long,
 and counts orphans: blobs that no row of the catalog knows of. Those are never
 deleted. A catalog that was put back from a copy has them until it is rebuilt.`,
-		Args: cobra.NoArgs,
+		Example: `  lethe sweep --dry-run --data ./lethe-data`,
+		Args:    cobra.NoArgs,
 		RunE: work(func(c *cobra.Command, _ []string) error {
 			api, err := p.patientAPI()
 			if err != nil {
