@@ -99,7 +99,7 @@ func (g *Gateway) fulfilPart(ctx context.Context, d *draft, p catalog.Part, sent
 // giveUpPart drops an attempt that failed for a reason, and only then deletes
 // its blob.
 func (g *Gateway) giveUpPart(ctx context.Context, p catalog.Part, why error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
+	ctx, cancel := givingUp(ctx, why)
 	defer cancel()
 	err := g.catalog.DropPart(ctx, p.Tenant, p.Blob)
 	if err == nil {

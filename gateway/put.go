@@ -10,6 +10,7 @@ import (
 
 	"github.com/lethe-vault/lethe/crypto/envelope"
 	"github.com/lethe-vault/lethe/gateway/audit"
+	"github.com/lethe-vault/lethe/gateway/blob"
 	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/policy"
 	"github.com/lethe-vault/lethe/recording"
@@ -110,7 +111,7 @@ func (g *Gateway) fulfil(ctx context.Context, p *put) (recording.Info, error) {
 		return recording.Info{}, unavailable(err)
 	}
 	if err != nil {
-		g.giveUp(ctx, p.draft, p.blob)
+		g.giveUp(ctx, p.draft, p.blob, err)
 		return recording.Info{}, unavailable(err)
 	}
 	return info(p.id, p.bucket, p.facts, b.end), nil
@@ -169,19 +170,33 @@ func (b *sealing) reader() (io.Reader, func() recording.Digests) {
 	return withMD5(b.sent.Body)
 }
 
-// giveUpTimeout bounds the work after a failed upload, whose client is gone.
-const giveUpTimeout = 10 * time.Second
+// How long the work after a failed upload may take, which its client waits for
+// if it is still there. A store that has just failed may have stopped.
+const (
+	giveUpTimeout = 10 * time.Second
+	giveUpSooner  = 2 * time.Second
+)
 
-// giveUp aborts the intent, and only then deletes the blob: an intent that is
-// committed after all keeps its blob. What cannot be done now is left to sweep.
-func (g *Gateway) giveUp(ctx context.Context, d *draft, blob string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
+// givingUp is the time to give up in what failed for a reason.
+func givingUp(ctx context.Context, why error) (context.Context, context.CancelFunc) {
+	limit := giveUpTimeout
+	if errors.Is(why, blob.ErrUnavailable) {
+		limit = giveUpSooner
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), limit)
+}
+
+// giveUp aborts the intent of what failed for a reason, and only then deletes the
+// blob: an intent that is committed after all keeps its blob. What cannot be done
+// now is left to sweep.
+func (g *Gateway) giveUp(ctx context.Context, d *draft, at string, why error) {
+	ctx, cancel := givingUp(ctx, why)
 	defer cancel()
 	if err := g.catalog.Abort(ctx, d.id.Tenant, d.id.Version); err != nil {
 		g.log.Warn("intent left open", "version", d.id.Version.String(), "error", err)
 		return
 	}
-	if err := g.blobs.Delete(ctx, blob); err != nil {
+	if err := g.blobs.Delete(ctx, at); err != nil {
 		g.log.Warn("aborted blob left", "version", d.id.Version.String(), "error", err)
 	}
 }
