@@ -42,6 +42,7 @@ var may = map[string][]string{
 	"test/servers":                {},
 	"test/servers/build":          {"test/servers"},
 	"test/system":                 {"crypto/...", "gateway/blob", "gateway/blob/...", "test/servers"},
+	"test/blind":                  {},
 	"test/telephony":              {},
 	"test/faults":                 {},
 	"test/clients":                {},
