@@ -58,6 +58,8 @@ func (g *Gateway) intendPart(ctx context.Context, s scope, d *draft, number int6
 	if err != nil {
 		return p, err
 	}
+	// gofail: var partBegin string
+	// return p, failpoint(partBegin)
 	return p, uploadError(g.catalog.BeginPart(ctx, p, []audit.Record{record}))
 }
 
@@ -81,6 +83,9 @@ func (g *Gateway) fulfilPart(ctx context.Context, d *draft, p catalog.Part, sent
 	}
 	replaced := false
 	if err == nil {
+		// gofail: var partStore string
+		// g.giveUpPart(ctx, p, errAllSent)
+		// return PartInfo{}, failpoint(partStore)
 		replaced, err = g.catalog.StorePart(ctx, p)
 	}
 	if errors.Is(err, catalog.ErrUnknown) { // it may be stored: its upload's end will know
@@ -90,6 +95,8 @@ func (g *Gateway) fulfilPart(ctx context.Context, d *draft, p catalog.Part, sent
 		g.giveUpPart(ctx, p, err)
 		return PartInfo{}, uploadError(err)
 	}
+	// gofail: var partStored string
+	// return PartInfo{}, failpoint(partStored)
 	if replaced {
 		g.dropParts(ctx, d.id.Tenant, d.id.Version)
 	}
@@ -103,6 +110,8 @@ func (g *Gateway) giveUpPart(ctx context.Context, p catalog.Part, why error) {
 	defer cancel()
 	err := g.catalog.DropPart(ctx, p.Tenant, p.Blob)
 	if err == nil {
+		// gofail: var partDropped string
+		// err = failpoint(partDropped)
 		err = g.blobs.Delete(ctx, p.Blob)
 	}
 	if err == nil && !errors.Is(why, errAllSent) {

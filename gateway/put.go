@@ -84,6 +84,9 @@ func (g *Gateway) intend(ctx context.Context, s scope, b bucket, taken *catalog.
 		return nil, err
 	}
 	p := &put{draft: d, Sent: u.Sent, blob: blobKey(d.id.Tenant, place())}
+	// gofail: var putBegin string
+	// p.dek.Clear()
+	// return nil, failpoint(putBegin)
 	record, err := s.seal(ctx, p.event)
 	if err == nil {
 		err = g.catalog.Begin(ctx, p.intent(p.blob), []audit.Record{record})
@@ -99,6 +102,8 @@ func (g *Gateway) intend(ctx context.Context, s scope, b bucket, taken *catalog.
 // fails before that is given up.
 func (g *Gateway) fulfil(ctx context.Context, p *put) (recording.Info, error) {
 	defer p.dek.Clear()
+	// gofail: var putBegun string
+	// return recording.Info{}, failpoint(putBegun)
 	b := sealing{draft: p.draft, sent: p.Sent, blob: p.blob}
 	layout, err := g.store(ctx, &b)
 	if err == nil {
@@ -114,6 +119,8 @@ func (g *Gateway) fulfil(ctx context.Context, p *put) (recording.Info, error) {
 		g.giveUp(ctx, p.draft, p.blob, err)
 		return recording.Info{}, unavailable(err)
 	}
+	// gofail: var putCreated string
+	// return recording.Info{}, failpoint(putCreated)
 	return info(p.id, p.bucket, p.facts, b.end), nil
 }
 
@@ -196,6 +203,9 @@ func (g *Gateway) giveUp(ctx context.Context, d *draft, at string, why error) {
 		g.log.Warn("intent left open", "version", d.id.Version.String(), "error", err)
 		return
 	}
+	// gofail: var putAborted string
+	// g.log.Warn("failpoint", "error", failpoint(putAborted))
+	// return
 	if err := g.blobs.Delete(ctx, at); err != nil {
 		g.log.Warn("aborted blob left", "version", d.id.Version.String(), "error", err)
 	}

@@ -44,6 +44,8 @@ func (g *Gateway) CreateUpload(ctx context.Context, c Caller, d Description) (Up
 	if err != nil {
 		return id, err
 	}
+	// gofail: var uploadBegin string
+	// return id, failpoint(uploadBegin)
 	id.Version = made.id.Version
 	return id, unavailable(g.catalog.BeginUpload(ctx, catalog.Upload{
 		Intent: made.intent(""), Name: s.nameIndex(d.Bucket, d.Name),
@@ -173,6 +175,8 @@ func (g *Gateway) abortUpload(ctx context.Context, t recording.Tenant, v recordi
 	if err != nil {
 		return unavailable(err)
 	}
+	// gofail: var uploadAborted string
+	// return failpoint(uploadAborted)
 	g.dropParts(ctx, t, v)
 	return nil
 }
@@ -196,9 +200,13 @@ func (g *Gateway) dropParts(ctx context.Context, t recording.Tenant, v recording
 // dropPart deletes a blob, and then the row that knows of it: but that of an
 // attempt that was never stored stays, since its blob may yet appear.
 func (g *Gateway) dropPart(ctx context.Context, p catalog.Part) error {
+	// gofail: var partDelete string
+	// return failpoint(partDelete)
 	if err := g.blobs.Delete(ctx, p.Blob); err != nil || p.StoredSize == 0 {
 		return err
 	}
+	// gofail: var partForget string
+	// return failpoint(partForget)
 	return g.catalog.ForgetPart(ctx, p.Tenant, p.Blob)
 }
 

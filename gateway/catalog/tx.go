@@ -89,6 +89,8 @@ func (c *Catalog) once(ctx context.Context, with company, f func(context.Context
 	defer cancel()
 	stop := context.AfterFunc(ctx, cancel)
 	defer stop()
+	// gofail: var txBegin string
+	// return failpoint(txBegin)
 	tx, err := c.writer.BeginTx(lasting, &sql.TxOptions{Isolation: sql.LevelSerializable})
 	if err != nil {
 		return err
@@ -101,7 +103,12 @@ func (c *Catalog) once(ctx context.Context, with company, f func(context.Context
 		tx.Rollback()
 		return ctx.Err()
 	}
+	// gofail: var txCommit string
+	// tx.Rollback()
+	// return failpoint(txCommit)
 	err = tx.Commit()
+	// gofail: var txCommitted string
+	// return fmt.Errorf("%w: %w", errUnanswered, failpoint(txCommitted))
 	if err == nil || conflict(err) || errors.Is(err, sqlite3.FULL) {
 		return err // answered: what is refused is undone
 	}
