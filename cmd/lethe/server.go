@@ -20,10 +20,21 @@ const (
 
 // server is where a server listens, as DIR/server.json holds it.
 type server struct {
-	S3  string `json:"s3"`           // HOST:PORT, or https://HOST:PORT
-	API string `json:"api"`          // as S3
-	Ops string `json:"ops"`          // HOST:PORT
-	CA  string `json:"ca,omitempty"` // file of the certificate that S3 and API show, which --data makes a client trust
+	S3  string `json:"s3,omitempty"`  // HOST:PORT, or https://HOST:PORT; "" without the role front
+	API string `json:"api,omitempty"` // as S3
+	Ops string `json:"ops"`           // HOST:PORT
+	CA  string `json:"ca,omitempty"`  // file of the certificate that S3 and API show, which --data makes a client trust
+}
+
+// of gives the field for a listener's address.
+func (s *server) of(listener string) *string {
+	switch listener {
+	case "s3":
+		return &s.S3
+	case "api":
+		return &s.API
+	}
+	return &s.Ops
 }
 
 // readServer reads what the server of a directory has written.
