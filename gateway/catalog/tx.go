@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
-
-	"github.com/ncruces/go-sqlite3"
 )
 
 const (
@@ -109,7 +107,7 @@ func (c *Catalog) once(ctx context.Context, with company, f func(context.Context
 	err = tx.Commit()
 	// gofail: var txCommitted string
 	// return fmt.Errorf("%w: %w", errUnanswered, failpoint(txCommitted))
-	if err == nil || conflict(err) || errors.Is(err, sqlite3.FULL) {
+	if err == nil || conflict(err) || unwritten(err) {
 		return err // answered: what is refused is undone
 	}
 	return fmt.Errorf("%w: %w", errUnanswered, err)
