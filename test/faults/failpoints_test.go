@@ -2,9 +2,12 @@ package faults_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -36,31 +39,71 @@ func withFailpoints(t testing.TB) built {
 	return b
 }
 
-// buildWithFailpoints builds from a copy, since gofail rewrites sources. Go's own
-// cache spares compiling what has not changed: with -trimpath it does not look at
-// where the copy is.
+// buildWithFailpoints builds from a copy, since gofail rewrites sources, and keeps
+// what it built in the user's cache until the sources change.
 var buildWithFailpoints = sync.OnceValues(func() (b built, err error) {
-	dir, err := os.MkdirTemp("", "lethe-failpoints-")
-	if err != nil {
-		return b, err
-	}
-	c := sourceCopy{to: dir}
+	c := sourceCopy{files: map[string][]byte{}}
 	if err := c.all(); err != nil {
 		return b, err
 	}
-	b = built{filepath.Join(dir, "lethe"), c.names}
-	cmd := exec.Command("go", "build", "-trimpath", "-o", b.binary, "./cmd/lethe")
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return b, fmt.Errorf("build with failpoints: %w\n%s", err, out)
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return b, err
 	}
-	return b, nil
+	kept := filepath.Join(cache, "lethe-failpoints")
+	b = built{filepath.Join(kept, c.hash()), c.names}
+	if _, err := os.Stat(b.binary); err == nil {
+		return b, nil
+	}
+	if err := os.RemoveAll(kept); err != nil {
+		return b, err
+	}
+	return b, c.build(b.binary)
 })
 
-// sourceCopy copies what the program is built from, failpoints enabled.
+// sourceCopy holds what the program is built from, failpoints enabled.
 type sourceCopy struct {
-	from, to string
-	names    []string // of the failpoints
+	root  string            // of the module
+	files map[string][]byte // by path below the root
+	names []string          // of the failpoints
+}
+
+// hash tells one copy from another.
+func (c *sourceCopy) hash() string {
+	sum := sha256.New()
+	for _, path := range slices.Sorted(maps.Keys(c.files)) {
+		fmt.Fprintf(sum, "%q %d ", path, len(c.files[path]))
+		sum.Write(c.files[path])
+	}
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// build builds the program, whole or not at all.
+func (c *sourceCopy) build(binary string) error {
+	dir, err := os.MkdirTemp("", "lethe-failpoints-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	for path, b := range c.files {
+		path = filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(filepath.Dir(binary), 0o700); err != nil {
+		return err
+	}
+	part := fmt.Sprintf("%s.%d", binary, os.Getpid())
+	cmd := exec.Command("go", "build", "-o", part, "./cmd/lethe")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build with failpoints: %w\n%s", err, out)
+	}
+	return os.Rename(part, binary)
 }
 
 // goPackage is what go list says of a package.
@@ -71,17 +114,17 @@ type goPackage struct {
 }
 
 func (c *sourceCopy) all() error {
-	root, err := exec.Command("go", "env", "GOMOD").Output()
+	mod, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {
 		return err
 	}
-	c.from = filepath.Dir(strings.TrimSpace(string(root)))
+	c.root = filepath.Dir(strings.TrimSpace(string(mod)))
 	list, err := exec.Command("go", "list", "-deps", "-json=Name,Dir,GoFiles,EmbedFiles,Module", "github.com/lethe-vault/lethe/cmd/lethe").Output()
 	if err != nil {
 		return err
 	}
 	for _, name := range []string{"go.mod", "go.sum"} {
-		if err := c.file(c.from, name); err != nil {
+		if err := c.file(goPackage{Dir: c.root}, name); err != nil {
 			return err
 		}
 	}
@@ -104,7 +147,7 @@ func (c *sourceCopy) all() error {
 func (c *sourceCopy) goPackage(p goPackage) error {
 	before := len(c.names)
 	for _, name := range append(p.GoFiles, p.EmbedFiles...) {
-		if err := c.file(p.Dir, name); err != nil {
+		if err := c.file(p, name); err != nil {
 			return err
 		}
 	}
@@ -125,52 +168,36 @@ func (c *sourceCopy) add(p goPackage, name string) error {
 	if err != nil {
 		return err
 	}
-	return c.write(c.place(p.Dir, "added_"+strings.TrimSuffix(name, ".txt")), p.Name, bytes.ReplaceAll(b, []byte("PACKAGE"), []byte(p.Name)))
+	return c.enable(p, "added_"+strings.TrimSuffix(name, ".txt"), bytes.ReplaceAll(b, []byte("PACKAGE"), []byte(p.Name)))
 }
 
-func (c *sourceCopy) place(dir, name string) string {
-	return filepath.Join(c.to, strings.TrimPrefix(dir, c.from), name)
-}
-
-func (c *sourceCopy) file(dir, name string) error {
-	b, err := os.ReadFile(filepath.Join(dir, name))
+func (c *sourceCopy) file(p goPackage, name string) error {
+	b, err := os.ReadFile(filepath.Join(p.Dir, name))
 	if err != nil {
 		return err
 	}
-	return c.write(c.place(dir, name), filepath.Base(dir), b)
+	return c.enable(p, name, b)
 }
 
-// write writes a file, and the variables of its failpoints beside it.
-func (c *sourceCopy) write(path, pkg string, b []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	if filepath.Ext(path) != ".go" {
-		return os.WriteFile(path, b, 0o600)
-	}
-	if strings.Contains(path, "/cmd/lethe/") {
-		pkg = "main"
+// enable takes a file, with its failpoints enabled, and beside it their variables.
+func (c *sourceCopy) enable(p goPackage, name string, b []byte) error {
+	path := filepath.Join(strings.TrimPrefix(p.Dir, c.root), name)
+	c.files[path] = b
+	if filepath.Ext(name) != ".go" {
+		return nil
 	}
 	var out, variables bytes.Buffer
 	points, err := code.ToFailpoints(&out, bytes.NewReader(b))
 	if err != nil || len(points) == 0 {
-		return joinWrite(err, path, b)
-	}
-	for _, p := range points {
-		c.names = append(c.names, p.Name())
-	}
-	if err := code.NewBinding(pkg, points).Write(&variables); err != nil {
 		return err
 	}
-	return joinWrite(joinWrite(nil, path, out.Bytes()), strings.TrimSuffix(path, ".go")+".fail.go", variables.Bytes())
-}
-
-// joinWrite writes a file unless err says that it makes no sense.
-func joinWrite(err error, path string, b []byte) error {
-	if err != nil {
-		return err
+	for _, point := range points {
+		c.names = append(c.names, point.Name())
 	}
-	return os.WriteFile(path, b, 0o600)
+	c.files[path] = out.Bytes()
+	err = code.NewBinding(p.Name, points).Write(&variables)
+	c.files[strings.TrimSuffix(path, ".go")+".fail.go"] = variables.Bytes()
+	return err
 }
 
 // failing is an embedded server with failpoints that can be told what to do.

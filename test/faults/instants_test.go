@@ -36,6 +36,9 @@ func TestKilledAtAnyInstant(t *testing.T) {
 		if t.Failed() {
 			t.Fatalf("after %d kills\n%s", round+1, k.s.Log())
 		}
+		if (round+1)%20 == 0 {
+			t.Logf("%d kills so far: %d uploads acknowledged, none lost", round+1, k.acknowledged)
+		}
 	}
 	k.everythingIsThere()
 	k.nothingIsReadable()
@@ -87,8 +90,18 @@ func spoken(name string) string {
 
 func spokenName(n int) string { return fmt.Sprintf("%s-%d.wav", inNames, n) }
 
-// isSpoken reads the recording of a name to its end; nil if it is whole.
+// isSpoken reads the recording of a name to its end; nil if it is whole. To be
+// told to come back is no answer.
 func (c client) isSpoken(ctx context.Context, name string) error {
+	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		err := c.readSpoken(ctx, name)
+		if status, _ := refusal(err); status != 503 || time.Since(began) > 3*recoversWithin {
+			return err
+		}
+	}
+}
+
+func (c client) readSpoken(ctx context.Context, name string) error {
 	body, err := c.open(ctx, name, "")
 	if err != nil {
 		return err
