@@ -24,7 +24,8 @@ func TestEveryWriteFails(t *testing.T) {
 	for _, kind := range []string{"blobMake", "blobWrite", "blobSync", "blobLink", "dirSync", "sqliteWrite", "sqliteSync"} {
 		writes := 0
 		for _, terms := range sized(t, []string{`1*return("EIO")`, `return("ENOSPC")`},
-			[]string{`1*return("EIO")`, `return("EIO")`, `return("ENOSPC")`, `return("EROFS")`}, nil) {
+			[]string{`1*return("EIO")`, `return("EIO")`, `return("ENOSPC")`, `return("EROFS")`},
+			[]string{`1*return("EIO")`, `return("EIO")`, `return("ENOSPC")`, `return("EROFS")`}) {
 			n := 0
 			for d.failsAt(kind, n, terms) {
 				n++
