@@ -85,10 +85,6 @@ func within10(try func() error) (err error) {
 	return err
 }
 
-// readinessLooksAtTheStore: /readyz writes to the store. Today it asks the catalog
-// alone, and a server whose disk is full stays ready.
-const readinessLooksAtTheStore = false
-
 // disk is one that can be filled.
 type disk interface {
 	fill()
@@ -151,9 +147,7 @@ func (d *deeds) diskFull(under disk) {
 	if strings.Contains(d.s.Log(), "outcome of a write is unknown") {
 		d.t.Error("disk full: a refusal is taken for silence")
 	}
-	if readinessLooksAtTheStore {
-		d.ready(http.StatusServiceUnavailable)
-	}
+	d.ready(http.StatusServiceUnavailable)
 	under.free()
 	began := time.Now()
 	if err := within10(func() error { return before.settle(errors.New("unheard")) }); err != nil {
