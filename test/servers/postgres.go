@@ -183,6 +183,10 @@ func (p *PostgresServer) Database(t testing.TB) (dsn string) {
 // Stop ends the server in order, cutting its sessions: PostgreSQL's "fast shutdown".
 func (p *PostgresServer) Stop() { p.process.stop(syscall.SIGINT) }
 
+// StopImmediately ends the server without a checkpoint, its sessions without a
+// word: PostgreSQL's "immediate shutdown". It recovers at its next start.
+func (p *PostgresServer) StopImmediately() { p.process.stop(syscall.SIGQUIT) }
+
 // Kill ends the server as a power cut would, its sessions' processes too, and
 // returns when none of them holds its shared memory any more.
 func (p *PostgresServer) Kill() {
