@@ -20,7 +20,7 @@ var may = map[string][]string{
 	"crypto/keytree":              {"recording"},
 	"crypto/keytree/providertest": {"recording", "crypto/keytree"},
 	"crypto/envelope":             {"recording", "crypto/keytree"},
-	"crypto/hashivault":           {"recording", "crypto/keytree"},
+	"crypto/hashivault":           {"recording", "finding", "crypto/keytree"},
 	"crypto/localkeys":            {"recording", "crypto/keytree"},
 	"gateway/blob":                {"recording"},
 	"gateway/blob/storetest":      {"gateway/blob"},
