@@ -30,7 +30,7 @@ var may = map[string][]string{
 	"gateway/blob/awsstore":       {"gateway/blob"},
 	"gateway/blob/s3test":         {"gateway/blob", "gateway/blob/storetest", "test/servers"},
 	"gateway/audit":               {"recording", "crypto/keytree"},
-	"gateway/catalog":             {"recording", "gateway/audit"},
+	"gateway/catalog":             {"recording", "finding", "gateway/audit"},
 	"gateway/catalog/catalogtest": {"recording", "gateway/audit", "gateway/catalog"},
 	"gateway":                     {"recording", "policy", "crypto/keytree", "crypto/envelope", "gateway/audit", "gateway/blob", "gateway/catalog"},
 	"gateway/gatewaytest":         {"recording", "policy", "crypto/...", "gateway", "gateway/audit", "gateway/blob/...", "gateway/catalog"},
