@@ -87,7 +87,8 @@ func (p *program) command() *cobra.Command {
 	f.StringVar(&p.secretKey, "secret-key", "", "S3 secret key (LETHE_SECRET_KEY)")
 	root.AddCommand(
 		p.serveCommand(), p.tenantCommand(), p.bucketCommand(), p.recorderCommand(), p.readerCommand(),
-		p.putCommand(), p.getCommand(), p.lsCommand(), p.statCommand(), p.configCommand(), p.versionCommand(),
+		p.putCommand(), p.getCommand(), p.lsCommand(), p.statCommand(), p.configCommand(),
+		p.doctorCommand(), p.versionCommand(),
 	)
 	needSubcommand(root)
 	return root
