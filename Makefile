@@ -1,4 +1,4 @@
-# make build | run | test | check | fuzz | fuzz-long
+# make build | man | run | test | check | fuzz | fuzz-long
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZ    ?= 30s
@@ -6,10 +6,15 @@ UNRACED := /lethe/test(/|$$)|/s3api/sigv4$$
 DATA    := demo-data
 PORT    := 9000
 
-.PHONY: build run test check fuzz fuzz-long packages servers
+.PHONY: build man run test check fuzz fuzz-long packages servers
 
 build:
 	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/lethe ./cmd/lethe
+
+# A manual page for each command, as man -l bin/man/lethe.1 shows it.
+man: build
+	@rm -rf bin/man
+	@bin/lethe man bin/man
 
 # The main job on the embedded default: a demo tenant, its recorder and reader,
 # the sample calls stored in DATA; on PORT and the two after it, until Ctrl-C.

@@ -60,6 +60,8 @@ var only = map[string][]string{
 	"github.com/aws/smithy-go":       {"gateway/blob/awsstore"},
 	"github.com/jackc/pgx/v5":        {"gateway/catalog", "test/servers", "test/system"},
 	"github.com/ncruces/go-sqlite3":  {"gateway/catalog", "gateway/gatewaytest"},
+	"github.com/vbauerster/mpb/v8":   {"cmd/lethe"},
+	"github.com/creack/pty":          {},
 	"github.com/knadh/koanf":         {"cmd/lethe/config"},
 	"net/http":                       {"gateway/s3api", "gateway/s3api/sigv4", "gateway/restapi", "gateway/restapi/client", "gateway/console", "crypto/hashivault", "gateway/blob/miniostore", "gateway/blob/awsstore", "gateway/blob/s3test", "cmd/lethe", "cmd/lethe/doctor", "test/servers", "test/system"},
 	"github.com/hashicorp/vault":     {},

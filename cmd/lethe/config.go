@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -13,7 +14,13 @@ import (
 )
 
 func (p *program) configCommand() *cobra.Command {
-	group := &cobra.Command{Use: "config", Short: "Describe and check the settings of lethe serve"}
+	group := &cobra.Command{
+		Use: "config", Short: "Describe and check the settings of lethe serve",
+		Long: `A setting of lethe serve is a flag, an environment variable or a key of a YAML file;
+the earlier of these counts.`,
+		Example: `  lethe config docs
+  lethe config check --config lethe.yaml`,
+	}
 	group.AddCommand(p.configDocsCommand(), p.configCheckCommand(), p.configShowCommand())
 	return needSubcommand(group)
 }
@@ -21,9 +28,26 @@ func (p *program) configCommand() *cobra.Command {
 func (p *program) configDocsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "docs", Short: "Print the reference of all settings as Markdown",
-		Args: cobra.NoArgs,
-		RunE: work(func(*cobra.Command, []string) error { return config.WriteReference(p.out) }),
+		Long: `Docs prints what every setting means, its default, and the flag, variable and key
+that give it, as docs/operations.md has it.`,
+		Example: "  lethe config docs | less",
+		Args:    cobra.NoArgs,
+		RunE: work(func(*cobra.Command, []string) error {
+			if !p.json {
+				return config.WriteReference(p.out)
+			}
+			var text strings.Builder
+			if err := config.WriteReference(&text); err != nil {
+				return err
+			}
+			return printJSON(p.out, reference{text.String()})
+		}),
 	}
+}
+
+// reference is what config docs prints.
+type reference struct {
+	Markdown string `json:"markdown"`
 }
 
 // checked is what a check of the settings found.
@@ -38,7 +62,8 @@ func (p *program) configCheckCommand() *cobra.Command {
 		Use: "check", Short: "Say all that is wrong with the settings of lethe serve",
 		Long: `Check reads what lethe serve would read, given the same file, environment and
 flags, and says all that is wrong with it. It reaches no other server.`,
-		Args: cobra.NoArgs,
+		Example: "  lethe config check --config lethe.yaml",
+		Args:    cobra.NoArgs,
 		RunE: work(func(c *cobra.Command, _ []string) error {
 			_, err := load(file, c.Flags())
 			found, wrong := errors.AsType[config.Problems](err)
@@ -73,7 +98,10 @@ func (p *program) configShowCommand() *cobra.Command {
 	var file string
 	c := &cobra.Command{
 		Use: "show", Short: "Print the settings that lethe serve would run on, and where each was given",
-		Args: cobra.NoArgs,
+		Long: `Show prints every setting as lethe serve would take it from the same file,
+environment and flags, and where each was given. Secrets are hidden.`,
+		Example: "  lethe config show --config lethe.yaml --json",
+		Args:    cobra.NoArgs,
 		RunE: work(func(c *cobra.Command, _ []string) error {
 			s, err := loadSettings(file, c.Flags())
 			if err != nil {

@@ -16,9 +16,18 @@ import (
 
 // diagnosis is what doctor found.
 type diagnosis struct {
-	OK       bool                  `json:"ok"` // there is no failure
-	Count    map[finding.Level]int `json:"count"`
-	Findings finding.List          `json:"findings"`
+	OK       bool         `json:"ok"` // there is no failure
+	Count    count        `json:"count"`
+	Findings finding.List `json:"findings"`
+}
+
+// count is how many findings there are of each level.
+type count struct {
+	Failure int `json:"failure"`
+	Warning int `json:"warning"`
+	Advice  int `json:"advice"`
+	Skipped int `json:"skipped"`
+	OK      int `json:"ok"`
 }
 
 func (p *program) doctorCommand() *cobra.Command {
@@ -36,6 +45,8 @@ store, a table in the catalog, a scratch key in Vault. Vault's audit log will
 hold requests that were refused, which is what they were made for.
 
 The exit status is 1 if there is a failure. Advice and warnings leave it 0.`,
+		Example: `  lethe doctor --config lethe.yaml
+  lethe doctor --data lethe-data --json`,
 		Args: cobra.NoArgs,
 		RunE: work(func(c *cobra.Command, _ []string) error {
 			s, err := loadSettings(file, c.Flags())
@@ -71,24 +82,23 @@ func everyIdentity(s config.Config) hashivault.Config {
 
 // diagnose prints what was found.
 func (p *program) diagnose(l finding.List) error {
-	d := diagnosis{OK: l.Count(finding.Failure) == 0, Count: map[finding.Level]int{}, Findings: l}
+	n := count{l.Count(finding.Failure), l.Count(finding.Warning), l.Count(finding.Advice), l.Count(finding.Skipped), l.Count(finding.OK)}
 	rows := table{}
 	for _, f := range l {
-		d.Count[f.Level]++
 		rows = append(rows, []string{strings.ToUpper(string(f.Level)), f.Check, f.What})
 		if f.Do != "" {
 			rows = append(rows, []string{"", "", "→ " + f.Do})
 		}
 	}
-	if err := p.answer(d, rows); err != nil {
+	if err := p.answer(diagnosis{n.Failure == 0, n, l}, rows); err != nil {
 		return err
 	}
 	if !p.json {
-		fmt.Fprintf(p.out, "\n%s, %s, %d of advice, %d skipped, %d ok\n", some(d.Count[finding.Failure], "failure"),
-			some(d.Count[finding.Warning], "warning"), d.Count[finding.Advice], d.Count[finding.Skipped], d.Count[finding.OK])
+		fmt.Fprintf(p.out, "\n%s, %s, %d of advice, %d skipped, %d ok\n", some(n.Failure, "failure"),
+			some(n.Warning, "warning"), n.Advice, n.Skipped, n.OK)
 	}
-	if !d.OK {
-		return fmt.Errorf("%s; the findings say what to do", some(d.Count[finding.Failure], "failure"))
+	if n.Failure > 0 {
+		return fmt.Errorf("%s; the findings say what to do", some(n.Failure, "failure"))
 	}
 	return nil
 }

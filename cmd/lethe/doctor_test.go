@@ -85,7 +85,7 @@ func TestDoctorOnRealServers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			set, secrets := scaled(t, store(t))
 			d, status := doctors(t, set, secrets)
-			if !d.OK || status != done || d.Count[finding.Failure] != 0 {
+			if !d.OK || status != done || d.Count.Failure != 0 {
 				t.Errorf("status %d, %+v", status, d)
 			}
 			for _, check := range []string{

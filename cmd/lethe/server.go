@@ -37,12 +37,15 @@ func (s *server) of(listener string) *string {
 	return &s.Ops
 }
 
+// errNoServer is that a directory is not one of a server.
+var errNoServer = errors.New("no server has run")
+
 // readServer reads what the server of a directory has written.
 func readServer(dir string) (server, error) {
 	var s server
 	b, err := os.ReadFile(filepath.Join(dir, serverFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return s, fmt.Errorf("no server has run in %s; start it with lethe serve --data %s", dir, dir)
+		return s, fmt.Errorf("%w in %s", errNoServer, dir)
 	}
 	if err != nil {
 		return s, err
