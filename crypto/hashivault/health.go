@@ -43,7 +43,9 @@ func (k *checkup) health(ctx context.Context) bool {
 }
 
 func (k *checkup) askHealth(ctx context.Context) (h health, err error) {
-	client, err := newClient(k.config)
+	c := k.config
+	c.Namespace = "" // it is asked of the server, not of a part of it
+	client, err := newClient(c)
 	if err != nil {
 		return h, err
 	}
@@ -84,9 +86,10 @@ var flaws = []struct {
 }
 
 func checkVersion(h health) finding.Finding {
+	const check = "vault.version"
 	v, ok := parseVersion(h.Version)
 	if !ok {
-		return finding.Finding{Check: "vault.version", Level: finding.Skipped, What: "Vault does not tell its version", Do: "see that it is a version that is still maintained"}
+		return finding.Finding{Check: check, Level: finding.Skipped, What: "Vault does not tell its version", Do: "see that it is a version that is still maintained"}
 	}
 	bao := h.Enterprise == nil && v.major >= 2
 	name := "Vault"
@@ -96,10 +99,10 @@ func checkVersion(h health) finding.Finding {
 	name += fmt.Sprintf(" %d.%d.%d", v.major, v.minor, v.patch)
 	for i := len(flaws) - 1; i >= 0; i-- { // the newest, whose remedy is that of the older ones too
 		if f := flaws[i]; f.bao == bao && !v.before(f.since) && v.before(f.then) {
-			return finding.Finding{Check: "vault.version", Level: finding.Warning, What: name + " has " + f.name, Do: f.do}
+			return finding.Finding{Check: check, Level: finding.Warning, What: name + " has " + f.name, Do: f.do}
 		}
 	}
-	return finding.Finding{Check: "vault.version", Level: finding.OK, What: name + " has no flaw that this version of Lethe knows of"}
+	return finding.Finding{Check: check, Level: finding.OK, What: name + " has no flaw that this version of Lethe knows of"}
 }
 
 type version struct{ major, minor, patch int }
