@@ -95,6 +95,9 @@ func (g *Gateway) work() {
 	if g.roles.Has(Front) || g.roles.Has(Eraser) {
 		g.working.Go(g.catchUpAll)
 	}
+	if g.roles.Has(Eraser) {
+		g.working.Go(g.plantAsked)
+	}
 	if g.roles.Has(Sweeper) {
 		g.working.Go(g.reap)
 	}

@@ -53,6 +53,9 @@ func (p *program) serve(ctx context.Context, s config.Config) (err error) {
 		return fmt.Errorf("forbid core dumps: %w", err)
 	}
 	log := slog.New(slog.NewJSONHandler(p.errs, &slog.HandlerOptions{Level: s.Log.Level}))
+	for _, stray := range config.Stray(os.Environ()) {
+		log.Warn("environment variable without effect", "name", stray.From, "problem", stray.Problem)
+	}
 	if err := os.MkdirAll(s.Data, 0o700); err != nil {
 		return err
 	}
@@ -92,7 +95,9 @@ func roles(s config.Config) (rs gateway.Roles) {
 
 // serveFronts serves what speaks for g, and tells where once all of it listens.
 func (p *program) serveFronts(ctx context.Context, s config.Config, g *gateway.Gateway, log *slog.Logger) error {
-	services, err := fronts(s, g, log)
+	by := findSupervisor(log)
+	e := &ending{Shutdown: s.Shutdown, told: func() { by.stopping(s.Shutdown.Delay + s.Shutdown.Drain + endsWithin) }}
+	services, err := fronts(s, g, log, e)
 	if err != nil {
 		return err
 	}
@@ -108,14 +113,21 @@ func (p *program) serveFronts(ctx context.Context, s config.Config, g *gateway.G
 		closeAll(all)
 		return err
 	}
-	return serve(ctx, all, s.Shutdown.Drain)
+	by.ready()
+	alive, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	go by.watchdog(alive) // ends with this function
+	return serve(ctx, all, e)
 }
+
+// endsWithin is how long a server needs to end beside what its requests may take.
+const endsWithin = 30 * time.Second
 
 // fronts are what a process serves: the probes, and with role front S3 and the
 // REST API.
-func fronts(s config.Config, g *gateway.Gateway, log *slog.Logger) ([]service, error) {
+func fronts(s config.Config, g *gateway.Gateway, log *slog.Logger, e *ending) ([]service, error) {
 	most := s.Limits.Connections
-	probes := service{"ops", s.Listen.Ops, ops(g), requestsAreShort, plainHTTP, most}
+	probes := service{opsListener, s.Listen.Ops, whileReady(e, ops(g)), requestsAreShort, plainHTTP, most}
 	if !s.Has(string(gateway.Front)) {
 		return []service{probes}, nil
 	}
