@@ -59,7 +59,7 @@ func (k *checkup) rights(ctx context.Context, role Role, client *api.Client) {
 
 // ship says how to put a role's policy right.
 func ship(role Role) string {
-	return "write the policy that Lethe ships for this role, crypto/hashivault/policies/" + string(role) + ".hcl, and give the identity no other"
+	return "replace its policy by what lethe vault policy " + string(role) + " prints, with --mount unless that is transit, and give the identity no other"
 }
 
 // compare judges what the token has: rights that the role lacks, that another

@@ -98,10 +98,11 @@ func (f secret) look(drawn bool) finding.Finding {
 	return finding.Finding{Check: check, Level: finding.OK}
 }
 
-// foreign reports whether a file belongs to neither this user nor root.
+// foreign reports whether a file belongs to neither this user nor root. Root
+// looks for others, and does not know whom the server runs as.
 func foreign(info fs.FileInfo) bool {
 	owner, ok := info.Sys().(*syscall.Stat_t)
-	return ok && owner.Uid != 0 && int(owner.Uid) != os.Geteuid()
+	return ok && os.Geteuid() != 0 && owner.Uid != 0 && int(owner.Uid) != os.Geteuid()
 }
 
 func readable(file string) error {
