@@ -94,7 +94,7 @@ func (p *program) diagnose(l finding.List) error {
 		return err
 	}
 	if !p.json {
-		fmt.Fprintf(p.out, "\n%s, %s, %d of advice, %d skipped, %d ok\n", some(n.Failure, "failure"),
+		fmt.Fprintf(p.out, "\n%s, %s, %d pieces of advice, %d skipped, %d ok\n", some(n.Failure, "failure"),
 			some(n.Warning, "warning"), n.Advice, n.Skipped, n.OK)
 	}
 	if n.Failure > 0 {

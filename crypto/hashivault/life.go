@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/vault/api"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
 )
+
+// lifeWithin bounds the life of a scratch key, whose end no caller's deadline
+// prevents.
+const lifeWithin = time.Minute
 
 // life leads a scratch key through what a tenant's goes through, by the
 // identities that will do it.
@@ -21,7 +26,9 @@ func (k *checkup) life(ctx context.Context) {
 		k.Skip("vault.key", "not all identities are given here, so no scratch key was made", "run this once where all are")
 		return
 	}
-	p, err := New(ctx, c)
+	lasting, cancel := context.WithTimeout(context.WithoutCancel(ctx), lifeWithin)
+	defer cancel()
+	p, err := New(lasting, c)
 	if err != nil {
 		k.Fail("vault.key", err.Error(), "see lethe config check")
 		return
@@ -29,7 +36,7 @@ func (k *checkup) life(ctx context.Context) {
 	defer p.Close()
 	root := scratchRoot()
 	err = live(ctx, p, root)
-	end := p.Destroy(ctx, root) // a second time, if all went well
+	end := p.Destroy(lasting, root) // a second time, if all went well
 	switch {
 	case err != nil:
 		k.Fail("vault.key", "the life of a scratch key went wrong: "+err.Error(), "see the findings on policies above, and Vault's audit log")

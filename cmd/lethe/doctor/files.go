@@ -60,7 +60,7 @@ func (s Subject) files(context.Context) (l finding.List) {
 		l.OK("files.secrets", fmt.Sprintf("%d files of secrets are readable, and closed to others", closed))
 	}
 	if in := s.inEnvironment(); len(in) > 0 {
-		l.Advise("files.environment", strings.Join(in, " and ")+" stand in the environment, where crash reports and child processes get them", "put each in a file that only the server may read, and name that file")
+		l.Advise("files.environment", "in the environment, where crash reports and child processes get it, stands "+strings.Join(in, " and "), "put each in a file that only the server may read, and name that file")
 	}
 	return l
 }

@@ -52,7 +52,11 @@ func (s Subject) public(ctx context.Context, l *finding.List, store blob.Store) 
 	if err := store.Create(ctx, key, strings.NewReader("doctor"), 6); err != nil {
 		return // storecheck has said so
 	}
-	defer store.Delete(context.WithoutCancel(ctx), key) // as above
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stranger.Timeout)
+		defer cancel()
+		_ = store.Delete(ctx, key) // as above
+	}()
 	bucket := base + "/" + url.PathEscape(s.Config.Store.Bucket)
 	listed, err := served(ctx, bucket+"?list-type=2&max-keys=1")
 	read, also := served(ctx, bucket+"/"+key)
