@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/lethe-vault/lethe/cmd/lethe/config"
@@ -76,8 +75,7 @@ func closeAll(all []listener) {
 // ending is how a server ends.
 type ending struct {
 	config.Shutdown
-	begun atomic.Bool // it takes new requests, and is no longer ready for them
-	told  func()      // called when it begins
+	told func() // called when it begins: the server takes new requests, and is no longer ready for them
 }
 
 // serve serves all listeners until ctx ends or one of them fails. Then it is no
@@ -94,7 +92,6 @@ func serve(ctx context.Context, all []listener, e *ending) error {
 	case <-ctx.Done():
 	case err = <-broken:
 	}
-	e.begun.Store(true)
 	e.told()
 	if err == nil {
 		time.Sleep(e.Delay)

@@ -30,13 +30,16 @@ func insertEvents(ctx context.Context, tx *sql.Tx, records []audit.Record) error
 			r.Bucket[:], r.Recording[:], r.Version[:], r.Request, r.Sealed,
 		})
 	}
+	if len(rows) > 0 {
+		audit.Promise(ctx)
+	}
 	return insert(ctx, tx, `events (`+eventColumns+`)`, rows)
 }
 
 // AppendEvents makes all records durable in one transaction, or none. A
 // record that is there already is not written again.
 func (c *Catalog) AppendEvents(ctx context.Context, records []audit.Record) error {
-	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return c.write(ctx, "AppendEvents", func(ctx context.Context, tx *sql.Tx) error {
 		return insertEvents(ctx, tx, records)
 	})
 }
@@ -47,7 +50,7 @@ const selectEvents = `SELECT ` + eventColumns + ` FROM events
 // Events gives a tenant's events of the time from, inclusive, to to,
 // exclusive, in order of time, at most limit of them.
 func (c *Catalog) Events(ctx context.Context, tenant recording.Tenant, from, to time.Time, limit int) ([]audit.Record, error) {
-	rows, err := all[eventRow](ctx, c.reader, selectEvents, tenant[:], from.UnixMicro(), to.UnixMicro(), limit)
+	rows, err := all[eventRow](ctx, c.read("Events"), selectEvents, tenant[:], from.UnixMicro(), to.UnixMicro(), limit)
 	if err != nil {
 		return nil, explain(ctx, err)
 	}

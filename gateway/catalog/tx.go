@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"github.com/lethe-vault/lethe/gateway/audit"
+	"github.com/lethe-vault/lethe/observe"
 )
 
 const (
@@ -52,7 +55,19 @@ func (c *Catalog) enter(with company) (leave func()) {
 //
 // Whatever write reports is true: nil is committed, ErrUnknown is unknown, and
 // any other error means that nothing was changed.
-func (c *Catalog) write(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
+func (c *Catalog) write(ctx context.Context, operation string, f func(context.Context, *sql.Tx) error) error {
+	within, end := c.observer.Begin(ctx, observe.Call{Part: observe.Catalog, Operation: operation})
+	within, made := audit.Promised(within)
+	err := c.writeAgain(within, f)
+	end(outcome(err))
+	if err == nil {
+		made()
+	}
+	return err
+}
+
+// writeAgain is write, until it is settled.
+func (c *Catalog) writeAgain(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
 	for attempt := 1; ; attempt++ {
 		err := c.once(ctx, attempt >= aloneFrom, f)
 		if errors.Is(err, errUnanswered) {
@@ -61,6 +76,7 @@ func (c *Catalog) write(ctx context.Context, f func(context.Context, *sql.Tx) er
 		if !conflict(err) || attempt == maxAttempts || !pause(ctx, attempt) {
 			return explain(ctx, err)
 		}
+		c.retries.Add(1)
 	}
 }
 

@@ -3,7 +3,6 @@ package restapi
 import (
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
@@ -79,16 +78,15 @@ func classify(err error) kind {
 	return internal
 }
 
-// fail renders err as a problem document (RFC 9457) and logs what is not the
-// caller's doing.
+// fail renders err as a problem document (RFC 9457). The error itself is only
+// told, in the log, of what is not the caller's doing.
 func (f *front) fail(c *gin.Context, err error) {
-	k, id := classify(err), c.Writer.Header().Get(RequestHeader)
-	level := k.level()
-	if c.Request.Context().Err() != nil {
-		level = slog.LevelDebug // the caller hung up, and that is why
+	k, e := classify(err), entry(c)
+	if k.status == http.StatusInternalServerError || k.status == http.StatusServiceUnavailable {
+		e.Fail(k.code, err)
+	} else {
+		e.Fail(k.code, nil)
 	}
-	f.log.Log(c.Request.Context(), level, "request failed",
-		"request", id, "method", c.Request.Method, "route", c.FullPath(), "code", k.code, "error", err)
 	switch k.status {
 	case http.StatusUnauthorized:
 		c.Header("WWW-Authenticate", `Bearer realm="lethe"`)
@@ -103,17 +101,6 @@ func (f *front) fail(c *gin.Context, err error) {
 		Status:    k.status,
 		Detail:    k.detail,
 		Code:      k.code,
-		RequestId: id,
+		RequestId: e.ID,
 	})
-}
-
-// level is how loudly a failure is logged: a refusal is the audit log's matter.
-func (k kind) level() slog.Level {
-	switch k.status {
-	case http.StatusInternalServerError:
-		return slog.LevelError
-	case http.StatusServiceUnavailable:
-		return slog.LevelWarn
-	}
-	return slog.LevelDebug
 }
