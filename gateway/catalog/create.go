@@ -16,7 +16,7 @@ type Overwrite string
 const (
 	Never        Overwrite = "never"   // it stays, and the new one is refused
 	KeepVersions Overwrite = "version" // it stays, but no longer current, if it is of the same recording
-	Replace      Overwrite = "replace" // it is replaced, and its blob may go, if it is of the same recording
+	Replace      Overwrite = "replace" // it is replaced, and opens no more, if it is of the same recording
 )
 
 // Commit turns an intent into a recording.
@@ -30,9 +30,13 @@ type Commit struct {
 	List        *PartList   // of an upload in parts; nil if it came whole
 }
 
-const insertIntent = `INSERT INTO versions (version, tenant, bucket, recording, state, is_current, blob,
-	slot_recording, slot_subject, slot_day, created_at)
-	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING`
+// insertIntent ends in the database's clock and insertOnce.
+const (
+	insertIntent = `INSERT INTO versions (version, tenant, bucket, recording, state, is_current, blob,
+	slot_recording, slot_subject, slot_day, created_at, seen_at)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, `
+	insertOnce = `) ON CONFLICT DO NOTHING`
+)
 
 // Begin records an intent and the events that led to it, in one transaction.
 // An intent that is recorded already is success, and changes nothing.
@@ -40,7 +44,7 @@ const insertIntent = `INSERT INTO versions (version, tenant, bucket, recording, 
 // written.
 func (c *Catalog) Begin(ctx context.Context, in Intent, events []audit.Record) error {
 	return c.write(ctx, "Begin", func(ctx context.Context, tx *sql.Tx) error {
-		fresh, err := in.insert(ctx, tx)
+		fresh, err := in.insert(ctx, tx, c.dialect)
 		if err != nil || !fresh {
 			return err
 		}
@@ -49,8 +53,8 @@ func (c *Catalog) Begin(ctx context.Context, in Intent, events []audit.Record) e
 }
 
 // insert reports whether the intent is new.
-func (in Intent) insert(ctx context.Context, tx *sql.Tx) (fresh bool, err error) {
-	added, err := change(ctx, tx, insertIntent, in.Version[:], in.Tenant[:], in.Bucket[:], in.Recording[:],
+func (in Intent) insert(ctx context.Context, tx *sql.Tx, d dialect) (fresh bool, err error) {
+	added, err := change(ctx, tx, insertIntent+d.now+insertOnce, in.Version[:], in.Tenant[:], in.Bucket[:], in.Recording[:],
 		Intended, false, in.Blob, in.Slots.Recording, in.Slots.Subject, in.Slots.Day, in.CreatedAt.UnixMicro())
 	if err != nil || added == 0 {
 		return false, err
@@ -98,7 +102,7 @@ func (c *Catalog) Create(ctx context.Context, cm Commit, events []audit.Record) 
 		if err := cm.commit(ctx, tx); err != nil {
 			return err
 		}
-		if err := cm.keepParts(ctx, tx); err != nil {
+		if err := cm.keepParts(ctx, tx, c.dialect); err != nil {
 			return err
 		}
 		if err := insertDirectories(ctx, tx, cm.Tenant, o.bucket, cm.Directories); err != nil {
@@ -200,8 +204,8 @@ func (cm Commit) insertTerms(ctx context.Context, tx *sql.Tx) error {
 	return insert(ctx, tx, `terms (tenant, term, version)`, rows)
 }
 
-// Abort gives up an intent; from then on it cannot be committed, and its parts
-// are dropped. Aborting what is aborted is not an error. ErrCommitted: it was committed first, and stays.
+// Abort gives up an intent; from then on it cannot be committed, and its blob
+// and its parts are residues. Aborting what is aborted is not an error. ErrCommitted: it was committed first, and stays.
 // ErrNotFound: there was no such intent.
 func (c *Catalog) Abort(ctx context.Context, tenant recording.Tenant, version recording.Version) error {
 	return c.write(ctx, "Abort", func(ctx context.Context, tx *sql.Tx) error {
@@ -211,12 +215,15 @@ func (c *Catalog) Abort(ctx context.Context, tenant recording.Tenant, version re
 			return err
 		}
 		if flipped == 1 {
-			return dropUpload(ctx, tx, version)
+			return c.dialect.endAborted(ctx, tx, version)
 		}
 		v, err := get[Version](ctx, tx, recording.ErrNotFound, selectVersion, tenant[:], version[:])
 		if err == nil && v.State != Aborted {
 			return ErrCommitted
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return c.dialect.leaveBlob(ctx, tx, version, aboutAborted) // swept before its writer was done: it may have a blob by now
 	})
 }

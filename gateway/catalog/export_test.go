@@ -25,6 +25,11 @@ func HotQueries(v Version, bucket Index) map[string][]any {
 	}
 }
 
+// SweepQueries are those of a sweep that could read a whole table.
+func (c *Catalog) SweepQueries() map[string][]any {
+	return map[string][]any{c.dialect.selectStalePuts(): {1000, 0, 100, 0}}
+}
+
 // Explain gives the plan of a query, a line for each step.
 func (c *Catalog) Explain(ctx context.Context, query string, args ...any) (string, error) {
 	explain := "EXPLAIN "
