@@ -145,7 +145,7 @@ func (p *PostgresServer) command(name string, args ...string) *exec.Cmd {
 // run starts the process and waits until it takes queries.
 func (p *PostgresServer) run() (err error) {
 	cmd := p.command("postgres", "-D", p.data(), "-p", strconv.Itoa(p.Port),
-		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=on",
+		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
 		"-c", "max_connections=200", "-c", "logging_collector=off")
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGQUIT // "immediate shutdown", which releases its shared memory
 	if p.process, err = start(cmd, filepath.Join(p.dir, "postgres.log")); err != nil {
