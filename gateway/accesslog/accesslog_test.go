@@ -163,7 +163,7 @@ func TestGuard(t *testing.T) {
 		t.Error("the observer is not told")
 	}
 	_, e = d.Begin(request())
-	if err := e.Guard(func() error { var m map[string]int; m["x"] = 1; return nil }); !strings.Contains(err.Error(), "nil map") {
+	if err := e.Guard(func() error { set(nil); return nil }); !strings.Contains(err.Error(), "nil map") {
 		t.Errorf("Guard = %v", err)
 	}
 	defer func() {
@@ -173,3 +173,6 @@ func TestGuard(t *testing.T) {
 	}()
 	_ = e.Guard(func() error { panic(http.ErrAbortHandler) })
 }
+
+// set is a fault of the program when m is nil.
+func set(m map[string]int) { m["x"] = 1 }
