@@ -22,22 +22,31 @@ func (r *eventRow) columns() []any {
 	}
 }
 
-func insertEvents(ctx context.Context, tx *sql.Tx, records []audit.Record) error {
-	var rows [][]any
+const intoEvents = `events (` + eventColumns + `)`
+
+func eventRows(records []audit.Record) (rows [][]any) {
 	for _, r := range records {
 		rows = append(rows, []any{
 			r.ID[:], r.Tenant[:], r.At.UnixMicro(), r.Who, r.Action, r.Outcome, r.Reason,
 			r.Bucket[:], r.Recording[:], r.Version[:], r.Request, r.Sealed,
 		})
 	}
-	return insert(ctx, tx, `events (`+eventColumns+`)`, rows)
+	return rows
+}
+
+func insertEvents(ctx context.Context, tx *sql.Tx, records []audit.Record) error {
+	return insert(ctx, tx, intoEvents, eventRows(records))
 }
 
 // AppendEvents makes all records durable in one transaction, or none. A
 // record that is there already is not written again.
 func (c *Catalog) AppendEvents(ctx context.Context, records []audit.Record) error {
+	rows := eventRows(records)
+	if 0 < len(rows) && len(rows) <= maxRows {
+		return c.insertOnly(ctx, intoEvents, rows)
+	}
 	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		return insertEvents(ctx, tx, records)
+		return insert(ctx, tx, intoEvents, rows)
 	})
 }
 

@@ -22,6 +22,8 @@ func HotQueries(v Version, bucket Index) map[string][]any {
 		selectFoundVersion:      {v.Name[:], v.Version[:], v.Tenant[:], bucket[:]},
 		selectOpenBucket:        {v.Tenant[:], v.Bucket[:]},
 		selectStored:            {v.Tenant[:], v.Recording[:]},
+		insertAllowed:           v.Intent.row(),
+		flipAllowed:             Commit{Tenant: v.Tenant, Version: v.Version, Content: v.Content}.flipArgs(),
 	}
 }
 

@@ -64,6 +64,29 @@ func (c *Catalog) write(ctx context.Context, f func(context.Context, *sql.Tx) er
 	}
 }
 
+// insertOnly is write for rows that no other statement of theirs needs, at most
+// maxRows of them: the database makes one statement a transaction by itself, and
+// is asked once instead of three times.
+func (c *Catalog) insertOnly(ctx context.Context, into string, rows [][]any) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	query, args := insertion(into, rows)
+	lasting, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptFor)
+	_, err := c.writer.ExecContext(lasting, query, args...) // as COMMIT does, it outlasts its caller
+	cancel()
+	again := func(ctx context.Context, tx *sql.Tx) error { return insert(ctx, tx, into, rows) }
+	switch {
+	case err == nil:
+		return nil
+	case conflict(err), unsent(err):
+		return c.write(ctx, again)
+	case away(err) && !answered(err):
+		return c.settle(ctx, again)
+	}
+	return explain(ctx, err)
+}
+
 // settle runs again, until the database answers, a transaction whose COMMIT
 // it did not answer. The caller may have gone meanwhile: ctx's end is ignored.
 func (c *Catalog) settle(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
