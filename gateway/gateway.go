@@ -23,13 +23,15 @@ import (
 	"github.com/lethe-vault/lethe/recording"
 )
 
-// Config is what a Gateway is made of. Every field is required but StaleUpload.
+// Config is what a Gateway is made of. Every field is required but Roles and
+// StaleUpload.
 type Config struct {
 	Blobs   blob.Store
 	Catalog *catalog.Catalog
 	Keys    keytree.Provider
 	Owner   Secret // the operator's token
 	Logger  *slog.Logger
+	Roles   Roles // whose background work is done here; none means all of them
 
 	StaleUpload time.Duration // after which an upload that got no part is given up; 0 is DefaultStaleUpload
 }
@@ -42,6 +44,7 @@ type Gateway struct {
 	provider keytree.Provider
 	owner    Secret
 	log      *slog.Logger
+	roles    Roles
 	stale    time.Duration // see Config.StaleUpload
 
 	slots    *keytree.Reserver
@@ -67,6 +70,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		provider: c.Keys,
 		owner:    c.Owner,
 		log:      c.Logger,
+		roles:    c.Roles,
 		stale:    cmp.Or(c.StaleUpload, DefaultStaleUpload),
 		slots:    keytree.NewReserver(c.Blobs),
 		shelves:  newShelves(),
@@ -80,11 +84,20 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		g.Close()
 		return nil, fmt.Errorf("read tenants: %w", err)
 	}
-	g.working.Go(g.watch)
-	g.working.Go(g.catchUpAll)
-	g.working.Go(g.reap)
-	g.working.Go(func() { g.sessions.run(g.life) })
+	g.work()
 	return g, nil
+}
+
+// work begins what goes on beside requests until g.life ends.
+func (g *Gateway) work() {
+	g.working.Go(g.watch)
+	g.working.Go(func() { g.sessions.run(g.life) })
+	if g.roles.Has(Front) || g.roles.Has(Eraser) {
+		g.working.Go(g.catchUpAll)
+	}
+	if g.roles.Has(Sweeper) {
+		g.working.Go(g.reap)
+	}
 }
 
 // Close ends background work, writes what the log still has to take, and

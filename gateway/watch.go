@@ -95,7 +95,8 @@ func (g *Gateway) watch() {
 	}
 }
 
-// poll reads all states, drops keys that must go, and takes up erasures.
+// poll reads all states, drops keys that must go, and takes up erasures where
+// this process has them to drive.
 func (g *Gateway) poll(ctx context.Context) error {
 	asked := time.Now()
 	list, err := g.catalog.Standings(ctx)
@@ -110,7 +111,7 @@ func (g *Gateway) poll(ctx context.Context) error {
 		g.leases.Drop(t)
 	}
 	for _, t := range list {
-		if t.State == catalog.TenantErasing {
+		if t.State == catalog.TenantErasing && g.roles.Has(Eraser) {
 			g.driveErasure(t.Tenant)
 		}
 	}

@@ -20,6 +20,7 @@ var permitted = []string{
 	"Permission is hereby granted, free of charge, to any person obtaining a copy",
 	"Redistribution and use in source and binary forms, with or without modification, are permitted",
 	"Permission to use, copy, modify, and/or distribute this software for any purpose",
+	"This is free and unencumbered software released into the public domain",
 	"Mozilla Public License, version 2.0",
 	"Mozilla Public License Version 2.0",
 }
@@ -102,6 +103,7 @@ func checkLicence(dir string) error {
 }
 
 func checkTerms(text string) error {
+	text = strings.ReplaceAll(text, "\n>", "\n") // one quotes the terms it is under
 	text = strings.Join(strings.Fields(text), " ")
 	for _, title := range refused {
 		if strings.Contains(text, title) {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"unicode"
+
+	"github.com/spf13/cobra"
 )
 
 // table is what a person is shown: rows of cells.
@@ -18,6 +20,9 @@ func (p *program) answer(v any, t table) error {
 	if p.json {
 		return printJSON(p.out, v)
 	}
+	if p.quiet {
+		return nil
+	}
 	w := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
 	for _, row := range t {
 		cells := make([]string, len(row))
@@ -27,6 +32,11 @@ func (p *program) answer(v any, t table) error {
 		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
 	return w.Flush()
+}
+
+// quietFlag adds the flag with which a transfer says nothing unless it fails.
+func (p *program) quietFlag(c *cobra.Command) {
+	c.Flags().BoolVarP(&p.quiet, "quiet", "q", false, "print neither progress nor a summary")
 }
 
 func printJSON(w io.Writer, v any) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -126,7 +127,8 @@ func reply[T any](res *http.Response, err error) (answer T, _ error) {
 	if res.StatusCode >= 300 {
 		var problem client.Problem
 		if json.Unmarshal(body, &problem) != nil || problem.Code == "" {
-			return answer, fmt.Errorf("the server answered %s, which no Lethe says; check the address", res.Status)
+			res.Body = io.NopCloser(bytes.NewReader(body))
+			return answer, stranger(res)
 		}
 		return answer, refused(problem)
 	}
@@ -143,13 +145,45 @@ func (r refused) Error() string {
 	return fmt.Sprintf("%s. %s (%s, request %s)", r.Title, r.Detail, r.Code, r.RequestId)
 }
 
-// unreachable says what to do when a server gives no answer.
+// What stands at an address instead of the front that was looked for.
+var (
+	errSpeaksTLS = errors.New("the server speaks TLS, and the address says plain HTTP")
+	errIsS3      = errors.New("this is the address of an S3 front, not of a REST API")
+	errIsAPI     = errors.New("this is the address of a REST API, not of an S3 front")
+	errStranger  = errors.New("something else than Lethe answers at this address")
+)
+
+// stranger tells what gave an answer that the front looked for never gives.
+func stranger(res *http.Response) error {
+	start := make([]byte, 64)
+	n, _ := io.ReadFull(res.Body, start)
+	body := res.Body
+	res.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(start[:n]), body), body}
+	kind := res.Header.Get("Content-Type")
+	switch {
+	case strings.Contains(string(start[:n]), "HTTP request to an HTTPS server"): // as net/http says
+		return errSpeaksTLS
+	case res.Header.Get("X-Amz-Request-Id") != "":
+		return errIsS3
+	case strings.HasPrefix(kind, "application/problem+json"):
+		return errIsAPI
+	}
+	return fmt.Errorf("%w: %s", errStranger, res.Status)
+}
+
+// errInterrupted is what becomes of work that a signal ended.
+var errInterrupted = errors.New("interrupted")
+
+// unreachable is that a server gave no answer.
 func unreachable(err error) error {
-	if errors.Is(err, context.Canceled) {
-		return errors.New("interrupted")
+	if errors.Is(err, context.Canceled) || errors.Is(err, errInterrupted) {
+		return errInterrupted
 	}
 	if broken, ok := errors.AsType[*url.Error](err); ok {
 		err = broken.Err // without the address, which repeats what the user gave
 	}
-	return fmt.Errorf("no answer from the server: %w; start one with lethe serve, or check the address", err)
+	return fmt.Errorf("no answer from the server: %w", err)
 }

@@ -33,6 +33,7 @@ func TestGetLeavesNoPartialFile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("X-Amz-Request-Id", "7")
 				w.Header().Set("Last-Modified", "Mon, 23 Nov 2026 12:00:00 GMT")
 				tt.answer(w, r)
 			}))

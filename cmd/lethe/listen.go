@@ -17,12 +17,7 @@ const (
 	headerWithin = 5 * time.Second
 	idleFor      = 2 * time.Minute
 	maxHeader    = 16 << 10 // bytes
-	drainFor     = 30 * time.Second
 )
-
-// defaultConnections is how many connections one address may have open to a
-// listener. A proxy counts as one address.
-const defaultConnections = 1024
 
 // service is a handler and the address it is to be served at.
 type service struct {
@@ -36,6 +31,7 @@ type service struct {
 
 // listener is an address that is taken. Requests wait there until it serves.
 type listener struct {
+	name string
 	at   net.Listener
 	http *http.Server
 }
@@ -52,7 +48,7 @@ func listen(log *slog.Logger, services ...service) (all []listener, err error) {
 		if s.tls != nil {
 			at = tls.NewListener(at, s.tls)
 		}
-		all = append(all, listener{at, &http.Server{
+		all = append(all, listener{s.name, at, &http.Server{
 			Handler:           s.handler,
 			ReadHeaderTimeout: headerWithin,
 			ReadTimeout:       s.readWithin,
@@ -73,8 +69,8 @@ func closeAll(all []listener) {
 }
 
 // serve serves all listeners until ctx ends or one of them fails. Requests
-// under way then have drainFor to end, and are broken off after that.
-func serve(ctx context.Context, all []listener) error {
+// under way then have as long as drainFor to end, and are broken off after that.
+func serve(ctx context.Context, all []listener, drainFor time.Duration) error {
 	broken := make(chan error, len(all))
 	for _, l := range all {
 		go func() { broken <- l.http.Serve(l.at) }() // ends with drain
@@ -84,11 +80,11 @@ func serve(ctx context.Context, all []listener) error {
 	case <-ctx.Done():
 	case err = <-broken:
 	}
-	drain(all)
+	drain(all, drainFor)
 	return err
 }
 
-func drain(all []listener) {
+func drain(all []listener, drainFor time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), drainFor)
 	defer cancel()
 	var ending sync.WaitGroup

@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -36,7 +37,7 @@ func main() {
 // run is the program: it takes the arguments after its name and gives the exit
 // status. Ending ctx ends what it does, a server in good order.
 func run(ctx context.Context, args []string, out, errs io.Writer) int {
-	p := &program{out: out, errs: errs}
+	p := &program{in: os.Stdin, out: out, errs: errs}
 	root := p.command()
 	root.SetArgs(args)
 	root.SetOut(out)
@@ -45,20 +46,18 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	if err == nil {
 		return done
 	}
-	fmt.Fprintf(errs, "lethe: %v\n", err)
-	if _, ok := errors.AsType[failure](err); ok {
-		return failed
-	}
-	fmt.Fprintf(errs, "See %s --help.\n", c.CommandPath())
-	return misuse
+	p.json = p.json || slices.Contains(args, "--json") // which was not read if a flag before it was wrong
+	return p.fail(c, err)
 }
 
 // program is one invocation: where it prints, and its global flags.
 type program struct {
+	in   io.Reader
 	out  io.Writer
 	errs io.Writer
 
 	json      bool
+	quiet     bool   // no meter and no table
 	data      string // directory of an embedded server; "" if not given
 	addr      string // of the REST API
 	token     string
@@ -71,8 +70,25 @@ type program struct {
 // command builds the tree of commands, each in the file of its noun.
 func (p *program) command() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "lethe",
-		Short:         "A vault for call recordings that can forget",
+		Use:   "lethe",
+		Short: "A vault for call recordings that can forget",
+		Long: `Lethe stores call recordings, each under a key of its own, in front of any S3
+store, and forgets them for good when it is told to. This program is the gateway
+(serve) and a client of it.
+
+Management commands speak the REST API, at --addr with --token; put, get, ls and
+stat speak S3, at --s3 with --access-key and --secret-key. On the machine of an
+embedded server, --data DIR finds the addresses and the owner token. An address
+without a scheme means plain HTTP on this machine, HTTPS to any other.
+
+With --json a command prints one JSON object on standard output, and one on
+standard error if it fails. The exit status is 0 when it is done, 1 when it was
+refused, failed or interrupted, and 2 when the command itself was misused.`,
+		Example: `  lethe serve
+  lethe --data ./lethe-data tenant create acme
+  lethe --data ./lethe-data bucket create --tenant acme calls
+  lethe --data ./lethe-data recorder create --tenant acme pbx --bucket calls
+  lethe --data ./lethe-data put call.wav --bucket calls --name call.wav --access-key … --secret-key …`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -85,13 +101,20 @@ func (p *program) command() *cobra.Command {
 	f.StringVar(&p.s3, "s3", "", "address of the S3 front (LETHE_S3)")
 	f.StringVar(&p.accessKey, "access-key", "", "S3 access key (LETHE_ACCESS_KEY)")
 	f.StringVar(&p.secretKey, "secret-key", "", "S3 secret key (LETHE_SECRET_KEY)")
+	serve := p.serveCommand()
+	serve.Example = serveExample
 	root.AddCommand(
-		p.serveCommand(), p.tenantCommand(), p.bucketCommand(), p.recorderCommand(), p.readerCommand(),
+		serve, p.configCommand(), p.tenantCommand(), p.bucketCommand(), p.recorderCommand(), p.readerCommand(),
 		p.putCommand(), p.getCommand(), p.lsCommand(), p.statCommand(), p.versionCommand(),
+		p.manCommand(),
 	)
 	needSubcommand(root)
 	return root
 }
+
+const serveExample = `  lethe serve --data ./lethe-data
+  lethe serve --tls-cert cert.pem --tls-key key.pem --listen-s3 :9000 --listen-api :9001
+  lethe serve --vault https://vault.example:8200 --store-endpoint minio.example:9000 --store-bucket lethe --catalog postgres://db.example/lethe`
 
 // needSubcommand makes a command that only groups others refuse to be run.
 func needSubcommand(c *cobra.Command) *cobra.Command {
@@ -104,29 +127,6 @@ func needSubcommand(c *cobra.Command) *cobra.Command {
 	}
 	return c
 }
-
-// failure is an error of the work itself. Every other error that reaches run
-// is about how the command was called.
-type failure struct{ error }
-
-func (f failure) Unwrap() error { return f.error }
-
-// misused is a misuse that only the work could notice.
-type misused struct{ error }
-
-// work marks the errors of a command's work as failures.
-func work(do func(c *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
-	return func(c *cobra.Command, args []string) error {
-		err := do(c, args)
-		if _, ok := errors.AsType[misused](err); ok || err == nil {
-			return err
-		}
-		return failure{err}
-	}
-}
-
-// misusef says how a command was misused.
-func misusef(format string, args ...any) error { return misused{fmt.Errorf(format, args...)} }
 
 // must is for what fails only when this program's own flags are misspelt.
 func must(err error) {

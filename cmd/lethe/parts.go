@@ -6,12 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
-	"github.com/spf13/pflag"
-
+	"github.com/lethe-vault/lethe/cmd/lethe/config"
 	"github.com/lethe-vault/lethe/crypto/hashivault"
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/crypto/localkeys"
@@ -33,9 +34,9 @@ type parts struct {
 
 // openParts opens all parts or none. Keys come first: in an embedded server
 // their lock keeps a second process out of the directory.
-func openParts(ctx context.Context, s settings) (*parts, error) {
+func openParts(ctx context.Context, s config.Config) (*parts, error) {
 	p := &parts{}
-	for _, open := range []func(context.Context, settings) error{p.openKeys, p.openBlobs, p.openCatalog} {
+	for _, open := range []func(context.Context, config.Config) error{p.openKeys, p.openBlobs, p.openCatalog} {
 		if err := open(ctx, s); err != nil {
 			return nil, errors.Join(err, p.close())
 		}
@@ -51,17 +52,17 @@ func (p *parts) close() (err error) {
 	return err
 }
 
-func (p *parts) openKeys(ctx context.Context, s settings) error {
-	if s.vault.address != "" {
+func (p *parts) openKeys(ctx context.Context, s config.Config) error {
+	if s.Vault.Address != "" {
 		// Requests outlive ctx while they drain, so close ends the logins.
-		keys, err := hashivault.New(context.WithoutCancel(ctx), s.vault.config())
+		keys, err := hashivault.New(context.WithoutCancel(ctx), vaultConfig(s))
 		if err != nil {
 			return fmt.Errorf("reach Vault: %w", err)
 		}
 		p.keys, p.opened = keys, append(p.opened, keys)
 		return nil
 	}
-	keys, err := localkeys.New(filepath.Join(s.data, "keys"))
+	keys, err := localkeys.New(filepath.Join(s.Data, "keys"))
 	if err != nil {
 		return fmt.Errorf("open keys: %w", err)
 	}
@@ -69,16 +70,16 @@ func (p *parts) openKeys(ctx context.Context, s settings) error {
 	return nil
 }
 
-func (p *parts) openBlobs(ctx context.Context, s settings) error {
-	if !s.store.embedded() {
-		blobs, err := s.store.open(ctx)
+func (p *parts) openBlobs(ctx context.Context, s config.Config) error {
+	if !s.Store.Embedded() {
+		blobs, err := openStore(ctx, s.Store)
 		if err != nil {
 			return fmt.Errorf("reach the store: %w", err)
 		}
 		p.blobs = blobs
 		return nil
 	}
-	blobs, err := filestore.New(filepath.Join(s.data, "blobs"))
+	blobs, err := filestore.New(filepath.Join(s.Data, "blobs"))
 	if err != nil {
 		return fmt.Errorf("open blobs: %w", err)
 	}
@@ -86,8 +87,12 @@ func (p *parts) openBlobs(ctx context.Context, s settings) error {
 	return nil
 }
 
-func (p *parts) openCatalog(ctx context.Context, s settings) error {
-	c, err := catalog.Open(ctx, cmp.Or(s.catalog, "sqlite:"+filepath.Join(s.data, "catalog.db")))
+func (p *parts) openCatalog(ctx context.Context, s config.Config) error {
+	dsn, err := database(s)
+	if err != nil {
+		return err
+	}
+	c, err := catalog.Open(ctx, dsn)
 	if err != nil {
 		return err
 	}
@@ -95,128 +100,60 @@ func (p *parts) openCatalog(ctx context.Context, s settings) error {
 	return nil
 }
 
-// storeSettings is a bucket of an S3 store; without any, blobs lie in the data
-// directory.
-type storeSettings struct {
-	kind     storeKind // "": s3 at an endpoint, else aws
-	endpoint string    // HOST or HOST:PORT; "" is Amazon S3
-	bucket   string
-	region   string
-	insecure bool // plain HTTP
-}
-
-// storeKind is how to speak to an S3 store.
-type storeKind string
-
-const (
-	storeS3  storeKind = "s3"  // with a key pair, as any store understands
-	storeAWS storeKind = "aws" // as the AWS SDK does, with the identity that it finds
-)
-
-func (s *storeSettings) flags(f *pflag.FlagSet) {
-	fromEnv(f, &s.bucket, "store-bucket", "LETHE_STORE_BUCKET", "bucket for the blobs, of Amazon S3 or of --store-endpoint")
-	fromEnv(f, &s.region, "store-region", "LETHE_STORE_REGION", "region of that bucket; default us-east-1, or as the AWS SDK finds it")
-	fromEnv(f, &s.endpoint, "store-endpoint", "LETHE_STORE_ENDPOINT", "HOST:PORT of another S3 store; its keys are LETHE_STORE_ACCESS_KEY and LETHE_STORE_SECRET_KEY")
-	fromEnv(f, (*string)(&s.kind), "store-kind", "LETHE_STORE_KIND", "aws: through the AWS SDK, which finds an identity itself unless those keys are given, s3: any other; default s3 at --store-endpoint, else aws")
-	f.BoolVar(&s.insecure, "store-insecure", os.Getenv("LETHE_STORE_INSECURE") == "true", "speak plain HTTP to --store-endpoint (LETHE_STORE_INSECURE=true)")
-}
-
-// embedded reports that no store is named.
-func (s storeSettings) embedded() bool { return s.kind == "" && s.endpoint == "" && s.bucket == "" }
-
-func (s storeSettings) open(ctx context.Context) (blob.Store, error) {
-	kind := cmp.Or(s.kind, s.usualKind())
-	switch {
-	case s.bucket == "":
-		return nil, misusef("which bucket? give --store-bucket")
-	case kind == storeS3 && s.endpoint == "":
-		return nil, misusef("--store-kind s3 needs --store-endpoint")
+// database is the address of the catalog, with its password.
+func database(s config.Config) (string, error) {
+	if s.Catalog.PasswordFile == "" {
+		return cmp.Or(s.Catalog.URL, "sqlite:"+filepath.Join(s.Data, "catalog.db")), nil
 	}
-	switch kind {
-	case storeS3:
-		return miniostore.New(ctx, s.s3())
-	case storeAWS:
-		return awsstore.New(ctx, s.aws())
+	u, err := url.Parse(s.Catalog.URL)
+	if err != nil {
+		return "", errors.New("the URL of the catalog cannot be read") // the error would show it
 	}
-	return nil, misusef("--store-kind is s3 or aws")
-}
-
-func (s storeSettings) usualKind() storeKind {
-	if s.endpoint == "" {
-		return storeAWS
+	password, err := readSecret(s.Catalog.PasswordFile)
+	if err != nil {
+		return "", err
 	}
-	return storeS3
+	u.User = url.UserPassword(u.User.Username(), password)
+	return u.String(), nil
 }
 
-func (s storeSettings) s3() miniostore.Config {
-	return miniostore.Config{
-		Endpoint:  s.endpoint,
-		AccessKey: os.Getenv("LETHE_STORE_ACCESS_KEY"),
-		SecretKey: os.Getenv("LETHE_STORE_SECRET_KEY"),
-		Region:    s.region,
-		Bucket:    s.bucket,
-		Secure:    !s.insecure,
+// readSecret reads a file that holds nothing but a secret.
+func readSecret(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
 	}
-}
-
-func (s storeSettings) aws() awsstore.Config {
-	return awsstore.Config{
-		Bucket:    s.bucket,
-		Region:    s.region,
-		Endpoint:  s.endpoint,
-		AccessKey: os.Getenv("LETHE_STORE_ACCESS_KEY"),
-		SecretKey: os.Getenv("LETHE_STORE_SECRET_KEY"),
-		Insecure:  s.insecure,
+	secret := strings.TrimSpace(string(b))
+	if secret == "" {
+		return "", fmt.Errorf("%s is empty", path)
 	}
+	return secret, nil
 }
 
-// vaultSettings is a Vault or OpenBao; without an address, keys lie in the
-// data directory.
-type vaultSettings struct {
-	address   string
-	namespace string
-	mount     string
-	tokenFile string
-}
-
-func (v *vaultSettings) flags(f *pflag.FlagSet) {
-	fromEnv(f, &v.address, "vault", "LETHE_VAULT", "https://HOST:PORT of Vault or OpenBao for the keys")
-	fromEnv(f, &v.namespace, "vault-namespace", "LETHE_VAULT_NAMESPACE", "namespace at Vault")
-	fromEnv(f, &v.mount, "vault-mount", "LETHE_VAULT_MOUNT", "where its transit engine is mounted; default transit")
-	fromEnv(f, &v.tokenFile, "vault-token-file", "LETHE_VAULT_TOKEN_FILE", "file with a Vault token")
-}
-
-func (v vaultSettings) config() hashivault.Config {
-	return hashivault.Config{
-		Address:     v.address,
-		Namespace:   v.namespace,
-		Mount:       v.mount,
-		Data:        v.login("LETHE_VAULT_"),
-		Eraser:      v.login("LETHE_VAULT_ERASER_"),
-		Provisioner: v.login("LETHE_VAULT_PROVISIONER_"),
-	}
-}
-
-// login finds a role's identity in the environment variables that begin with
-// prefix, or else the token that serves for every role. nil: there is none.
-func (v vaultSettings) login(prefix string) hashivault.Login {
-	switch {
-	case os.Getenv(prefix+"ROLE_ID") != "":
-		return hashivault.AppRole{
-			Mount:        os.Getenv("LETHE_VAULT_APPROLE_MOUNT"),
-			RoleID:       os.Getenv(prefix + "ROLE_ID"),
-			SecretIDFile: os.Getenv(prefix + "SECRET_ID_FILE"),
+// openStore opens the bucket of an S3 store, as its kind has it.
+func openStore(ctx context.Context, s config.Store) (blob.Store, error) {
+	if s.SecretKeyFile != "" {
+		var err error
+		if s.SecretKey, err = readSecret(s.SecretKeyFile); err != nil {
+			return nil, err
 		}
-	case os.Getenv(prefix+"JWT_ROLE") != "":
-		return hashivault.JWT{
-			Mount: os.Getenv("LETHE_VAULT_JWT_MOUNT"),
-			Role:  os.Getenv(prefix + "JWT_ROLE"),
-			File:  cmp.Or(os.Getenv(prefix+"JWT_FILE"), os.Getenv("LETHE_VAULT_JWT_FILE")),
-		}
-	case v.tokenFile != "":
-		return hashivault.TokenFile(v.tokenFile)
-	case os.Getenv("LETHE_VAULT_TOKEN") != "":
-		return hashivault.Token(os.Getenv("LETHE_VAULT_TOKEN"))
 	}
-	return nil
+	if s.Kind == "aws" || s.Kind == "" && s.Endpoint == "" {
+		return awsstore.New(ctx, awsstore.Config{
+			Bucket:    s.Bucket,
+			Region:    s.Region,
+			Endpoint:  s.Endpoint,
+			AccessKey: s.AccessKey,
+			SecretKey: s.SecretKey,
+			Insecure:  s.Insecure,
+		})
+	}
+	return miniostore.New(ctx, miniostore.Config{
+		Endpoint:  s.Endpoint,
+		AccessKey: s.AccessKey,
+		SecretKey: s.SecretKey,
+		Region:    s.Region,
+		Bucket:    s.Bucket,
+		Secure:    !s.Insecure,
+	})
 }

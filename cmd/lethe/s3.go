@@ -34,13 +34,17 @@ type s3client struct {
 // on. A command sends one request at a time.
 type witness struct {
 	http.RoundTripper
-	header http.Header
+	header   http.Header
+	stranger error // the last answer was no S3 front's, and this is what it was
 }
 
 func (w *witness) RoundTrip(r *http.Request) (*http.Response, error) {
 	res, err := w.RoundTripper.RoundTrip(r)
 	if res != nil {
-		w.header = res.Header
+		w.header, w.stranger = res.Header, nil
+		if res.StatusCode >= 300 && res.Header.Get("X-Amz-Request-Id") == "" {
+			w.stranger = stranger(res)
+		}
 	}
 	return res, err
 }
@@ -113,14 +117,24 @@ func newPlace(bucket, name string) (place, error) {
 	return place{b, n}, nil
 }
 
-// s3refused puts an S3 error in words: the front's message says what to do next.
-func s3refused(err error) error {
+// s3refusal is what the S3 front refused. Its message says what to do next.
+type s3refusal struct{ message, code, request string }
+
+func (r s3refusal) Error() string {
+	return fmt.Sprintf("%s (%s, request %s)", r.message, r.code, r.request)
+}
+
+// refused puts an error of the SDK in words.
+func (c *s3client) refused(err error) error {
 	res, ok := errors.AsType[minio.ErrorResponse](err)
 	switch {
 	case errors.Is(err, context.Canceled):
-		return errors.New("interrupted")
+		return errInterrupted
+	case c.last.stranger != nil:
+		return c.last.stranger
 	case !ok || res.Code == "":
 		return unreachable(err)
 	}
-	return fmt.Errorf("%s (%s, request %s)", strings.TrimSpace(res.Message), res.Code, res.RequestID)
+	request := cmp.Or(res.RequestID, c.last.header.Get("X-Amz-Request-Id")) // an answer to HEAD has no body
+	return s3refusal{strings.TrimSpace(res.Message), res.Code, request}
 }

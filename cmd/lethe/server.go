@@ -20,18 +20,32 @@ const (
 
 // server is where a server listens, as DIR/server.json holds it.
 type server struct {
-	S3  string `json:"s3"`           // HOST:PORT, or https://HOST:PORT
-	API string `json:"api"`          // as S3
-	Ops string `json:"ops"`          // HOST:PORT
-	CA  string `json:"ca,omitempty"` // file of the certificate that S3 and API show, which --data makes a client trust
+	S3  string `json:"s3,omitempty"`  // HOST:PORT, or https://HOST:PORT; "" without the role front
+	API string `json:"api,omitempty"` // as S3
+	Ops string `json:"ops"`           // HOST:PORT
+	CA  string `json:"ca,omitempty"`  // file of the certificate that S3 and API show, which --data makes a client trust
 }
+
+// of gives the field for a listener's address.
+func (s *server) of(listener string) *string {
+	switch listener {
+	case "s3":
+		return &s.S3
+	case "api":
+		return &s.API
+	}
+	return &s.Ops
+}
+
+// errNoServer is that a directory is not one of a server.
+var errNoServer = errors.New("no server has run")
 
 // readServer reads what the server of a directory has written.
 func readServer(dir string) (server, error) {
 	var s server
 	b, err := os.ReadFile(filepath.Join(dir, serverFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return s, fmt.Errorf("no server has run in %s; start it with lethe serve --data %s", dir, dir)
+		return s, fmt.Errorf("%w in %s", errNoServer, dir)
 	}
 	if err != nil {
 		return s, err

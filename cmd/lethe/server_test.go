@@ -75,14 +75,14 @@ func TestDrain(t *testing.T) {
 		<-leave
 		io.WriteString(w, "whole")
 	})
-	all, err := listen(slog.New(slog.DiscardHandler), service{"slow", "127.0.0.1:0", slow, 0, plainHTTP, defaultConnections})
+	all, err := listen(slog.New(slog.DiscardHandler), service{"slow", "127.0.0.1:0", slow, 0, plainHTTP, 1024})
 	if err != nil {
 		t.Fatal(err)
 	}
 	addr := all[0].at.Addr().String()
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- serve(ctx, all) }() // ends with ctx
+	go func() { ended <- serve(ctx, all, 30*time.Second) }() // ends with ctx
 	answer := make(chan string, 1)
 	go func() { // ends with the answer
 		res, err := http.Get("http://" + addr)

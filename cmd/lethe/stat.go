@@ -28,7 +28,14 @@ type status struct {
 func (p *program) statCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "stat BUCKET/NAME", Short: "Tell of a recording without opening it",
-		Args: cobra.ExactArgs(1),
+		Long: `Stat tells what is known of a recording: its size, when and how it was stored, and
+the metadata that it came with. It gives none of its sound.
+
+The class says how strongly its author is proved: A by a signed claim, B by a
+signature over every byte, C by a checksum over TLS, D not at all.`,
+		Example:           "  lethe stat calls/2026/11/23/call.wav",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: p.completeBuckets("/"),
 		RunE: work(func(c *cobra.Command, args []string) error {
 			of, err := parsePlace(args[0])
 			if err != nil {
@@ -46,7 +53,7 @@ func (p *program) stat(ctx context.Context, of place) error {
 	}
 	o, err := front.StatObject(ctx, string(of.bucket), string(of.name), minio.StatObjectOptions{})
 	if err != nil {
-		return s3refused(err)
+		return front.refused(err)
 	}
 	s := status{
 		Bucket:      string(of.bucket),

@@ -13,23 +13,41 @@ import (
 )
 
 func (p *program) tenantCommand() *cobra.Command {
-	group := &cobra.Command{Use: "tenant", Short: "Create, list, revoke, restore and erase tenants"}
+	group := &cobra.Command{
+		Use: "tenant", Short: "Create, list, revoke, restore and erase tenants",
+		Long: `A tenant has a key of its own, under which all its recordings lie. Revoking it
+refuses every read and write until it is restored; erasing it destroys the key.`,
+		Example: `  lethe --data ./lethe-data tenant create acme
+  lethe --data ./lethe-data tenant list`,
+	}
 	group.AddCommand(
 		&cobra.Command{
 			Use: "create NAME", Short: "Create a tenant and show its admin token, once",
-			Args: cobra.ExactArgs(1), RunE: work(p.createTenant),
+			Long: `Create makes a tenant with a key of its own, and shows the token of its admin,
+here and never again. It takes the owner token. The name is an operator's label
+that is stored in clear: it must not name a person.`,
+			Example: "  lethe --data ./lethe-data tenant create acme",
+			Args:    cobra.ExactArgs(1), RunE: work(p.createTenant),
 		},
 		&cobra.Command{
 			Use: "list", Short: "List all tenants",
-			Args: cobra.NoArgs, RunE: work(p.listTenants),
+			Long: `List shows all tenants, erased ones too, with the id under which logs and the store
+know them. A tenant's admin token is shown that tenant alone.`,
+			Example: "  lethe --data ./lethe-data tenant list --json",
+			Args:    cobra.NoArgs, RunE: work(p.listTenants),
 		},
 		&cobra.Command{
 			Use: "revoke NAME", Short: "Refuse a tenant's reads and writes until it is restored",
-			Args: cobra.ExactArgs(1), RunE: work(p.tenantAct((*client.Client).RevokeTenant)),
+			Long: `Revoke refuses all reads and writes of a tenant, running ones too, on every replica
+within 5 s. Nothing is lost: lethe tenant restore permits them again.`,
+			Example: "  lethe --data ./lethe-data tenant revoke acme",
+			Args:    cobra.ExactArgs(1), ValidArgsFunction: p.completeTenant, RunE: work(p.tenantAct((*client.Client).RevokeTenant)),
 		},
 		&cobra.Command{
 			Use: "restore NAME", Short: "Undo a revocation",
-			Args: cobra.ExactArgs(1), RunE: work(p.tenantAct((*client.Client).RestoreTenant)),
+			Long:    "Restore permits a revoked tenant's reads and writes again. An erased tenant is past it.",
+			Example: "  lethe --data ./lethe-data tenant restore acme",
+			Args:    cobra.ExactArgs(1), ValidArgsFunction: p.completeTenant, RunE: work(p.tenantAct((*client.Client).RestoreTenant)),
 		},
 		p.eraseTenantCommand(),
 	)
@@ -90,7 +108,12 @@ func (p *program) eraseTenantCommand() *cobra.Command {
 	var patience time.Duration
 	c := &cobra.Command{
 		Use: "erase NAME", Short: "Destroy a tenant's key for good, and with it every recording",
-		Args: cobra.ExactArgs(1),
+		Long: `Erase destroys a tenant's key, and with it every recording under it, on every disk
+and in every backup. Nothing undoes it. Reads are refused when the command
+returns; the key is gone some 35 seconds later, for which --wait waits. Should it
+not be by --wait-for, the erasure goes on by itself.`,
+		Example: "  lethe --data ./lethe-data tenant erase acme --wait",
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: p.completeTenant,
 		RunE: work(func(c *cobra.Command, args []string) error {
 			if !wait {
 				return p.tenantAct((*client.Client).EraseTenant)(c, args)

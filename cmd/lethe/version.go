@@ -42,7 +42,10 @@ func thisBuild() build {
 func (p *program) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Tell the version of this program",
-		Args: cobra.NoArgs,
+		Long: `Version tells which release this program is, and of which revision it was built.
+A server and the programs that administer it should be of the same release.`,
+		Example: "  lethe version --json",
+		Args:    cobra.NoArgs,
 		RunE: work(func(*cobra.Command, []string) error {
 			b := thisBuild()
 			return p.answer(b, table{{"lethe", b.Version}, {"revision", b.Revision}, {"built with", b.Go}, {"for", b.Platform}})

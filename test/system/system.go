@@ -172,7 +172,7 @@ func (s *System) Start() {
 		close(ended)
 	}(s.run, s.ended)
 	var ready struct{ S3, API, Ops string }
-	if err != nil || json.Unmarshal(line, &ready) != nil || ready.S3 == "" {
+	if err != nil || json.Unmarshal(line, &ready) != nil || ready.Ops == "" {
 		s.t.Fatalf("lethe serve did not become ready: %q, %v\n%s", line, err, s.Log())
 	}
 	s.S3, s.API, s.Ops = withScheme(ready.S3), withScheme(ready.API), withScheme(ready.Ops)

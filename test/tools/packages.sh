@@ -8,6 +8,8 @@ packages=(
   python3-boto3                # S3 clients of operators and their scripts
   s3cmd
   rclone
+  bash-completion              # completes what lethe completion bash prints
+  man-db                       # shows the manual pages
   sox                          # makes long and many-formatted calls from short ones
   asterisk-core-sounds-en-wav  # real telephony speech
   asterisk-moh-opsound-wav     # real telephony music
