@@ -20,11 +20,12 @@ import (
 	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/gateway/blob"
 	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/observe"
 	"github.com/lethe-vault/lethe/recording"
 )
 
-// Config is what a Gateway is made of. Every field is required but Roles and
-// StaleUpload.
+// Config is what a Gateway is made of. Every field is required that does not
+// say what its zero means.
 type Config struct {
 	Blobs   blob.Store
 	Catalog *catalog.Catalog
@@ -32,6 +33,8 @@ type Config struct {
 	Owner   Secret // the operator's token
 	Logger  *slog.Logger
 	Roles   Roles // whose background work is done here; none means all of them
+
+	Observer observe.Observer // of the gateway's own steps; nil is observe.Nobody
 
 	StaleUpload time.Duration // after which an upload that got no part is given up; 0 is DefaultStaleUpload
 }
@@ -44,6 +47,7 @@ type Gateway struct {
 	provider keytree.Provider
 	owner    Secret
 	log      *slog.Logger
+	observer observe.Observer
 	roles    Roles
 	stale    time.Duration // see Config.StaleUpload
 
@@ -70,11 +74,15 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		provider: c.Keys,
 		owner:    c.Owner,
 		log:      c.Logger,
+		observer: c.Observer,
 		roles:    c.Roles,
 		stale:    cmp.Or(c.StaleUpload, DefaultStaleUpload),
 		slots:    keytree.NewReserver(c.Blobs),
 		shelves:  newShelves(),
 		audit:    audit.NewLog(c.Catalog),
+	}
+	if g.observer == nil {
+		g.observer = observe.Nobody
 	}
 	g.leases = keytree.NewLeases(c.Keys, g.shelves.drop)
 	g.life, g.end = context.WithCancel(context.Background())
@@ -94,6 +102,9 @@ func (g *Gateway) work() {
 	g.working.Go(func() { g.sessions.run(g.life) })
 	if g.roles.Has(Front) || g.roles.Has(Eraser) {
 		g.working.Go(g.catchUpAll)
+	}
+	if g.roles.Has(Eraser) {
+		g.working.Go(g.plantAsked)
 	}
 	if g.roles.Has(Sweeper) {
 		g.working.Go(g.reap)

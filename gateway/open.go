@@ -89,6 +89,7 @@ func (g *Gateway) access(ctx context.Context, c Caller, a policy.Action, b recor
 func (g *Gateway) session(ctx context.Context, s scope, c Caller, b bucket, v *catalog.Version, e audit.Event) (*session, error) {
 	key := c.sessionKey(e.Action, v.Version)
 	if in := g.sessions.find(key); in != nil {
+		audit.Durable(ctx) // the event that granted it
 		return in, nil
 	}
 	e.Bucket, e.Recording, e.Version = b.id, v.Recording, v.Version
@@ -245,8 +246,10 @@ func (r *Recording) Range(ctx context.Context, off, n int64) (io.ReadCloser, err
 	if len(rest) == 0 {
 		return io.NopCloser(eof{}), nil
 	}
-	out := &stream{ctx: ctx, recording: r, dek: r.dek, off: off, seen: time.Now(), rest: rest}
+	ctx, end := r.gateway.step(ctx, "open stream")
+	out := &stream{ctx: ctx, recording: r, dek: r.dek, off: off, seen: time.Now(), rest: rest, ended: end}
 	if err := out.next(); err != nil {
+		end(err)
 		out.dek.Clear()
 		return nil, err
 	}

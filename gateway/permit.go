@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/lethe-vault/lethe/gateway/audit"
+	"github.com/lethe-vault/lethe/observe"
 	"github.com/lethe-vault/lethe/policy"
 	"github.com/lethe-vault/lethe/recording"
 )
@@ -18,7 +19,9 @@ type grant struct{ event audit.Event }
 
 // permit is the first line of every method. It decides; a refusal is durable
 // in the log before the caller hears of it.
-func (g *Gateway) permit(ctx context.Context, c Caller, a policy.Action, t policy.Target) (grant, error) {
+func (g *Gateway) permit(ctx context.Context, c Caller, a policy.Action, t policy.Target) (_ grant, err error) {
+	ctx, end := g.step(ctx, "permit")
+	defer func() { end(err) }()
 	e := c.event(a)
 	if e.Tenant == (recording.Tenant{}) {
 		e.Tenant = t.Tenant
@@ -87,7 +90,10 @@ func (g *Gateway) explain(ctx context.Context, s scope, e audit.Event) error {
 	if err != nil {
 		return err
 	}
-	if err := g.audit.Write(ctx, record); err != nil {
+	within, end := g.observer.Begin(ctx, observe.Call{Part: observe.Audit, Operation: "write"})
+	err = g.audit.Write(within, record)
+	end(observe.OutcomeOf(err, []error{recording.ErrUnavailable, audit.ErrClosed}, nil))
+	if err != nil {
 		return fmt.Errorf("%w: log: %w", recording.ErrUnavailable, err)
 	}
 	return nil

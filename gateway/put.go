@@ -146,7 +146,9 @@ func (g *Gateway) store(ctx context.Context, b *sealing) (*envelope.Layout, erro
 var errAllSent = errors.New("blob was sent to its end")
 
 // seal streams an envelope of size source bytes into the blob store.
-func (g *Gateway) seal(ctx context.Context, config envelope.Config, blob string, size int64) (*envelope.Layout, error) {
+func (g *Gateway) seal(ctx context.Context, config envelope.Config, blob string, size int64) (_ *envelope.Layout, err error) {
+	ctx, end := g.step(ctx, "seal stream")
+	defer func() { end(err) }()
 	sealer, err := envelope.Seal(config)
 	if err != nil {
 		return nil, err

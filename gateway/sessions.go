@@ -128,6 +128,13 @@ func (s *sessions) add(k sessionKey, t catalog.Tenant, e audit.Event) *session {
 	return in
 }
 
+// count says how many sessions there are.
+func (s *sessions) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.all)
+}
+
 // begin counts a stream of a session, which may have been let go meanwhile.
 func (s *sessions) begin(in *session) {
 	s.mu.Lock()

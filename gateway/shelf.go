@@ -22,10 +22,23 @@ const (
 // the lease of its root ends, for whatever reason, and at most LeaseTime after
 // it was put up. Nothing on a shelf is believed to be so still; see lister.look.
 type shelves struct {
-	mu   sync.Mutex // guards all below, and all of every shelf
-	of   map[recording.Tenant]*shelf
-	cost int
-	uses uint64 // counts looks, for what was used longest ago
+	mu           sync.Mutex // guards all below, and all of every shelf
+	of           map[recording.Tenant]*shelf
+	cost         int
+	uses         uint64 // counts looks, for what was used longest ago
+	hits, misses uint64 // of looks
+}
+
+// ShelfStats says how often a listing found a directory as it was seen before.
+type ShelfStats struct {
+	Hits, Misses uint64
+	Bytes        int // that all shelves take now
+}
+
+func (s *shelves) stats() ShelfStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return ShelfStats{Hits: s.hits, Misses: s.misses, Bytes: s.cost}
 }
 
 // shelf is one tenant's. It is put up before the keys are leased that unseal
@@ -101,8 +114,10 @@ func (s *shelf) view(dir catalog.Index) *view {
 	defer s.shelves.mu.Unlock()
 	e, ok := s.places[dir]
 	if !ok {
+		s.shelves.misses++
 		return &view{}
 	}
+	s.shelves.hits++
 	s.order.MoveToFront(e)
 	s.shelves.uses++
 	e.Value.(*stand).used = s.shelves.uses

@@ -93,10 +93,13 @@ type stream struct {
 	reader    *envelope.Reader
 	stored    io.ReadCloser
 	closed    sync.Once
+	broken    error       // why the last read ended, io.EOF if in order
+	ended     func(error) // tells the observer
 }
 
 // next opens the next slice, in place of the one before.
-func (s *stream) next() error {
+func (s *stream) next() (err error) {
+	defer func() { s.broken = err }()
 	s.drop()
 	r, part := s.recording, s.rest[0]
 	span, err := envelope.OpenSpan(s.dek, part.layout, part.off, part.n)
@@ -170,6 +173,7 @@ func (s *stream) handed(n int64) {
 
 // explain says whether a broken stream is the store's fault or an attack.
 func (s *stream) explain(err error) error {
+	s.broken = err
 	for _, attack := range []error{envelope.ErrAuth, envelope.ErrTruncated, envelope.ErrFormat} {
 		if errors.Is(err, attack) {
 			return fmt.Errorf("%w: version %v: %w", recording.ErrIntegrity, s.recording.Info.Version, err)
@@ -182,6 +186,7 @@ func (s *stream) explain(err error) error {
 func (s *stream) Close() (err error) {
 	s.closed.Do(func() {
 		s.recording.session.end()
+		s.ended(s.broken)
 		s.dek.Clear()
 		err = s.drop()
 	})

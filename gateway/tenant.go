@@ -6,7 +6,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/policy"
@@ -32,7 +31,7 @@ func (g *Gateway) CreateTenant(ctx context.Context, c Caller, name string) (Tena
 		return TenantInfo{}, Secret{}, unavailable(err)
 	}
 	t := catalog.Tenant{ID: recording.NewTenant(), Name: name, State: catalog.TenantActive, CreatedAt: now()}
-	head, err := keytree.Plant(ctx, g.provider, g.blobs, t.ID)
+	head, err := g.plant(ctx, t.ID)
 	if err != nil {
 		return TenantInfo{}, Secret{}, unavailable(err)
 	}

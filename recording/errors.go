@@ -44,5 +44,6 @@ var (
 	ErrTenantName    = errors.New("tenant name must be 1 to 128 characters of UTF-8 without slashes and control characters, and other than dots")
 	ErrTenantRevoked = errors.New("tenant is revoked")
 	ErrTenantErased  = errors.New("tenant is erased")
+	ErrNoEraser      = errors.New("no process with the role eraser has answered")
 	ErrNoCredential  = errors.New("no such credential")
 )

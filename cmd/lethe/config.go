@@ -29,7 +29,7 @@ func (p *program) configDocsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "docs", Short: "Print the reference of all settings as Markdown",
 		Long: `Docs prints what every setting means, its default, and the flag, variable and key
-that give it, as docs/operations.md has it.`,
+that give it, as docs/configuration.md has it.`,
 		Example: "  lethe config docs | less",
 		Args:    cobra.NoArgs,
 		RunE: work(func(*cobra.Command, []string) error {
@@ -54,36 +54,29 @@ type reference struct {
 type checked struct {
 	OK       bool             `json:"ok"`
 	Problems []config.Problem `json:"problems"`
+	Warnings []string         `json:"warnings,omitempty"` // what may be meant otherwise, and refuses nothing
 }
 
 func (p *program) configCheckCommand() *cobra.Command {
 	var file string
+	var files bool
 	c := &cobra.Command{
 		Use: "check", Short: "Say all that is wrong with the settings of lethe serve",
 		Long: `Check reads what lethe serve would read, given the same file, environment and
-flags, and says all that is wrong with it. It reaches no other server.`,
+flags, and says all that is wrong with it. It reaches no other server. With
+--files it also tries to read the files that the settings name, as the user who
+runs it.`,
 		Example: "  lethe config check --config lethe.yaml",
 		Args:    cobra.NoArgs,
 		RunE: work(func(c *cobra.Command, _ []string) error {
-			_, err := load(file, c.Flags())
-			found, wrong := errors.AsType[config.Problems](err)
-			if err != nil && !wrong {
-				return err
+			s, err := load(file, c.Flags())
+			if err == nil && files {
+				err = s.CheckFiles()
 			}
-			if p.json {
-				if err := printJSON(p.out, checked{!wrong, append([]config.Problem{}, found...)}); err != nil {
-					return err
-				}
-			}
-			if wrong {
-				return err
-			}
-			if !p.json {
-				fmt.Fprintln(p.out, "nothing is wrong")
-			}
-			return nil
+			return p.answerCheck(err, config.Stray(os.Environ()))
 		}),
 	}
+	c.Flags().BoolVar(&files, "files", false, "also try to read the files that the settings name")
 	configFlag(c.Flags(), &file)
 	config.AddFlags(c.Flags())
 	return c
@@ -117,6 +110,29 @@ environment and flags, and where each was given. Secrets are hidden.`,
 	configFlag(c.Flags(), &file)
 	config.AddFlags(c.Flags())
 	return c
+}
+
+// answerCheck tells what a check has found: Problems, or an error that kept it
+// from finding any.
+func (p *program) answerCheck(err error, warned []config.Problem) error {
+	found, wrong := errors.AsType[config.Problems](err)
+	switch {
+	case err != nil && !wrong:
+		return err
+	case p.json:
+		answer := checked{OK: !wrong, Problems: append([]config.Problem{}, found...)}
+		for _, w := range warned {
+			answer.Warnings = append(answer.Warnings, w.Error())
+		}
+		return errors.Join(printJSON(p.out, answer), err)
+	}
+	for _, w := range warned {
+		fmt.Fprintf(p.errs, "lethe: warning: %v\n", w)
+	}
+	if !wrong {
+		fmt.Fprintln(p.out, "nothing is wrong")
+	}
+	return err
 }
 
 func configFlag(f *pflag.FlagSet, file *string) {

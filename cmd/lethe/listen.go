@@ -8,8 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/lethe-vault/lethe/cmd/lethe/config"
 )
 
 // The limits of every listener.
@@ -17,6 +20,7 @@ const (
 	headerWithin = 5 * time.Second
 	idleFor      = 2 * time.Minute
 	maxHeader    = 16 << 10 // bytes
+	probesEndFor = time.Second
 )
 
 // service is a handler and the address it is to be served at.
@@ -68,9 +72,17 @@ func closeAll(all []listener) {
 	}
 }
 
-// serve serves all listeners until ctx ends or one of them fails. Requests
-// under way then have as long as drainFor to end, and are broken off after that.
-func serve(ctx context.Context, all []listener, drainFor time.Duration) error {
+// ending is how a server ends.
+type ending struct {
+	config.Shutdown
+	told func() // called when it begins: the server takes new requests, and is no longer ready for them
+}
+
+// serve serves all listeners until ctx ends or one of them fails. Then it is no
+// longer ready, and e.Delay later takes no more connections; requests under way
+// have as long as e.Drain to end, and are broken off after that. Probes are
+// answered to the last.
+func serve(ctx context.Context, all []listener, e *ending) error {
 	broken := make(chan error, len(all))
 	for _, l := range all {
 		go func() { broken <- l.http.Serve(l.at) }() // ends with drain
@@ -80,7 +92,16 @@ func serve(ctx context.Context, all []listener, drainFor time.Duration) error {
 	case <-ctx.Done():
 	case err = <-broken:
 	}
-	drain(all, drainFor)
+	e.told()
+	if err == nil {
+		time.Sleep(e.Delay)
+	}
+	probes := slices.IndexFunc(all, func(l listener) bool { return l.name == opsListener })
+	if probes < 0 {
+		probes = len(all)
+	}
+	drain(all[:probes], e.Drain)
+	drain(all[probes:], probesEndFor)
 	return err
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/lethe-vault/lethe/gateway/blob/filestore"
 	"github.com/lethe-vault/lethe/gateway/blob/miniostore"
 	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/telemetry"
 )
 
 // parts is what a gateway stands on, each opened where the settings say, or
@@ -30,12 +31,14 @@ type parts struct {
 	blobs   blob.Store
 	catalog *catalog.Catalog
 	opened  []io.Closer
+
+	watch *telemetry.Telemetry // is told of all that is asked of them
 }
 
 // openParts opens all parts or none. Keys come first: in an embedded server
 // their lock keeps a second process out of the directory.
-func openParts(ctx context.Context, s config.Config) (*parts, error) {
-	p := &parts{}
+func openParts(ctx context.Context, s config.Config, watch *telemetry.Telemetry) (*parts, error) {
+	p := &parts{watch: watch}
 	for _, open := range []func(context.Context, config.Config) error{p.openKeys, p.openBlobs, p.openCatalog} {
 		if err := open(ctx, s); err != nil {
 			return nil, errors.Join(err, p.close())
@@ -55,7 +58,9 @@ func (p *parts) close() (err error) {
 func (p *parts) openKeys(ctx context.Context, s config.Config) error {
 	if s.Vault.Address != "" {
 		// Requests outlive ctx while they drain, so close ends the logins.
-		keys, err := hashivault.New(context.WithoutCancel(ctx), vaultConfig(s))
+		c := vaultConfig(s)
+		c.Observer = p.watch
+		keys, err := hashivault.New(context.WithoutCancel(ctx), c)
 		if err != nil {
 			return fmt.Errorf("reach Vault: %w", err)
 		}
@@ -76,14 +81,14 @@ func (p *parts) openBlobs(ctx context.Context, s config.Config) error {
 		if err != nil {
 			return fmt.Errorf("reach the store: %w", err)
 		}
-		p.blobs = blobs
+		p.blobs = p.watch.Store(blobs)
 		return nil
 	}
 	blobs, err := filestore.New(filepath.Join(s.Data, "blobs"))
 	if err != nil {
 		return fmt.Errorf("open blobs: %w", err)
 	}
-	p.blobs, p.opened = blobs, append(p.opened, blobs)
+	p.blobs, p.opened = p.watch.Store(blobs), append(p.opened, blobs)
 	return nil
 }
 
@@ -92,7 +97,7 @@ func (p *parts) openCatalog(ctx context.Context, s config.Config) error {
 	if err != nil {
 		return err
 	}
-	c, err := catalog.Open(ctx, dsn)
+	c, err := catalog.OpenObserved(ctx, dsn, p.watch)
 	if err != nil {
 		return err
 	}

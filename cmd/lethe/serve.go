@@ -14,9 +14,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lethe-vault/lethe/cmd/lethe/config"
+	"github.com/lethe-vault/lethe/cmd/lethe/health"
 	"github.com/lethe-vault/lethe/gateway"
+	"github.com/lethe-vault/lethe/gateway/accesslog"
 	"github.com/lethe-vault/lethe/gateway/restapi"
 	"github.com/lethe-vault/lethe/gateway/s3api"
+	"github.com/lethe-vault/lethe/telemetry"
 )
 
 func (p *program) serveCommand() *cobra.Command {
@@ -53,10 +56,18 @@ func (p *program) serve(ctx context.Context, s config.Config) (err error) {
 		return fmt.Errorf("forbid core dumps: %w", err)
 	}
 	log := slog.New(slog.NewJSONHandler(p.errs, &slog.HandlerOptions{Level: s.Log.Level}))
+	for _, stray := range config.Stray(os.Environ()) {
+		log.Warn("environment variable without effect", "name", stray.From, "problem", stray.Problem)
+	}
 	if err := os.MkdirAll(s.Data, 0o700); err != nil {
 		return err
 	}
-	base, err := openParts(ctx, s)
+	watch, err := watchProcess(s, log)
+	if err != nil {
+		return err
+	}
+	defer closeTelemetry(watch, log)
+	base, err := openParts(ctx, s, watch)
 	if err != nil {
 		return err
 	}
@@ -73,13 +84,24 @@ func (p *program) serve(ctx context.Context, s config.Config) (err error) {
 		Logger:  log,
 		Roles:   roles(s),
 
+		Observer:    watch,
 		StaleUpload: s.Uploads.StaleAfter,
 	})
 	if err != nil {
 		return err
 	}
 	defer g.Close()
-	return p.serveFronts(ctx, s, g, log)
+	watch.Gateway(g)
+	return p.serveFronts(ctx, s, live{g, base, watch, gateway.NewSecret(owner), log})
+}
+
+// live is a server's parts, as what serves them needs them.
+type live struct {
+	gateway   *gateway.Gateway
+	parts     *parts
+	telemetry *telemetry.Telemetry
+	owner     gateway.Secret
+	log       *slog.Logger
 }
 
 // roles are those of the process, as the gateway names them.
@@ -91,12 +113,17 @@ func roles(s config.Config) (rs gateway.Roles) {
 }
 
 // serveFronts serves what speaks for g, and tells where once all of it listens.
-func (p *program) serveFronts(ctx context.Context, s config.Config, g *gateway.Gateway, log *slog.Logger) error {
-	services, err := fronts(s, g, log)
+func (p *program) serveFronts(ctx context.Context, s config.Config, run live) error {
+	by, ready := findSupervisor(run.log), health.New(run.log, checks(run)...)
+	e := &ending{Shutdown: s.Shutdown, told: func() {
+		ready.Stop()
+		by.stopping(s.Shutdown.Delay + s.Shutdown.Drain + endsWithin)
+	}}
+	services, err := fronts(s, run, ready)
 	if err != nil {
 		return err
 	}
-	all, err := listen(log, services...)
+	all, err := listen(run.log, services...)
 	if err != nil {
 		return err
 	}
@@ -108,14 +135,21 @@ func (p *program) serveFronts(ctx context.Context, s config.Config, g *gateway.G
 		closeAll(all)
 		return err
 	}
-	return serve(ctx, all, s.Shutdown.Drain)
+	by.ready()
+	alive, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	go by.watchdog(alive) // ends with this function
+	return serve(ctx, all, e)
 }
+
+// endsWithin is how long a server needs to end beside what its requests may take.
+const endsWithin = 30 * time.Second
 
 // fronts are what a process serves: the probes, and with role front S3 and the
 // REST API.
-func fronts(s config.Config, g *gateway.Gateway, log *slog.Logger) ([]service, error) {
-	most := s.Limits.Connections
-	probes := service{"ops", s.Listen.Ops, ops(g), requestsAreShort, plainHTTP, most}
+func fronts(s config.Config, run live, ready *health.Checks) ([]service, error) {
+	g, log, most := run.gateway, run.log, s.Limits.Connections
+	probes := service{opsListener, s.Listen.Ops, ops(run, ready), requestsAreShort, plainHTTP, most}
 	if !s.Has(string(gateway.Front)) {
 		return []service{probes}, nil
 	}
@@ -123,10 +157,13 @@ func fronts(s config.Config, g *gateway.Gateway, log *slog.Logger) ([]service, e
 	if err != nil {
 		return nil, err
 	}
-	s3 := s3api.New(g, log, s3api.Config{Domains: s.S3.Domains, MaxExpires: s.S3.PresignMax, MaxInFlight: s.Limits.InFlight})
+	access := accesslog.Options{Observer: run.telemetry, Successes: s.Log.Access, Addresses: s.Log.Addresses}
+	s3 := s3api.New(g, log, s3api.Config{
+		Domains: s.S3.Domains, MaxExpires: s.S3.PresignMax, MaxInFlight: s.Limits.InFlight, Access: access,
+	})
 	return []service{
 		{"s3", s.Listen.S3, s3, uploadsTakeLong, secure, most},
-		{"api", s.Listen.API, restapi.New(g, log), requestsAreShort, secure, most},
+		{"api", s.Listen.API, restapi.New(g, log, access), requestsAreShort, secure, most},
 		probes,
 	}, nil
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lethe-vault/lethe/cmd/lethe/config"
 )
 
 func TestDirectoryOfAServer(t *testing.T) {
@@ -82,7 +84,9 @@ func TestDrain(t *testing.T) {
 	addr := all[0].at.Addr().String()
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- serve(ctx, all, 30*time.Second) }() // ends with ctx
+	go func() {
+		ended <- serve(ctx, all, &ending{Shutdown: config.Shutdown{Drain: 30 * time.Second}, told: func() {}})
+	}() // ends with ctx
 	answer := make(chan string, 1)
 	go func() { // ends with the answer
 		res, err := http.Get("http://" + addr)

@@ -22,6 +22,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/observe"
 )
 
 // Config says where Vault is and who we are there. No VAULT_* variable of the
@@ -38,6 +39,10 @@ type Config struct {
 	// Transport carries the requests. nil means one of our own that trusts
 	// the system's certificate authorities.
 	Transport http.RoundTripper
+
+	// Observer is told of every request, logins and renewals too. nil is
+	// observe.Nobody.
+	Observer observe.Observer
 
 	// The identities this process has. nil means that it may not do what
 	// takes that role; at least one is required. What logs in as Eraser may
@@ -95,12 +100,15 @@ func New(ctx context.Context, c Config) (*Provider, error) {
 	if c.Transport == nil {
 		c.Transport = newTransport()
 	}
+	if c.Observer == nil {
+		c.Observer = observe.Nobody
+	}
 	p := &Provider{mount: mount, timeout: c.Timeout, sessions: make(map[Role]*session)}
 	for role, login := range map[Role]Login{Data: c.Data, Eraser: c.Eraser, Provisioner: c.Provisioner} {
 		if login == nil {
 			continue
 		}
-		s, err := newSession(c, login)
+		s, err := newSession(c.as(role), login)
 		if err != nil {
 			return nil, fmt.Errorf("hashivault: client for role %s: %w", role, err)
 		}

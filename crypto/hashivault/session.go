@@ -17,7 +17,7 @@ import (
 // maxPause, while logins do not live as long as the pause before them.
 const (
 	minPause = time.Second
-	maxPause = 30 * time.Second
+	maxPause = 8 * time.Second // so that a Vault that is back serves within 10 s
 
 	filePoll = 2 * time.Second // how often a token file is looked at
 )
@@ -33,6 +33,7 @@ type session struct {
 	rejected chan string   // a token that Vault refused
 	done     chan struct{} // closed when run has ended
 	trouble  atomic.Value  // string: why the last login failed
+	alive    atomic.Bool   // the last login has not come to its end
 }
 
 func newSession(c Config, login Login) (*session, error) {
@@ -110,8 +111,11 @@ func (s *session) live(ctx context.Context) {
 		return
 	}
 	s.client.SetToken(auth.ClientToken)
+	s.alive.Store(true)
 	s.once.Do(func() { close(s.tried) })
 	s.keep(ctx, auth)
+	s.trouble.Store("its login has come to its end")
+	s.alive.Store(false)
 }
 
 // keep renews the token until it cannot be, is refused, or is replaced.

@@ -28,9 +28,26 @@ type Leases struct {
 	now      func() time.Duration   // since some fixed moment; never set back
 	flight   singleflight.Group
 
-	mu    sync.Mutex // guards held and drops
+	mu    sync.Mutex // guards the rest
 	held  map[recording.Tenant]*lease
 	drops uint64 // counts Drop, so that an unwrapping begun before one is not kept
+	stats LeaseStats
+}
+
+// LeaseStats says how often a root was at hand when it was asked for, and how
+// often its provider had to be.
+type LeaseStats struct {
+	Hits, Misses uint64
+	Held         int // now
+}
+
+// Stats gives the counts since NewLeases.
+func (l *Leases) Stats() LeaseStats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.stats
+	s.Held = len(l.held)
+	return s
 }
 
 type lease struct {
@@ -97,6 +114,7 @@ func (l *Leases) lookup(h Head) *Keys {
 	if !ok || held.keys.epoch != h.Epoch || l.now() >= held.expires {
 		return nil
 	}
+	l.stats.Hits++
 	k := held.keys
 	return &k
 }
@@ -109,6 +127,7 @@ func (l *Leases) unwrap(ctx context.Context, h Head) (*Keys, error) {
 	defer cancel()
 	l.mu.Lock()
 	drops := l.drops
+	l.stats.Misses++
 	l.mu.Unlock()
 	sent := l.now()
 	k, err := Unwrap(ctx, l.provider, h)

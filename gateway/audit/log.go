@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
@@ -29,6 +30,20 @@ type Log struct {
 	closing chan struct{} // closed by Close
 	done    chan struct{} // closed when run has ended
 	once    sync.Once
+
+	waiting         atomic.Int64
+	written, failed atomic.Uint64
+}
+
+// Stats is what a Log has done since NewLog.
+type Stats struct {
+	Written, Failed uint64 // events that were made durable, or could not be
+	Waiting         int64  // requests that wait now for their event
+}
+
+// Stats gives the counts.
+func (l *Log) Stats() Stats {
+	return Stats{Written: l.written.Load(), Failed: l.failed.Load(), Waiting: l.waiting.Load()}
 }
 
 type pending struct {
@@ -51,6 +66,8 @@ func NewLog(store Store) *Log {
 // Write returns nil once r is durable. When ctx ends first, r may still become
 // durable, and the caller must not go on as if it had.
 func (l *Log) Write(ctx context.Context, r Record) error {
+	l.waiting.Add(1)
+	defer l.waiting.Add(-1)
 	p := pending{record: r, written: make(chan error, 1)}
 	select {
 	case l.queue <- p:
@@ -61,6 +78,9 @@ func (l *Log) Write(ctx context.Context, r Record) error {
 	}
 	select {
 	case err := <-p.written:
+		if err == nil {
+			Durable(ctx)
+		}
 		return err
 	case <-l.done:
 		return ErrClosed
@@ -119,9 +139,18 @@ func (l *Log) commit(first pending) {
 	ctx, cancel := context.WithTimeout(context.Background(), groupTimeout)
 	defer cancel()
 	err := l.store.AppendEvents(ctx, records)
+	l.count(len(records), err)
 	for _, p := range group {
 		p.written <- err
 	}
+}
+
+func (l *Log) count(n int, err error) {
+	if err != nil {
+		l.failed.Add(uint64(n))
+		return
+	}
+	l.written.Add(uint64(n))
 }
 
 // bind ties a sealed detail to its event.

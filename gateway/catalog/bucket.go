@@ -28,14 +28,14 @@ func (b *Bucket) columns() []any {
 // Bucket finds a bucket by the index of its name, closing or not. ErrNoBucket:
 // there is none.
 func (c *Catalog) Bucket(ctx context.Context, tenant recording.Tenant, name Index) (Bucket, error) {
-	b, err := get[Bucket](ctx, c.reader, recording.ErrNoBucket,
+	b, err := get[Bucket](ctx, c.read("Bucket"), recording.ErrNoBucket,
 		`SELECT `+bucketColumns+` FROM buckets b WHERE b.tenant = $1 AND b.bucket_index = $2`, tenant[:], name[:])
 	return b, explain(ctx, err)
 }
 
 // Buckets gives the buckets of a tenant, oldest first, closing ones among them.
 func (c *Catalog) Buckets(ctx context.Context, tenant recording.Tenant) ([]Bucket, error) {
-	b, err := all[Bucket](ctx, c.reader,
+	b, err := all[Bucket](ctx, c.read("Buckets"),
 		`SELECT `+bucketColumns+` FROM buckets b WHERE b.tenant = $1 ORDER BY b.created_at, b.bucket`, tenant[:])
 	return b, explain(ctx, err)
 }
@@ -51,7 +51,7 @@ const (
 // empty as it was found. A Change that says Deleted ends the deletion; until
 // then CloseBucket may be repeated. ErrBucketNotEmpty: a recording is in it.
 func (c *Catalog) CloseBucket(ctx context.Context, tenant recording.Tenant, bucket recording.BucketID, events []audit.Record) error {
-	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return c.write(ctx, "CloseBucket", func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE buckets SET closing = TRUE WHERE tenant = $1 AND bucket = $2`, tenant[:], bucket[:])
 		if err != nil {
 			return err

@@ -22,6 +22,9 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
+
+	"github.com/lethe-vault/lethe/observe"
 )
 
 // Index is a blind index: the HMAC of a name, directory, bucket, subject or
@@ -34,6 +37,9 @@ type Catalog struct {
 	writer  *sql.DB
 	reader  *sql.DB      // on PostgreSQL the same pool as writer
 	crowd   sync.RWMutex // held as company says
+
+	observer observe.Observer
+	retries  atomic.Uint64 // see Retries
 }
 
 // Open opens the catalog that dsn names and brings its schema up to date:
@@ -44,10 +50,17 @@ type Catalog struct {
 // Replicas may open one PostgreSQL catalog at the same time. A SQLite file
 // belongs to one process. ErrUnavailable: the database cannot be reached.
 func Open(ctx context.Context, dsn string) (*Catalog, error) {
+	return OpenObserved(ctx, dsn, observe.Nobody)
+}
+
+// OpenObserved is Open for a catalog that tells o of every query and
+// transaction, by the name of its method.
+func OpenObserved(ctx context.Context, dsn string, o observe.Observer) (*Catalog, error) {
 	c, err := open(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("open catalog: %w", err)
 	}
+	c.observer = o
 	if err := c.migrate(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open catalog: %w", explain(ctx, err)), c.Close())
 	}

@@ -46,7 +46,7 @@ const (
 // ErrNoTenant, ErrTenantRevoked, ErrTenantErased, ErrNoBucket: nothing may be
 // written.
 func (c *Catalog) Begin(ctx context.Context, in Intent, events []audit.Record) error {
-	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return c.write(ctx, "Begin", func(ctx context.Context, tx *sql.Tx) error {
 		fresh, err := in.insert(ctx, tx)
 		if err != nil || !fresh {
 			return err
@@ -100,7 +100,7 @@ func (in Intent) row() []any {
 // after it. Whoever must see all that came before looks in a serializable
 // transaction, which such a Create does not survive.
 func (c *Catalog) Create(ctx context.Context, cm Commit, events []audit.Record) error {
-	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return c.write(ctx, "Create", func(ctx context.Context, tx *sql.Tx) error {
 		bucket, err := cm.commitNew(ctx, tx)
 		if errors.Is(err, errNotNew) {
 			var done bool
@@ -268,7 +268,7 @@ func (cm Commit) insertTerms(ctx context.Context, tx *sql.Tx) error {
 // are dropped. Aborting what is aborted is not an error. ErrCommitted: it was committed first, and stays.
 // ErrNotFound: there was no such intent.
 func (c *Catalog) Abort(ctx context.Context, tenant recording.Tenant, version recording.Version) error {
-	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return c.write(ctx, "Abort", func(ctx context.Context, tx *sql.Tx) error {
 		flipped, err := change(ctx, tx, `UPDATE versions SET state = 'aborted'
 			WHERE tenant = $1 AND version = $2 AND state = 'intent'`, tenant[:], version[:])
 		if err != nil {

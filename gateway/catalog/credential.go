@@ -52,13 +52,13 @@ const (
 // Token finds a bearer token by its hash, and its tenant in any state.
 // ErrNoCredential: there is none.
 func (c *Catalog) Token(ctx context.Context, hash [32]byte) (Token, Tenant, error) {
-	r, err := get[tokenRow](ctx, c.reader, recording.ErrNoCredential, selectToken, hash[:])
+	r, err := get[tokenRow](ctx, c.read("Token"), recording.ErrNoCredential, selectToken, hash[:])
 	return r.Token, r.tenant, explain(ctx, err)
 }
 
 // Credential finds an access key, and its tenant in any state.
 // ErrNoCredential: there is none.
 func (c *Catalog) Credential(ctx context.Context, accessKey string) (Credential, Tenant, error) {
-	r, err := get[credentialRow](ctx, c.reader, recording.ErrNoCredential, selectCredential, accessKey)
+	r, err := get[credentialRow](ctx, c.read("Credential"), recording.ErrNoCredential, selectCredential, accessKey)
 	return r.Credential, r.tenant, explain(ctx, err)
 }

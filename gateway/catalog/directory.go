@@ -32,7 +32,7 @@ const selectVersionsIn = `SELECT v.version FROM versions v
 // one after the other where it can: their names, which are sealed, have another
 // order.
 func (c *Catalog) VersionsIn(ctx context.Context, tenant recording.Tenant, dir Index) ([]recording.Version, error) {
-	rows, err := all[versionRow](ctx, c.reader, selectVersionsIn, tenant[:], dir[:])
+	rows, err := all[versionRow](ctx, c.read("VersionsIn"), selectVersionsIn, tenant[:], dir[:])
 	ids := make([]recording.Version, len(rows))
 	for i, r := range rows {
 		ids[i] = r.version
@@ -57,7 +57,7 @@ func (c *Catalog) Versions(ctx context.Context, tenant recording.Tenant, ids []r
 		for i := range some {
 			args = append(args, some[i][:])
 		}
-		rows, err := all[Version](ctx, c.reader, selectVersions+list(2, len(some)), args...)
+		rows, err := all[Version](ctx, c.read("Versions"), selectVersions+list(2, len(some)), args...)
 		if err != nil {
 			return nil, explain(ctx, err)
 		}
@@ -69,7 +69,7 @@ func (c *Catalog) Versions(ctx context.Context, tenant recording.Tenant, ids []r
 // AnyIn gives one of the current versions directly in a directory, nil if
 // there is none.
 func (c *Catalog) AnyIn(ctx context.Context, tenant recording.Tenant, dir Index) (*Version, error) {
-	v, err := get[Version](ctx, c.reader, recording.ErrNotFound, selectDirectory+` LIMIT 1`, tenant[:], dir[:])
+	v, err := get[Version](ctx, c.read("AnyIn"), recording.ErrNotFound, selectDirectory+` LIMIT 1`, tenant[:], dir[:])
 	if errors.Is(err, recording.ErrNotFound) {
 		return nil, nil
 	}
@@ -97,14 +97,14 @@ const selectInside = `SELECT d.dir_index, EXISTS (SELECT 1 FROM versions v
 // Inside gives the directories directly in a directory, and which of them
 // hold recordings, in no order.
 func (c *Catalog) Inside(ctx context.Context, tenant recording.Tenant, parent Index) ([]Subdirectory, error) {
-	s, err := all[Subdirectory](ctx, c.reader, selectInside, tenant[:], parent[:])
+	s, err := all[Subdirectory](ctx, c.read("Inside"), selectInside, tenant[:], parent[:])
 	return s, explain(ctx, err)
 }
 
 // Subdirectories gives the directories directly in a directory, in no order.
 // One that is in use no more may be among them.
 func (c *Catalog) Subdirectories(ctx context.Context, tenant recording.Tenant, parent Index) ([]Index, error) {
-	i, err := all[Index](ctx, c.reader,
+	i, err := all[Index](ctx, c.read("Subdirectories"),
 		`SELECT dir_index FROM directories WHERE tenant = $1 AND parent_index = $2`, tenant[:], parent[:])
 	return i, explain(ctx, err)
 }

@@ -27,7 +27,7 @@ type Erasure struct {
 // is success, and its events are written too. ErrNoTenant, ErrTenantRevoked,
 // ErrTenantErased: nothing may be erased.
 func (c *Catalog) Erase(ctx context.Context, e Erasure, events []audit.Record) (gone []Version, err error) {
-	err = c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err = c.write(ctx, "Erase", func(ctx context.Context, tx *sql.Tx) error {
 		all, err := all[Version](ctx, tx, selectStored+c.dialect.forUpdate, e.Tenant[:], e.Recording[:])
 		if err != nil {
 			return err
@@ -136,5 +136,5 @@ const selectFoundVersion = selectFoundColumns + `
 // replaced one is found too: its State says so. ErrNoBucket: there is no such
 // bucket.
 func (c *Catalog) FindVersion(ctx context.Context, tenant recording.Tenant, bucket, name Index, version recording.Version) (Found, error) {
-	return c.found(ctx, selectFoundVersion, name[:], version[:], tenant[:], bucket[:])
+	return c.found(ctx, "FindVersion", selectFoundVersion, name[:], version[:], tenant[:], bucket[:])
 }

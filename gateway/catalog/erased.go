@@ -13,7 +13,7 @@ import (
 //
 // ErrNoTenant: there is none. ErrTransition: its erasure was never begun.
 func (c *Catalog) Erased(ctx context.Context, id recording.Tenant, head Head) error {
-	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return c.write(ctx, "Erased", func(ctx context.Context, tx *sql.Tx) error {
 		t, err := get[Tenant](ctx, tx, recording.ErrNoTenant, selectTenant, id[:])
 		switch {
 		case err != nil:

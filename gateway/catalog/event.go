@@ -35,18 +35,23 @@ func eventRows(records []audit.Record) (rows [][]any) {
 }
 
 func insertEvents(ctx context.Context, tx *sql.Tx, records []audit.Record) error {
+	if len(records) > 0 {
+		audit.Promise(ctx)
+	}
 	return insert(ctx, tx, intoEvents, eventRows(records))
 }
 
 // AppendEvents makes all records durable in one transaction, or none. A
 // record that is there already is not written again.
 func (c *Catalog) AppendEvents(ctx context.Context, records []audit.Record) error {
-	rows := eventRows(records)
-	if 0 < len(rows) && len(rows) <= maxRows {
-		return c.insertOnly(ctx, intoEvents, rows)
-	}
-	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		return insert(ctx, tx, intoEvents, rows)
+	return c.observed(ctx, "AppendEvents", func(ctx context.Context) error {
+		again := func(ctx context.Context, tx *sql.Tx) error { return insertEvents(ctx, tx, records) }
+		rows := eventRows(records)
+		if len(rows) == 0 || len(rows) > maxRows {
+			return c.writeAgain(ctx, again)
+		}
+		audit.Promise(ctx)
+		return c.insertOnly(ctx, intoEvents, rows, again)
 	})
 }
 
@@ -56,7 +61,7 @@ const selectEvents = `SELECT ` + eventColumns + ` FROM events
 // Events gives a tenant's events of the time from, inclusive, to to,
 // exclusive, in order of time, at most limit of them.
 func (c *Catalog) Events(ctx context.Context, tenant recording.Tenant, from, to time.Time, limit int) ([]audit.Record, error) {
-	rows, err := all[eventRow](ctx, c.reader, selectEvents, tenant[:], from.UnixMicro(), to.UnixMicro(), limit)
+	rows, err := all[eventRow](ctx, c.read("Events"), selectEvents, tenant[:], from.UnixMicro(), to.UnixMicro(), limit)
 	if err != nil {
 		return nil, explain(ctx, err)
 	}

@@ -48,7 +48,7 @@ type Head struct {
 // A change that is refused will be refused for ever, so whoever writes the
 // journal looks first.
 func (c *Catalog) Apply(ctx context.Context, ch Change) error {
-	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return c.write(ctx, "Apply", func(ctx context.Context, tx *sql.Tx) error {
 		fresh, err := ch.advance(ctx, tx)
 		if err != nil || !fresh {
 			return err

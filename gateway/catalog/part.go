@@ -56,7 +56,7 @@ const (
 // ErrAborted: the upload is not open. ErrTenantRevoked, ErrTenantErased,
 // ErrNoBucket: nothing may be written there.
 func (c *Catalog) BeginPart(ctx context.Context, p Part, events []audit.Record) error {
-	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return c.write(ctx, "BeginPart", func(ctx context.Context, tx *sql.Tx) error {
 		added, err := change(ctx, tx, `INSERT INTO parts (blob, version, tenant, number, state, stored_size, created_at)
 			VALUES ($1, $2, $3, $4, $5, 0, $6) ON CONFLICT DO NOTHING`,
 			p.Blob, p.Version[:], p.Tenant[:], p.Number, Intended, p.CreatedAt.UnixMicro())
@@ -91,7 +91,7 @@ const selectPartState = `SELECT v.state FROM parts v WHERE v.tenant = $1 AND v.b
 // changes nothing. ErrAborted: the upload is not open any more, or the attempt
 // was dropped before. Other errors are those of BeginPart.
 func (c *Catalog) StorePart(ctx context.Context, p Part) (replaced bool, err error) {
-	err = c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err = c.write(ctx, "StorePart", func(ctx context.Context, tx *sql.Tx) error {
 		replaced = false
 		is, err := get[partState](ctx, tx, ErrAborted, selectPartState+c.dialect.forUpdate, p.Tenant[:], p.Blob)
 		if err != nil || is.VersionState == storedPart {
@@ -119,7 +119,7 @@ func (c *Catalog) StorePart(ctx context.Context, p Part) (replaced bool, err err
 // DropPart gives up an attempt that was not stored. ErrCommitted: it was, and
 // stays. ErrNotFound: there was no such attempt.
 func (c *Catalog) DropPart(ctx context.Context, tenant recording.Tenant, blob string) error {
-	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return c.write(ctx, "DropPart", func(ctx context.Context, tx *sql.Tx) error {
 		is, err := get[partState](ctx, tx, recording.ErrNotFound, selectPartState+c.dialect.forUpdate, tenant[:], blob)
 		if err != nil {
 			return err
@@ -135,19 +135,19 @@ func (c *Catalog) DropPart(ctx context.Context, tenant recording.Tenant, blob st
 // Parts gives the parts of a version that are stored, in the order of their
 // numbers; of a recording, its list is the last.
 func (c *Catalog) Parts(ctx context.Context, tenant recording.Tenant, version recording.Version) ([]Part, error) {
-	p, err := all[Part](ctx, c.reader, selectParts, tenant[:], version[:], storedPart)
+	p, err := all[Part](ctx, c.read("Parts"), selectParts, tenant[:], version[:], storedPart)
 	return p, explain(ctx, err)
 }
 
 // DroppedParts gives the attempts of a version whose blobs may go.
 func (c *Catalog) DroppedParts(ctx context.Context, tenant recording.Tenant, version recording.Version) ([]Part, error) {
-	p, err := all[Part](ctx, c.reader, selectParts, tenant[:], version[:], droppedPart)
+	p, err := all[Part](ctx, c.read("DroppedParts"), selectParts, tenant[:], version[:], droppedPart)
 	return p, explain(ctx, err)
 }
 
 // ForgetPart removes a dropped attempt whose blob is gone.
 func (c *Catalog) ForgetPart(ctx context.Context, tenant recording.Tenant, blob string) error {
-	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return c.write(ctx, "ForgetPart", func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM parts WHERE tenant = $1 AND blob = $2 AND state = 'dropped'`, tenant[:], blob)
 		return err
 	})
@@ -160,7 +160,7 @@ func (l *sealedList) columns() []any { return []any{&l.sealed} }
 // PartList gives the list of a recording that came in parts. ErrNotFound: it
 // came whole, or there is no such recording.
 func (c *Catalog) PartList(ctx context.Context, tenant recording.Tenant, version recording.Version) ([]byte, error) {
-	l, err := get[sealedList](ctx, c.reader, recording.ErrNotFound,
+	l, err := get[sealedList](ctx, c.read("PartList"), recording.ErrNotFound,
 		`SELECT sealed FROM part_lists WHERE tenant = $1 AND version = $2`, tenant[:], version[:])
 	return l.sealed, explain(ctx, err)
 }

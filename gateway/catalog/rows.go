@@ -28,11 +28,12 @@ type row[T any] interface {
 const readFor = 8 * time.Second
 
 // get reads the one row of a query, and reports missing when there is none.
-func get[T any, P row[T]](ctx context.Context, q querier, missing error, query string, args ...any) (T, error) {
+func get[T any, P row[T]](ctx context.Context, q querier, missing error, query string, args ...any) (v T, err error) {
+	ctx, end := observed(ctx, q)
+	defer func() { end(err) }()
 	ctx, cancel := context.WithTimeout(ctx, readFor)
 	defer cancel()
-	var v T
-	err := q.QueryRowContext(ctx, query, args...).Scan(P(&v).columns()...)
+	err = q.QueryRowContext(ctx, query, args...).Scan(P(&v).columns()...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return v, missing
 	}
@@ -40,7 +41,9 @@ func get[T any, P row[T]](ctx context.Context, q querier, missing error, query s
 }
 
 // all reads every row of a query.
-func all[T any, P row[T]](ctx context.Context, q querier, query string, args ...any) ([]T, error) {
+func all[T any, P row[T]](ctx context.Context, q querier, query string, args ...any) (out []T, err error) {
+	ctx, end := observed(ctx, q)
+	defer func() { end(err) }()
 	ctx, cancel := context.WithTimeout(ctx, readFor)
 	defer cancel()
 	rows, err := q.QueryContext(ctx, query, args...)
@@ -48,7 +51,6 @@ func all[T any, P row[T]](ctx context.Context, q querier, query string, args ...
 		return nil, err
 	}
 	defer rows.Close()
-	var out []T
 	for rows.Next() {
 		var v T
 		if err := rows.Scan(P(&v).columns()...); err != nil {

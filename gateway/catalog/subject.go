@@ -17,7 +17,7 @@ func (c *Catalog) SubjectSlot(ctx context.Context, tenant recording.Tenant, subj
 		return slot, err
 	}
 	var slot int64
-	err := c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err := c.write(ctx, "SubjectSlot", func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO subjects (tenant, subject_index, slot)
 			VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, tenant[:], subject[:], proposed)
 		if err != nil {
@@ -30,11 +30,13 @@ func (c *Catalog) SubjectSlot(ctx context.Context, tenant recording.Tenant, subj
 
 // LookupSubject gives the slot of a data subject, and whether it has one.
 func (c *Catalog) LookupSubject(ctx context.Context, tenant recording.Tenant, subject Index) (slot int64, found bool, err error) {
-	reading, cancel := context.WithTimeout(ctx, readFor)
-	defer cancel()
-	err = c.reader.QueryRowContext(reading, selectSubject, tenant[:], subject[:]).Scan(&slot)
-	if errors.Is(err, sql.ErrNoRows) {
+	r, err := get[slotRow](ctx, c.read("LookupSubject"), recording.ErrNotFound, selectSubject, tenant[:], subject[:])
+	if errors.Is(err, recording.ErrNotFound) {
 		return 0, false, nil
 	}
-	return slot, err == nil, explain(ctx, err)
+	return r.slot, err == nil, explain(ctx, err)
 }
+
+type slotRow struct{ slot int64 }
+
+func (r *slotRow) columns() []any { return []any{&r.slot} }

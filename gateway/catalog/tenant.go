@@ -74,7 +74,7 @@ const (
 
 // Tenant finds a tenant in any state. ErrNoTenant: there is none.
 func (c *Catalog) Tenant(ctx context.Context, id recording.Tenant) (Tenant, error) {
-	t, err := get[Tenant](ctx, c.reader, recording.ErrNoTenant, selectTenant, id[:])
+	t, err := get[Tenant](ctx, c.read("Tenant"), recording.ErrNoTenant, selectTenant, id[:])
 	return t, explain(ctx, err)
 }
 
@@ -82,13 +82,13 @@ func (c *Catalog) Tenant(ctx context.Context, id recording.Tenant) (Tenant, erro
 // again: it is found only while no other tenant has its name, the newest of
 // several. ErrNoTenant: there never was one.
 func (c *Catalog) TenantByName(ctx context.Context, name string) (Tenant, error) {
-	t, err := get[Tenant](ctx, c.reader, recording.ErrNoTenant, selectTenantByName, name)
+	t, err := get[Tenant](ctx, c.read("TenantByName"), recording.ErrNoTenant, selectTenantByName, name)
 	return t, explain(ctx, err)
 }
 
 // Tenants gives every tenant in any state, in the order of their names.
 func (c *Catalog) Tenants(ctx context.Context) ([]Tenant, error) {
-	t, err := all[Tenant](ctx, c.reader, selectTenants+` ORDER BY t.name, t.created_at, t.id`)
+	t, err := all[Tenant](ctx, c.read("Tenants"), selectTenants+` ORDER BY t.name, t.created_at, t.id`)
 	return t, explain(ctx, err)
 }
 
@@ -104,6 +104,6 @@ func (s *Standing) columns() []any { return []any{fixed(s.Tenant[:]), &s.State, 
 
 // Standings gives the standing of every tenant.
 func (c *Catalog) Standings(ctx context.Context) ([]Standing, error) {
-	s, err := all[Standing](ctx, c.reader, `SELECT id, state, epoch FROM tenants`)
+	s, err := all[Standing](ctx, c.read("Standings"), `SELECT id, state, epoch FROM tenants`)
 	return s, explain(ctx, err)
 }

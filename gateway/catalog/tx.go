@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"github.com/lethe-vault/lethe/gateway/audit"
+	"github.com/lethe-vault/lethe/observe"
 )
 
 const (
@@ -52,7 +55,24 @@ func (c *Catalog) enter(with company) (leave func()) {
 //
 // Whatever write reports is true: nil is committed, ErrUnknown is unknown, and
 // any other error means that nothing was changed.
-func (c *Catalog) write(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
+func (c *Catalog) write(ctx context.Context, operation string, f func(context.Context, *sql.Tx) error) error {
+	return c.observed(ctx, operation, func(ctx context.Context) error { return c.writeAgain(ctx, f) })
+}
+
+// observed runs a write, and tells of it and of the events it makes durable.
+func (c *Catalog) observed(ctx context.Context, operation string, run func(context.Context) error) error {
+	within, end := c.observer.Begin(ctx, observe.Call{Part: observe.Catalog, Operation: operation})
+	within, made := audit.Promised(within)
+	err := run(within)
+	end(outcome(err))
+	if err == nil {
+		made()
+	}
+	return err
+}
+
+// writeAgain is write, until it is settled.
+func (c *Catalog) writeAgain(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
 	for attempt := 1; ; attempt++ {
 		err := c.once(ctx, attempt >= aloneFrom, f)
 		if errors.Is(err, errUnanswered) {
@@ -61,13 +81,14 @@ func (c *Catalog) write(ctx context.Context, f func(context.Context, *sql.Tx) er
 		if !conflict(err) || attempt == maxAttempts || !pause(ctx, attempt) {
 			return explain(ctx, err)
 		}
+		c.retries.Add(1)
 	}
 }
 
-// insertOnly is write for rows that no other statement of theirs needs, at most
+// insertOnly is writeAgain for rows that are all there is to write, at most
 // maxRows of them: the database makes one statement a transaction by itself, and
-// is asked once instead of three times.
-func (c *Catalog) insertOnly(ctx context.Context, into string, rows [][]any) error {
+// is asked once instead of three times. again is the same as a transaction of several.
+func (c *Catalog) insertOnly(ctx context.Context, into string, rows [][]any, again func(context.Context, *sql.Tx) error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -75,12 +96,11 @@ func (c *Catalog) insertOnly(ctx context.Context, into string, rows [][]any) err
 	lasting, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptFor)
 	_, err := c.writer.ExecContext(lasting, query, args...) // as COMMIT does, it outlasts its caller
 	cancel()
-	again := func(ctx context.Context, tx *sql.Tx) error { return insert(ctx, tx, into, rows) }
 	switch {
 	case err == nil:
 		return nil
 	case conflict(err), unsent(err):
-		return c.write(ctx, again)
+		return c.writeAgain(ctx, again)
 	case away(err) && !answered(err):
 		return c.settle(ctx, again)
 	}

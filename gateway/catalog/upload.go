@@ -34,7 +34,7 @@ const selectUploads = `SELECT ` + uploadColumns + ` FROM uploads u JOIN versions
 
 // BeginUpload is Begin for an upload in parts, and reports the same errors.
 func (c *Catalog) BeginUpload(ctx context.Context, u Upload, events []audit.Record) error {
-	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return c.write(ctx, "BeginUpload", func(ctx context.Context, tx *sql.Tx) error {
 		fresh, err := u.insert(ctx, tx)
 		if err != nil || !fresh {
 			return err
@@ -51,13 +51,13 @@ func (c *Catalog) BeginUpload(ctx context.Context, u Upload, events []audit.Reco
 
 // Upload finds an open upload. ErrNotFound: there is none, or it has ended.
 func (c *Catalog) Upload(ctx context.Context, tenant recording.Tenant, version recording.Version) (Upload, error) {
-	u, err := get[Upload](ctx, c.reader, recording.ErrNotFound, selectUploads+`u.tenant = $1 AND u.version = $2`, tenant[:], version[:])
+	u, err := get[Upload](ctx, c.read("Upload"), recording.ErrNotFound, selectUploads+`u.tenant = $1 AND u.version = $2`, tenant[:], version[:])
 	return u, explain(ctx, err)
 }
 
 // Uploads gives the open uploads in a bucket, oldest first.
 func (c *Catalog) Uploads(ctx context.Context, tenant recording.Tenant, bucket recording.BucketID) ([]Upload, error) {
-	u, err := all[Upload](ctx, c.reader, selectUploads+`u.tenant = $1 AND u.bucket = $2 ORDER BY u.created_at, u.version`, tenant[:], bucket[:])
+	u, err := all[Upload](ctx, c.read("Uploads"), selectUploads+`u.tenant = $1 AND u.bucket = $2 ORDER BY u.created_at, u.version`, tenant[:], bucket[:])
 	return u, explain(ctx, err)
 }
 
@@ -72,7 +72,7 @@ const (
 // StaleUploads gives open uploads of all tenants, at most limit of them, that
 // were begun before then and got no part since.
 func (c *Catalog) StaleUploads(ctx context.Context, then time.Time, limit int) ([]Upload, error) {
-	u, err := all[Upload](ctx, c.reader, selectStale, then.UnixMicro(), limit)
+	u, err := all[Upload](ctx, c.read("StaleUploads"), selectStale, then.UnixMicro(), limit)
 	return u, explain(ctx, err)
 }
 
@@ -80,7 +80,7 @@ func (c *Catalog) StaleUploads(ctx context.Context, then time.Time, limit int) (
 // explain it, and reports whether it is aborted: one that got a part meanwhile,
 // or was completed, is not. One that was aborted before is, and changes nothing.
 func (c *Catalog) AbortStale(ctx context.Context, u Upload, then time.Time, events []audit.Record) (aborted bool, err error) {
-	err = c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err = c.write(ctx, "AbortStale", func(ctx context.Context, tx *sql.Tx) error {
 		flipped, err := change(ctx, tx, abortStale, then.UnixMicro(), u.Version[:])
 		if err != nil {
 			return err

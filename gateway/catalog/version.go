@@ -109,11 +109,11 @@ const (
 // Find looks up a name in one query. ErrNoBucket: there is no such bucket.
 // The tenant may be in any state: its Err says whether it is served.
 func (c *Catalog) Find(ctx context.Context, tenant recording.Tenant, bucket, name Index) (Found, error) {
-	return c.found(ctx, selectFound, name[:], tenant[:], bucket[:])
+	return c.found(ctx, "Find", selectFound, name[:], tenant[:], bucket[:])
 }
 
-func (c *Catalog) found(ctx context.Context, query string, args ...any) (Found, error) {
-	r, err := get[foundRow](ctx, c.reader, recording.ErrNoBucket, query, args...)
+func (c *Catalog) found(ctx context.Context, operation, query string, args ...any) (Found, error) {
+	r, err := get[foundRow](ctx, c.read(operation), recording.ErrNoBucket, query, args...)
 	if err != nil {
 		return Found{}, explain(ctx, err)
 	}
@@ -128,7 +128,7 @@ const selectVersion = `SELECT ` + versionColumns + ` FROM versions v WHERE v.ten
 
 // Version finds a version in any state. ErrNotFound: there is none.
 func (c *Catalog) Version(ctx context.Context, tenant recording.Tenant, version recording.Version) (Version, error) {
-	v, err := get[Version](ctx, c.reader, recording.ErrNotFound, selectVersion, tenant[:], version[:])
+	v, err := get[Version](ctx, c.read("Version"), recording.ErrNotFound, selectVersion, tenant[:], version[:])
 	return v, explain(ctx, err)
 }
 
@@ -138,6 +138,6 @@ const selectTerm = `SELECT ` + versionColumns + ` FROM terms s JOIN versions v O
 // ByTerm gives the committed versions that were created with a term, current
 // or not, oldest first.
 func (c *Catalog) ByTerm(ctx context.Context, tenant recording.Tenant, term Index) ([]Version, error) {
-	v, err := all[Version](ctx, c.reader, selectTerm, tenant[:], term[:])
+	v, err := all[Version](ctx, c.read("ByTerm"), selectTerm, tenant[:], term[:])
 	return v, explain(ctx, err)
 }

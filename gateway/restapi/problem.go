@@ -3,7 +3,6 @@ package restapi
 import (
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
@@ -59,6 +58,7 @@ var kinds = []kind{
 	{errNotJSON, "not-json", 415, "The request body is not JSON", "Send Content-Type: application/json."},
 	{errSigning, "not-implemented", 501, "This version cannot do that yet", "Signing keys for claims come with a later version; create the recorder without signing."},
 	{recording.ErrIncident, "incident", 500, "The tenant's key is gone without an erasure", "Nothing was erased here. An operator must look at the key provider before anything else is done."},
+	{recording.ErrNoEraser, "no-eraser", 503, "No process answers that may make a tenant's key", "This server only decrypts. Start one with the role eraser, or see in its log why it cannot make the key; then try again."},
 	{recording.ErrUnavailable, "unavailable", 503, "A part Lethe depends on is unavailable", "Try again shortly; the operator finds the cause under this request id."},
 }
 
@@ -78,16 +78,15 @@ func classify(err error) kind {
 	return internal
 }
 
-// fail renders err as a problem document (RFC 9457) and logs what is not the
-// caller's doing.
+// fail renders err as a problem document (RFC 9457). The error itself is only
+// told, in the log, of what is not the caller's doing.
 func (f *front) fail(c *gin.Context, err error) {
-	k, id := classify(err), c.Writer.Header().Get(RequestHeader)
-	level := k.level()
-	if c.Request.Context().Err() != nil {
-		level = slog.LevelDebug // the caller hung up, and that is why
+	k, e := classify(err), entry(c)
+	if k.status == http.StatusInternalServerError || k.status == http.StatusServiceUnavailable {
+		e.Fail(k.code, err)
+	} else {
+		e.Fail(k.code, nil)
 	}
-	f.log.Log(c.Request.Context(), level, "request failed",
-		"request", id, "method", c.Request.Method, "route", c.FullPath(), "code", k.code, "error", err)
 	switch k.status {
 	case http.StatusUnauthorized:
 		c.Header("WWW-Authenticate", `Bearer realm="lethe"`)
@@ -102,17 +101,6 @@ func (f *front) fail(c *gin.Context, err error) {
 		Status:    k.status,
 		Detail:    k.detail,
 		Code:      k.code,
-		RequestId: id,
+		RequestId: e.ID,
 	})
-}
-
-// level is how loudly a failure is logged: a refusal is the audit log's matter.
-func (k kind) level() slog.Level {
-	switch k.status {
-	case http.StatusInternalServerError:
-		return slog.LevelError
-	case http.StatusServiceUnavailable:
-		return slog.LevelWarn
-	}
-	return slog.LevelDebug
 }

@@ -6,9 +6,7 @@
 package restapi
 
 import (
-	"crypto/rand"
 	_ "embed"
-	"encoding/hex"
 	"log/slog"
 	"net"
 	"net/http"
@@ -17,6 +15,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/lethe-vault/lethe/gateway"
+	"github.com/lethe-vault/lethe/gateway/accesslog"
 )
 
 //go:generate go tool -modfile=../../test/tools/generate/go.mod oapi-codegen -config server.yaml -o server.gen.go openapi.yaml
@@ -37,46 +36,62 @@ const maxAgent = 256
 
 type front struct {
 	gateway *gateway.Gateway
-	log     *slog.Logger
+	access  *accesslog.Log
 }
 
-// New gives the front as a handler for a listener of its own. Requests that
-// failed here and not at the caller are logged to log, once each.
-func New(g *gateway.Gateway, log *slog.Logger) http.Handler {
-	f := &front{gateway: g, log: log}
+// New gives the front as a handler for a listener of its own, which keeps
+// account of its requests in log.
+func New(g *gateway.Gateway, log *slog.Logger, o accesslog.Options) http.Handler {
+	f := &front{gateway: g, access: accesslog.New("api", log, o)}
 	gin.SetMode(gin.ReleaseMode) // the debug mode prints routes on standard output
 	engine := gin.New()
 	engine.RedirectTrailingSlash = false
 	engine.HandleMethodNotAllowed = true
 	_ = engine.SetTrustedProxies(nil) // nil cannot be malformed
+	engine.Use(f.begin)
 	engine.NoRoute(func(c *gin.Context) { f.fail(c, errNoRoute) })
 	engine.NoMethod(func(c *gin.Context) { f.fail(c, errNoMethod) })
 	engine.GET(SpecificationPath, func(c *gin.Context) {
+		entry(c).Public, entry(c).Answer.Operation = true, "getSpecification"
 		c.Data(http.StatusOK, "application/yaml", specification)
 	})
 	RegisterHandlersWithOptions(engine, operations{f.handle}, GinServerOptions{
 		ErrorHandler: func(c *gin.Context, err error, _ int) { f.fail(c, malformed(err.Error())) },
 	})
-	return named(engine)
+	return engine
 }
 
-// named gives each request its id and forbids every cache to keep the answer,
-// which may hold a secret.
-func named(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var id [8]byte
-		rand.Read(id[:])
-		w.Header().Set(RequestHeader, strings.ToUpper(hex.EncodeToString(id[:])))
-		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		next.ServeHTTP(w, r)
+// begin gives each request its id and its account, and forbids every cache to
+// keep the answer, which may hold a secret.
+func (f *front) begin(c *gin.Context) {
+	r, e := f.access.Begin(c.Request)
+	c.Request = r
+	c.Set(entryKey, e)
+	defer func() { e.End(c.Writer.Status(), r.ContentLength, int64(c.Writer.Size())) }()
+	c.Header(RequestHeader, e.ID)
+	c.Header("Cache-Control", "no-store")
+	c.Header("X-Content-Type-Options", "nosniff")
+	err := e.Guard(func() error {
+		c.Next()
+		return nil
 	})
+	if err != nil && !c.Writer.Written() {
+		f.fail(c, err)
+	}
 }
+
+const entryKey = "entry"
+
+// entry is the account of the request.
+func entry(c *gin.Context) *accesslog.Entry { return c.MustGet(entryKey).(*accesslog.Entry) }
 
 // handle is where gin ends: it authenticates, reads the body into body unless
 // that is nil, lets call speak for the caller, and renders its error.
-func (f *front) handle(c *gin.Context, body any, call func(StrictServerInterface) error) {
-	caller, err := f.authenticate(c.Request, c.Writer.Header().Get(RequestHeader))
+func (f *front) handle(c *gin.Context, operation string, body any, call func(StrictServerInterface) error) {
+	e := entry(c)
+	e.Answer.Operation = operation
+	caller, err := f.authenticate(c.Request, e.ID)
+	e.Answer.Tenant = caller.Tenant
 	if err == nil {
 		err = decode(c.Writer, c.Request, body)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lethe-vault/lethe/gateway/accesslog"
 	"github.com/lethe-vault/lethe/gateway/gatewaytest"
 	"github.com/lethe-vault/lethe/gateway/restapi"
 	"github.com/lethe-vault/lethe/gateway/restapi/client"
@@ -27,7 +28,7 @@ type front struct {
 func newFront(t *testing.T) *front {
 	f := &front{Fixture: gatewaytest.New(t), log: new(bytes.Buffer)}
 	log := slog.New(slog.NewJSONHandler(f.log, nil))
-	s := httptest.NewServer(restapi.New(f.Gateway, log))
+	s := httptest.NewServer(restapi.New(f.Gateway, log, accesslog.Options{Observer: gatewaytest.Explained(t)}))
 	t.Cleanup(s.Close)
 	f.url, f.owner = s.URL, f.Owner.Reveal()
 	return f
@@ -236,8 +237,8 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: WWW-Authenticate = %q", name, challenge)
 		}
 	}
-	if f.log.Len() > 0 {
-		t.Errorf("refusals stand in the log:\n%s", f.log)
+	if logged := f.log.String(); strings.Contains(logged, "request failed") || strings.Contains(logged, `"error"`) {
+		t.Errorf("the caller's mistakes are logged as the vault's:\n%s", logged)
 	}
 }
 

@@ -967,13 +967,13 @@ type StrictServerInterface interface {
 
 // operations adapts each operation of the specification to handle.
 type operations struct {
-	handle func(c *gin.Context, body any, call func(StrictServerInterface) error)
+	handle func(c *gin.Context, operation string, body any, call func(StrictServerInterface) error)
 }
 
 // ListTenants (GET /v1/tenants)
 func (o operations) ListTenants(c *gin.Context) {
 	request := ListTenantsRequestObject{}
-	o.handle(c, nil, func(api StrictServerInterface) error {
+	o.handle(c, "listTenants", nil, func(api StrictServerInterface) error {
 		response, err := api.ListTenants(c.Request.Context(), request)
 		if err != nil {
 			return err
@@ -987,7 +987,7 @@ func (o operations) CreateTenant(c *gin.Context) {
 	request := CreateTenantRequestObject{
 		Body: new(CreateTenantJSONRequestBody),
 	}
-	o.handle(c, request.Body, func(api StrictServerInterface) error {
+	o.handle(c, "createTenant", request.Body, func(api StrictServerInterface) error {
 		response, err := api.CreateTenant(c.Request.Context(), request)
 		if err != nil {
 			return err
@@ -1001,7 +1001,7 @@ func (o operations) GetTenant(c *gin.Context, tenant TenantName) {
 	request := GetTenantRequestObject{
 		Tenant: tenant,
 	}
-	o.handle(c, nil, func(api StrictServerInterface) error {
+	o.handle(c, "getTenant", nil, func(api StrictServerInterface) error {
 		response, err := api.GetTenant(c.Request.Context(), request)
 		if err != nil {
 			return err
@@ -1016,7 +1016,7 @@ func (o operations) CreateBucket(c *gin.Context, tenant TenantName) {
 		Tenant: tenant,
 		Body:   new(CreateBucketJSONRequestBody),
 	}
-	o.handle(c, request.Body, func(api StrictServerInterface) error {
+	o.handle(c, "createBucket", request.Body, func(api StrictServerInterface) error {
 		response, err := api.CreateBucket(c.Request.Context(), request)
 		if err != nil {
 			return err
@@ -1030,7 +1030,7 @@ func (o operations) EraseTenant(c *gin.Context, tenant TenantName) {
 	request := EraseTenantRequestObject{
 		Tenant: tenant,
 	}
-	o.handle(c, nil, func(api StrictServerInterface) error {
+	o.handle(c, "eraseTenant", nil, func(api StrictServerInterface) error {
 		response, err := api.EraseTenant(c.Request.Context(), request)
 		if err != nil {
 			return err
@@ -1045,7 +1045,7 @@ func (o operations) CreateReader(c *gin.Context, tenant TenantName) {
 		Tenant: tenant,
 		Body:   new(CreateReaderJSONRequestBody),
 	}
-	o.handle(c, request.Body, func(api StrictServerInterface) error {
+	o.handle(c, "createReader", request.Body, func(api StrictServerInterface) error {
 		response, err := api.CreateReader(c.Request.Context(), request)
 		if err != nil {
 			return err
@@ -1060,7 +1060,7 @@ func (o operations) CreateRecorder(c *gin.Context, tenant TenantName) {
 		Tenant: tenant,
 		Body:   new(CreateRecorderJSONRequestBody),
 	}
-	o.handle(c, request.Body, func(api StrictServerInterface) error {
+	o.handle(c, "createRecorder", request.Body, func(api StrictServerInterface) error {
 		response, err := api.CreateRecorder(c.Request.Context(), request)
 		if err != nil {
 			return err
@@ -1074,7 +1074,7 @@ func (o operations) RestoreTenant(c *gin.Context, tenant TenantName) {
 	request := RestoreTenantRequestObject{
 		Tenant: tenant,
 	}
-	o.handle(c, nil, func(api StrictServerInterface) error {
+	o.handle(c, "restoreTenant", nil, func(api StrictServerInterface) error {
 		response, err := api.RestoreTenant(c.Request.Context(), request)
 		if err != nil {
 			return err
@@ -1088,7 +1088,7 @@ func (o operations) RevokeTenant(c *gin.Context, tenant TenantName) {
 	request := RevokeTenantRequestObject{
 		Tenant: tenant,
 	}
-	o.handle(c, nil, func(api StrictServerInterface) error {
+	o.handle(c, "revokeTenant", nil, func(api StrictServerInterface) error {
 		response, err := api.RevokeTenant(c.Request.Context(), request)
 		if err != nil {
 			return err

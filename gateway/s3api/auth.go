@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lethe-vault/lethe/gateway"
+	"github.com/lethe-vault/lethe/gateway/accesslog"
 	"github.com/lethe-vault/lethe/gateway/s3api/sigv4"
 	"github.com/lethe-vault/lethe/recording"
 )
@@ -19,7 +20,11 @@ type verified struct {
 	caller gateway.Caller
 	body   *body
 	class  recording.Class // how strongly the body's author is proved
+	entry  *accesslog.Entry
 }
+
+// about notes which recording the request is about.
+func (in verified) about(id recording.ID) { in.entry.Answer.Recording = id }
 
 // authenticate is the one verifier of all operations. It reads no byte of the
 // body, so that a client that waits for "100 Continue" is refused before it

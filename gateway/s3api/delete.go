@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/xml"
 	"errors"
+	"log/slog"
 	"net/http"
 
 	"golang.org/x/sync/errgroup"
@@ -103,8 +104,9 @@ func (f *Front) deleteObjects(w http.ResponseWriter, r *http.Request, in verifie
 		return err
 	}
 	for _, err := range failed {
-		if err != nil {
-			f.report(r, operation{name: "DeleteObjects"}, in.caller.Request, err)
+		if err != nil && ours(r, err) {
+			f.log.LogAttrs(r.Context(), slog.LevelError, "request failed in part", slog.String("request_id", in.entry.ID),
+				slog.String("operation", in.entry.Answer.Operation), slog.Any("error", err))
 		}
 	}
 	return writeXML(w, http.StatusOK, d.document(failed))

@@ -3,9 +3,9 @@ package s3api
 import (
 	"encoding/xml"
 	"errors"
-	"log/slog"
 	"net/http"
 
+	"github.com/lethe-vault/lethe/gateway/accesslog"
 	"github.com/lethe-vault/lethe/gateway/s3api/sigv4"
 	"github.com/lethe-vault/lethe/recording"
 )
@@ -180,15 +180,27 @@ func fail(w http.ResponseWriter, r *http.Request, id string, err error) {
 	})
 }
 
-// report logs an error that is the vault's and not the client's, without the
-// name, the query or a header. When the client has gone, nothing has failed.
-func (f *Front) report(r *http.Request, op operation, id string, err error) {
-	status := render(err).status
-	gone := r.Context().Err() != nil || errors.Is(err, errClientGone)
-	ours := status >= 500 && status != http.StatusNotImplemented && !errors.Is(err, errSlowDown)
-	if gone || !ours {
-		return
+// account notes why a request was not served. The error itself is told only of
+// what is the vault's fault and not the client's.
+func account(entry *accesslog.Entry, r *http.Request, err error) {
+	code := render(err).code
+	switch {
+	case entry.Answer.Panicked, ours(r, err):
+		entry.Fail(code, err)
+	case gone(r, err):
+		entry.Abandon()
+	default:
+		entry.Fail(code, nil)
 	}
-	f.log.LogAttrs(r.Context(), slog.LevelError, "request failed",
-		slog.String("request", id), slog.String("operation", op.name), slog.Any("error", err))
+}
+
+// ours reports whether an error is the vault's fault. When the client has gone,
+// nothing has failed.
+func ours(r *http.Request, err error) bool {
+	status := render(err).status
+	return !gone(r, err) && status >= 500 && status != http.StatusNotImplemented && !errors.Is(err, errSlowDown)
+}
+
+func gone(r *http.Request, err error) bool {
+	return r.Context().Err() != nil || errors.Is(err, errClientGone)
 }

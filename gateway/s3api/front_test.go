@@ -93,6 +93,7 @@ func newVaultOn(t *testing.T, over transport, c s3api.Config, edits ...func(*s3a
 	v.recorder.key, v.recorder.secret = v.Key("acme", gateway.NewKey{Kind: policy.Recorder, Bucket: calls})
 	v.reader.key, v.reader.secret = v.Key("acme", gateway.NewKey{Kind: policy.Reader, Bucket: calls, Write: true})
 	server := httptest.NewUnstartedServer(nil)
+	c.Access.Observer = gatewaytest.Explained(t)
 	front := s3api.New(v.Gateway, slog.New(slog.NewTextHandler(v.log, nil)), c)
 	for _, edit := range edits {
 		edit(front)

@@ -21,6 +21,7 @@ func (f *Front) getObject(w http.ResponseWriter, r *http.Request, in verified) e
 		return err
 	}
 	defer rec.Close()
+	in.about(rec.Info.ID)
 	chosen, err := choose(r, in.query, rec.Info)
 	if err != nil {
 		return err
@@ -63,6 +64,7 @@ func (f *Front) headObject(w http.ResponseWriter, r *http.Request, in verified) 
 	if err != nil {
 		return err
 	}
+	in.about(info.ID)
 	chosen, err := choose(r, in.query, info)
 	if err != nil {
 		return err

@@ -208,6 +208,7 @@ func (f *Front) completeUpload(w http.ResponseWriter, r *http.Request, in verifi
 	if err != nil {
 		return in.body.cause(err)
 	}
+	in.about(info.ID)
 	result := completeResult{Location: urlOf(r), Bucket: in.bucket, Key: text(in.name), ETag: quote(info.ETag)}
 	sums, of := knownChecksums(info)
 	for name, element := range result.byDigest() {

@@ -31,6 +31,7 @@ type pacedBody struct {
 	pace    pace
 	waited  time.Duration // in this window
 	arrived int64         // in this window
+	total   int64         // arrived since the beginning
 }
 
 func (b *pacedBody) Read(p []byte) (int, error) {
@@ -40,6 +41,7 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	}
 	n, err := b.ReadCloser.Read(p)
 	b.waited += time.Since(began)
+	b.total += int64(n)
 	if b.arrived += int64(n); b.arrived >= b.pace.bytes {
 		b.waited, b.arrived = 0, 0
 	}

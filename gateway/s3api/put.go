@@ -17,6 +17,7 @@ func (f *Front) putObject(w http.ResponseWriter, r *http.Request, in verified) e
 	if err != nil {
 		return in.body.cause(err)
 	}
+	in.about(info.ID)
 	h := w.Header()
 	identify(h, info)
 	setChecksums(h, recording.Info{Digests: in.body.declared()})

@@ -8,8 +8,6 @@ package s3api
 
 import (
 	"cmp"
-	"crypto/rand"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -19,12 +17,14 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/lethe-vault/lethe/gateway"
+	"github.com/lethe-vault/lethe/gateway/accesslog"
 )
 
 // Front serves S3 over HTTP, path style and host style.
 type Front struct {
 	gateway    *gateway.Gateway
 	log        *slog.Logger
+	access     *accesslog.Log
 	engine     *gin.Engine
 	domains    []string
 	maxExpires time.Duration
@@ -37,6 +37,7 @@ type Config struct {
 	Domains     []string      // BUCKET.DOMAIN is host style; none if empty
 	MaxExpires  time.Duration // the longest a presigned request may hold; 0 is DefaultMaxExpires
 	MaxInFlight int           // requests under way for each access key; 0 is DefaultMaxInFlight
+	Access      accesslog.Options
 }
 
 // The defaults of Config.
@@ -118,12 +119,12 @@ func selectOperation(method string, l level, query url.Values) operation {
 	return unknown
 }
 
-// New makes the front of a gateway. Errors that are not the client's are
-// logged to log, once each.
+// New makes the front of a gateway, which keeps account of its requests in log.
 func New(g *gateway.Gateway, log *slog.Logger, c Config) *Front {
 	gin.SetMode(gin.ReleaseMode) // the debug mode prints to standard output
 	f := &Front{
-		gateway: g, log: log, engine: gin.New(), pace: defaultPace,
+		gateway: g, log: log, access: accesslog.New("s3", log, c.Access),
+		engine: gin.New(), pace: defaultPace,
 		domains:    strings.Fields(strings.ToLower(strings.Join(c.Domains, " "))),
 		maxExpires: cmp.Or(c.MaxExpires, DefaultMaxExpires),
 		crowd:      newCrowd(cmp.Or(c.MaxInFlight, DefaultMaxInFlight)),
@@ -145,38 +146,44 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.engine.Ser
 // so that no client takes a part of a recording for the whole.
 func (f *Front) handle(c *gin.Context) {
 	c.Status(http.StatusOK) // where nothing is routed, gin begins with 404
-	id := newRequestID()
-	w, r := f.paced(c)
-	answer(w.Header(), r, id)
-	at := locate(r, f.domains)
-	op := selectOperation(r.Method, at.level, at.query)
-	err := f.serve(op, w, r, at, id)
+	r, entry := f.access.Begin(c.Request)
+	w, body := f.paced(c.Writer, r)
+	defer func() { entry.End(w.Status(), body.total, int64(w.Size())) }()
+	answer(w.Header(), r, entry.ID)
+	err := entry.Guard(func() error { return f.serve(w, r, entry) })
 	if err == nil {
 		w.WriteHeaderNow()
 		return
 	}
-	f.report(r, op, id, err)
+	account(entry, r, err)
 	if w.Written() {
+		entry.Answer.Cut = true
 		panic(http.ErrAbortHandler)
 	}
-	fail(w, r, id, err)
+	fail(w, r, entry.ID, err)
 	w.WriteHeaderNow()
 }
 
 // paced gives the two sides of a request, with limits on how slow each may be.
-func (f *Front) paced(c *gin.Context) (pacedWriter, *http.Request) {
-	control := http.NewResponseController(c.Writer)
-	c.Request.Body = &pacedBody{ReadCloser: c.Request.Body, control: control, pace: f.pace}
-	return pacedWriter{c.Writer, control, f.pace}, c.Request
+// The body is r's now.
+func (f *Front) paced(w gin.ResponseWriter, r *http.Request) (pacedWriter, *pacedBody) {
+	control := http.NewResponseController(w)
+	body := &pacedBody{ReadCloser: r.Body, control: control, pace: f.pace}
+	r.Body = body
+	return pacedWriter{w, control, f.pace}, body
 }
 
 // serve calls the operation once the sender is known, has a place, and the
 // request is nothing but what the operation knows.
-func (f *Front) serve(op operation, w http.ResponseWriter, r *http.Request, at location, id string) error {
-	in, err := f.authenticate(op, r, id)
+func (f *Front) serve(w http.ResponseWriter, r *http.Request, entry *accesslog.Entry) error {
+	at := locate(r, f.domains)
+	op := selectOperation(r.Method, at.level, at.query)
+	entry.Answer.Operation = op.name
+	in, err := f.authenticate(op, r, entry.ID)
 	if err != nil {
 		return err
 	}
+	in.entry, entry.Answer.Tenant = entry, in.caller.Tenant
 	if err := f.crowd.enter(in.caller.Who); err != nil {
 		return err
 	}
@@ -196,14 +203,6 @@ func (f *Front) serve(op operation, w http.ResponseWriter, r *http.Request, at l
 		return err
 	}
 	return op.serve(f, w, r, in)
-}
-
-// newRequestID draws the 16 hex digits by which a client and a log speak of
-// the same request.
-func newRequestID() string {
-	var b [8]byte
-	rand.Read(b[:]) // never fails: crypto/rand ends the program instead
-	return fmt.Sprintf("%X", b)
 }
 
 // answer sets the headers that every answer has. No recording is a page: a

@@ -109,7 +109,7 @@ explain() {
 
 S3    http://127.0.0.1:$port    path style; any region; buckets: calls
 API   http://127.0.0.1:$((port + 1))    its owner's token is in $dir/owner.token
-ops   http://127.0.0.1:$((port + 2))    /healthz /readyz
+ops   http://127.0.0.1:$((port + 2))    /healthz /readyz /metrics
 
 Paste these into another terminal.
 

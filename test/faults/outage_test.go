@@ -25,7 +25,6 @@ type outage struct {
 	down, up func(*testing.T, *system.System)
 	refused  []string // operations; the others may go on or be refused
 	leased   bool     // nothing is refused before the tenant's lease has run out
-	probed   bool     // /readyz says so
 }
 
 var (
@@ -37,27 +36,27 @@ var outages = []outage{
 	{"database stopped",
 		func(_ *testing.T, s *system.System) { s.Postgres.Stop() },
 		func(t *testing.T, s *system.System) { s.Postgres.Start(t) },
-		everything, false, true},
+		everything, false},
 	{"database killed",
 		func(_ *testing.T, s *system.System) { s.Postgres.Kill() },
 		func(t *testing.T, s *system.System) { s.Postgres.Start(t) },
-		everything, false, true},
+		everything, false},
 	{"store stopped",
 		func(_ *testing.T, s *system.System) { s.Store.Stop() },
 		func(t *testing.T, s *system.System) { s.Store.Start(t) },
-		contents, false, false},
+		contents, false},
 	{"store killed",
 		func(_ *testing.T, s *system.System) { s.Store.Kill() },
 		func(t *testing.T, s *system.System) { s.Store.Start(t) },
-		contents, false, false},
+		contents, false},
 	{"Vault sealed",
 		func(t *testing.T, s *system.System) { s.Vault.Seal(t) },
 		func(t *testing.T, s *system.System) { s.Vault.Unseal(t) },
-		everything, true, false},
+		everything, true},
 	{"Vault killed",
 		func(_ *testing.T, s *system.System) { s.Vault.Kill() },
 		func(t *testing.T, s *system.System) { s.Vault.Start(t) },
-		everything, true, false},
+		everything, true},
 }
 
 // TestOutages takes each part away from a server. It says that it is
@@ -88,7 +87,7 @@ func (v *vault) suffer(o outage) {
 		v.lasts()
 	}
 	v.refuses(o)
-	v.probe(!o.probed)
+	v.probe(false)
 	v.finish(upload, o.leased)
 	v.refuses(o)
 	o.up(v.t, v.s)

@@ -16,6 +16,14 @@ func (s *System) Replica() *System {
 	if s.Store == nil {
 		s.t.Fatal("an embedded system has no replicas")
 	}
+	r := s.beside()
+	r.begin()
+	return r
+}
+
+// beside is a server that is not started yet, on what s stands on.
+func (s *System) beside() *System {
+	s.t.Helper()
 	r := &System{
 		Dir: s.t.TempDir(), Vault: s.Vault, Store: s.Store, Postgres: s.Postgres,
 		t: s.t, binary: s.binary, env: slices.Clone(s.env),
@@ -27,7 +35,6 @@ func (s *System) Replica() *System {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r.begin()
 	return r
 }
 

@@ -61,6 +61,7 @@ type System struct {
 	t      testing.TB
 	binary string
 	env    []string
+	whole  []string // env with every role's identity; of what Apart gave
 	flags  []string // of serve, beside those that all have
 	store  *counter // before Store; nil for an embedded one
 	backup backup
@@ -106,6 +107,14 @@ func ScaledAWS(t testing.TB) *System {
 // they are.
 func On(t testing.TB, v *servers.VaultServer, store *servers.S3Server, pg *servers.PostgresServer, env ...string) *System {
 	t.Helper()
+	s := prepare(t, v, store, pg, env...)
+	s.begin()
+	return s
+}
+
+// prepare is On, but for starting it.
+func prepare(t testing.TB, v *servers.VaultServer, store *servers.S3Server, pg *servers.PostgresServer, env ...string) *System {
+	t.Helper()
 	s := &System{t: t, Dir: t.TempDir(), binary: Binary(t), Vault: v, Store: store, Postgres: pg, store: count(t, store.Endpoint)}
 	s.env = []string{
 		"LETHE_CATALOG=" + pg.Database(t),
@@ -116,9 +125,7 @@ func On(t testing.TB, v *servers.VaultServer, store *servers.S3Server, pg *serve
 		"LETHE_STORE_SECRET_KEY=" + store.SecretKey,
 		"LETHE_VAULT=" + v.Addr,
 	}
-	for prefix, role := range map[string]hashivault.Role{
-		"LETHE_VAULT_": hashivault.Data, "LETHE_VAULT_ERASER_": hashivault.Eraser, "LETHE_VAULT_PROVISIONER_": hashivault.Provisioner,
-	} {
+	for prefix, role := range identities {
 		name := "lethe-" + string(role)
 		v.Policy(t, name, hashivault.Policy(role, "transit"))
 		id, secret := v.AppRole(t, name, name)
@@ -129,8 +136,12 @@ func On(t testing.TB, v *servers.VaultServer, store *servers.S3Server, pg *serve
 		s.env = append(s.env, prefix+"ROLE_ID="+id, prefix+"SECRET_ID_FILE="+file)
 	}
 	s.env = append(s.env, env...)
-	s.begin()
 	return s
+}
+
+// identities are the prefixes of the variables that give each role's login.
+var identities = map[string]hashivault.Role{
+	"LETHE_VAULT_": hashivault.Data, "LETHE_VAULT_ERASER_": hashivault.Eraser, "LETHE_VAULT_PROVISIONER_": hashivault.Provisioner,
 }
 
 func (s *System) begin() {
@@ -179,9 +190,10 @@ func (s *System) Start() {
 }
 
 // withScheme gives the URL of an address that serve printed: it names the
-// scheme itself if that is not plain HTTP.
+// scheme itself if that is not plain HTTP, and prints no address of a listener
+// that the process's roles do not open.
 func withScheme(addr string) string {
-	if strings.HasPrefix(addr, "https://") {
+	if addr == "" || strings.HasPrefix(addr, "https://") {
 		return addr
 	}
 	return "http://" + addr

@@ -27,6 +27,7 @@ type Config struct {
 	Uploads  Uploads
 	Shutdown Shutdown
 	Log      Log
+	Trace    Trace
 
 	Catalog Catalog
 	Store   Store
@@ -61,7 +62,18 @@ type Shutdown struct {
 }
 
 // Log is what is logged.
-type Log struct{ Level slog.Level }
+type Log struct {
+	Level     slog.Level
+	Access    bool
+	Addresses bool
+}
+
+// Trace is where spans go, and of how many requests. An empty endpoint traces
+// nothing.
+type Trace struct {
+	Endpoint string
+	Ratio    float64
+}
 
 // Catalog is the database. An empty URL is SQLite in the data directory.
 type Catalog struct {

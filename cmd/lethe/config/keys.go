@@ -25,7 +25,7 @@ var keys = []Key{
 		Doc: "address of the REST API"},
 	{Path: "listen.ops", Flag: "listen-ops", Env: "LETHE_LISTEN_OPS", Default: "127.0.0.1:9002",
 		Is:  listenAddress(func(c *Config) *string { return &c.Listen.Ops }),
-		Doc: "address of /healthz and /readyz"},
+		Doc: "address of /healthz, /readyz, /metrics and, with the owner token, /debug/pprof/"},
 
 	{Path: "tls.cert", Flag: "tls-cert", Env: "LETHE_TLS_CERT",
 		Is:  file(func(c *Config) *string { return &c.TLS.Cert }),
@@ -62,6 +62,19 @@ var keys = []Key{
 	{Path: "log.level", Flag: "log-level", Env: "LETHE_LOG_LEVEL", Default: "info",
 		Is:  level(func(c *Config) *slog.Level { return &c.Log.Level }),
 		Doc: "least that is logged"},
+	{Path: "log.access", Flag: "log-access", Env: "LETHE_LOG_ACCESS",
+		Is:  yes(func(c *Config) *bool { return &c.Log.Access }),
+		Doc: "log requests that were served at info, not debug; those that were refused or failed are logged in any case"},
+	{Path: "log.addresses", Flag: "log-addresses", Env: "LETHE_LOG_ADDRESSES",
+		Is:  yes(func(c *Config) *bool { return &c.Log.Addresses }),
+		Doc: "log the addresses of clients, which are personal data; the audit log has them, sealed, in any case"},
+
+	{Path: "trace.endpoint", Flag: "trace-endpoint", Env: "LETHE_TRACE_ENDPOINT",
+		Is:  httpURL(func(c *Config) *string { return &c.Trace.Endpoint }),
+		Doc: "URL of an OTLP/HTTP receiver of traces, such as http://127.0.0.1:4318/v1/traces; by default nothing is traced"},
+	{Path: "trace.ratio", Flag: "trace-ratio", Env: "LETHE_TRACE_RATIO", Default: "0.01",
+		Is:  share(func(c *Config) *float64 { return &c.Trace.Ratio }),
+		Doc: "how many requests are traced, from 0, none, to 1, all; which ones is drawn here, whatever a client says"},
 
 	{Path: "catalog.url", Flag: "catalog", Env: "LETHE_CATALOG",
 		Is:  database(func(c *Config) *string { return &c.Catalog.URL }),

@@ -189,3 +189,20 @@ func level(at func(*Config) *slog.Level) kind {
 		return field[slog.Level]{at(c), "level", parse, print}
 	}}
 }
+
+// share is a number from 0 to 1.
+func share(at func(*Config) *float64) kind {
+	return kind{name: "number from 0 to 1", bind: func(c *Config) pflag.Value {
+		return field[float64]{
+			at: at(c), is: "float",
+			parse: func(s string) (float64, error) {
+				n, err := strconv.ParseFloat(s, 64)
+				if err != nil || !(n >= 0 && n <= 1) { // NaN is neither
+					return 0, errors.New("write a number from 0 to 1")
+				}
+				return n, nil
+			},
+			print: func(n float64) string { return strconv.FormatFloat(n, 'g', -1, 64) },
+		}
+	}}
+}

@@ -150,8 +150,3 @@ func (s *Settings) problem(path, format string, args ...any) Problem {
 	at := s.origins[path]
 	return Problem{Key: path, From: at.from, Line: at.line, Problem: fmt.Sprintf(format, args...)}
 }
-
-// given reports whether a key was given anywhere.
-func (s *Settings) given(path string) bool {
-	return s.written[path] != "" && s.origins[path].layer != fromDefault
-}

@@ -45,6 +45,7 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"tenants", testTenants},
 		{"a tenant's life", testTransitions},
 		{"an erasure ends", testErased},
+		{"plantings", testPlantings},
 		{"journal", testJournal},
 		{"heads only advance", testHeads},
 		{"credentials", testCredentials},
