@@ -47,7 +47,7 @@ func TestSupervisorIsTold(t *testing.T) {
 	ended := make(chan int, 1)
 	go func() { ended <- s.stop() }() // ends with the server
 	hears("STOPPING=1\nEXTEND_TIMEOUT_USEC=36000000")
-	if code, says := get(t, s.at.Ops+"/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(says, "ending") {
+	if code, says := get(t, s.at.Ops+"/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(says, "about to end") {
 		t.Errorf("a server that ends answers %d %q", code, says)
 	}
 	for _, at := range []string{s.at.Ops + "/healthz", s.at.API + "/v1/openapi.yaml"} {

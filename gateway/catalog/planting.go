@@ -27,20 +27,20 @@ const (
 
 // AskPlanting asks for a new tenant's root.
 func (c *Catalog) AskPlanting(ctx context.Context, p Planting) error {
-	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return c.write(ctx, "AskPlanting", func(ctx context.Context, tx *sql.Tx) error {
 		return insert(ctx, tx, "plantings (tenant, asked_at)", [][]any{{p.Tenant[:], p.AskedAt.UnixMicro()}})
 	})
 }
 
 // Plantings gives those that were asked for first, at most limit of them.
 func (c *Catalog) Plantings(ctx context.Context, limit int) ([]Planting, error) {
-	p, err := all[Planting](ctx, c.reader, selectPlantings, limit)
+	p, err := all[Planting](ctx, c.read("Plantings"), selectPlantings, limit)
 	return p, explain(ctx, err)
 }
 
 // Planting reports whether a tenant still waits for its root.
 func (c *Catalog) Planting(ctx context.Context, t recording.Tenant) (bool, error) {
-	_, err := get[Planting](ctx, c.reader, errNoPlanting, selectPlanting, t[:])
+	_, err := get[Planting](ctx, c.read("Planting"), errNoPlanting, selectPlanting, t[:])
 	if err == errNoPlanting {
 		return false, nil
 	}
@@ -49,7 +49,7 @@ func (c *Catalog) Planting(ctx context.Context, t recording.Tenant) (bool, error
 
 // EndPlanting takes back what was asked for, or has been done.
 func (c *Catalog) EndPlanting(ctx context.Context, t recording.Tenant) error {
-	return c.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return c.write(ctx, "EndPlanting", func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM plantings WHERE tenant = $1`, t[:])
 		return err
 	})
