@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lethe-vault/lethe/gateway/audit"
+	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/policy"
 	"github.com/lethe-vault/lethe/recording"
 )
@@ -109,4 +110,25 @@ func (g *Gateway) closeBucket(ctx context.Context, s scope, e *audit.Event) erro
 		return err
 	}
 	return g.catalog.CloseBucket(ctx, s.tenant.ID, e.Bucket, []audit.Record{record})
+}
+
+// closingFor is how long a deletion may be under way before sweep ends it.
+const closingFor = time.Minute
+
+// finishBuckets ends deletions of buckets that were killed between being
+// closed and being journalled.
+func (g *Gateway) finishBuckets(ctx context.Context, count *Swept) error {
+	return repeat(ctx, count, func(ctx context.Context, over int) ([]catalog.ClosingBucket, error) {
+		return g.catalog.ClosingBuckets(ctx, min(closingFor, g.sweeps.config.Lease), sweepBatch, over)
+	}, func(ctx context.Context, b catalog.ClosingBucket) (bool, error) {
+		s, err := g.reenter(ctx, b.Tenant)
+		if err != nil {
+			return false, err
+		}
+		defer s.end()
+		return true, g.change(ctx, s, entry{At: now(), DeletedBucket: &b.Bucket}, audit.Event{
+			Tenant: b.Tenant, At: now(), Who: sweeper, Action: string(policy.DropBucket), Outcome: audit.Allowed,
+			Reason: "interrupted", Bucket: b.Bucket,
+		})
+	})
 }

@@ -120,11 +120,12 @@ func (g *Gateway) complete(ctx context.Context, s scope, d *draft, all Completio
 	err = g.fulfilList(ctx, d, p, parts, end)
 	switch {
 	case err == nil:
-		g.dropParts(ctx, d.id.Tenant, d.id.Version)
+		g.removeResidues(ctx, d.id.Tenant, d.id.Version)
 		return info(d.id, d.bucket, d.facts, end), nil
 	case errors.Is(err, catalog.ErrUnknown): // it may exist: its upload's end will know
 		return recording.Info{}, unavailable(err)
 	}
+	err = given(ctx, err)
 	g.giveUpPart(ctx, p, err)
 	return g.notCompleted(ctx, d, end, err)
 }
@@ -139,6 +140,8 @@ func (g *Gateway) notCompleted(ctx context.Context, d *draft, end recording.EndF
 			err = g.abortUpload(ctx, d.id.Tenant, d.id.Version)
 		}
 		return info, err
+	case errors.Is(err, catalog.ErrDropped): // its list was swept
+		return recording.Info{}, uploadError(err)
 	case errors.Is(err, catalog.ErrParts):
 		return recording.Info{}, recording.ErrPart
 	}
@@ -231,6 +234,8 @@ func (all Completion) contradicts(end recording.EndFacts, parts []storedPart) er
 
 // fulfilList stores the list of parts, and makes the recording exist.
 func (g *Gateway) fulfilList(ctx context.Context, d *draft, p catalog.Part, parts []storedPart, end recording.EndFacts) error {
+	ctx, rest := g.partAlive(ctx, p)
+	defer rest()
 	listed, list, stored := make([]envelope.Part, len(parts)), catalog.PartList{Blob: p.Blob}, int64(0)
 	for i, part := range parts {
 		at, err := placeOf(d.id.Tenant, part.Blob)

@@ -68,23 +68,9 @@ func (g *Gateway) eraseRows(ctx context.Context, s scope, rows catalog.Erasure, 
 		return unavailable(err)
 	}
 	for _, v := range gone {
-		g.deleteBlobs(ctx, v)
+		g.removeResidues(ctx, v.Tenant, v.Version)
 	}
 	return nil
-}
-
-// deleteBlobs deletes what is stored of an erased version, whose client may
-// have gone. What cannot be deleted now is left to sweep.
-func (g *Gateway) deleteBlobs(ctx context.Context, v catalog.Version) {
-	if v.Parts > 0 {
-		g.dropParts(ctx, v.Tenant, v.Version)
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
-	defer cancel()
-	if err := g.blobs.Delete(ctx, v.Blob); err != nil {
-		g.log.Warn("erased blob left", "version", v.Version.String(), "error", err)
-	}
 }
 
 // lookAgain ends a stream of what was erased since it began. It asks the

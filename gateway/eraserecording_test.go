@@ -48,7 +48,7 @@ func TestErasedThoughItsBlobIsLeft(t *testing.T) {
 	if n := blobs(t, f, "recordings/"); n != 1 {
 		t.Errorf("%d blobs, want the one that could not be deleted", n)
 	}
-	if !strings.Contains(broken.Log.String(), "erased blob left") {
+	if !strings.Contains(broken.Log.String(), "blobs left to sweep") {
 		t.Errorf("log: %s", broken.Log)
 	}
 }

@@ -5,8 +5,8 @@ import "context"
 // FlushSessions logs what was served now instead of at the next tick.
 func (g *Gateway) FlushSessions(ctx context.Context) { g.sessions.flush(ctx) }
 
-// ReapOnce gives up stale uploads now instead of at the next tick.
-func (g *Gateway) ReapOnce(ctx context.Context) error { return g.reapOnce(ctx) }
+// SweepOnce sweeps now instead of at the next tick.
+func (g *Gateway) SweepOnce(ctx context.Context) (SweepReport, error) { return g.sweep(ctx) }
 
 // WholeDigest gives the digest of parts joined.
 func WholeDigest(name string, parts []PartInfo) string {

@@ -37,6 +37,7 @@ type Config struct {
 	Observer observe.Observer // of the gateway's own steps; nil is observe.Nobody
 
 	StaleUpload time.Duration // after which an upload that got no part is given up; 0 is DefaultStaleUpload
+	Sweep       SweepConfig   // its zero means the defaults
 }
 
 // Gateway serves any number of callers at once. Replicas share nothing but
@@ -50,6 +51,7 @@ type Gateway struct {
 	observer observe.Observer
 	roles    Roles
 	stale    time.Duration // see Config.StaleUpload
+	sweeps   *sweeps
 
 	slots    *keytree.Reserver
 	leases   *keytree.Leases
@@ -77,6 +79,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		observer: c.Observer,
 		roles:    c.Roles,
 		stale:    cmp.Or(c.StaleUpload, DefaultStaleUpload),
+		sweeps:   newSweeps(c),
 		slots:    keytree.NewReserver(c.Blobs),
 		shelves:  newShelves(),
 		audit:    audit.NewLog(c.Catalog),
@@ -107,7 +110,7 @@ func (g *Gateway) work() {
 		g.working.Go(g.plantAsked)
 	}
 	if g.roles.Has(Sweeper) {
-		g.working.Go(g.reap)
+		g.working.Go(g.sweepAlways)
 	}
 }
 

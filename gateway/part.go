@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 
 	"github.com/lethe-vault/lethe/crypto/envelope"
 	"github.com/lethe-vault/lethe/gateway/audit"
@@ -49,7 +50,7 @@ func (g *Gateway) PutPart(ctx context.Context, c Caller, u PartUpload) (PartInfo
 }
 
 // intendPart commits an attempt with the event that permits it. Killed after
-// this, it stays open until its upload has ended and sweep drops it.
+// this, it stays open until sweep drops it.
 func (g *Gateway) intendPart(ctx context.Context, s scope, d *draft, number int64) (catalog.Part, error) {
 	p := catalog.Part{
 		Blob: blobKey(d.id.Tenant, place()), Version: d.id.Version, Tenant: d.id.Tenant, Number: number, CreatedAt: now(),
@@ -63,6 +64,9 @@ func (g *Gateway) intendPart(ctx context.Context, s scope, d *draft, number int6
 
 // uploadError is unavailable, of an upload that may have ended meanwhile.
 func uploadError(err error) error {
+	if errors.Is(err, catalog.ErrDropped) {
+		return fmt.Errorf("%w: %w", errGivenUp, err)
+	}
 	if errors.Is(err, catalog.ErrAborted) {
 		return recording.ErrNoUpload
 	}
@@ -71,6 +75,8 @@ func uploadError(err error) error {
 
 // fulfilPart streams the body and makes it the part of its number.
 func (g *Gateway) fulfilPart(ctx context.Context, d *draft, p catalog.Part, sent Sent) (PartInfo, error) {
+	ctx, rest := g.partAlive(ctx, p)
+	defer rest()
 	b := sealing{draft: d, sent: sent, part: uint32(p.Number), blob: p.Blob}
 	tag := place() // what tells one attempt from another
 	b.end.ETag = hex.EncodeToString(tag[:]) + "-1"
@@ -87,11 +93,12 @@ func (g *Gateway) fulfilPart(ctx context.Context, d *draft, p catalog.Part, sent
 		return PartInfo{}, unavailable(err)
 	}
 	if err != nil {
+		err = given(ctx, err)
 		g.giveUpPart(ctx, p, err)
 		return PartInfo{}, uploadError(err)
 	}
 	if replaced {
-		g.dropParts(ctx, d.id.Tenant, d.id.Version)
+		g.removeResidues(ctx, d.id.Tenant, d.id.Version)
 	}
 	return partInfo(d.bucket, p, b.end), nil
 }
@@ -102,11 +109,11 @@ func (g *Gateway) giveUpPart(ctx context.Context, p catalog.Part, why error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
 	defer cancel()
 	err := g.catalog.DropPart(ctx, p.Tenant, p.Blob)
-	if err == nil {
-		err = g.blobs.Delete(ctx, p.Blob)
+	if errors.Is(err, recording.ErrNotFound) {
+		err = g.catalog.Leave(ctx, p)
 	}
-	if err == nil && !errors.Is(why, errAllSent) {
-		err = g.catalog.ForgetPart(ctx, p.Tenant, p.Blob)
+	if err == nil {
+		err = g.remove(ctx, catalog.Residue{Blob: p.Blob, Tenant: p.Tenant, Version: p.Version, Certain: !errors.Is(why, errAllSent)})
 	}
 	if err != nil {
 		g.log.Warn("part left open", "version", p.Version.String(), "error", err)

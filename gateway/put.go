@@ -98,6 +98,10 @@ func (g *Gateway) intend(ctx context.Context, s scope, b bucket, taken *catalog.
 // fails before that is given up.
 func (g *Gateway) fulfil(ctx context.Context, p *put) (recording.Info, error) {
 	defer p.dek.Clear()
+	ctx, rest := g.stayAlive(ctx, func(ctx context.Context) error {
+		return g.catalog.Alive(ctx, p.id.Tenant, p.id.Version)
+	})
+	defer rest()
 	b := sealing{draft: p.draft, sent: p.Sent, blob: p.blob}
 	layout, err := g.store(ctx, &b)
 	if err == nil {
@@ -110,7 +114,8 @@ func (g *Gateway) fulfil(ctx context.Context, p *put) (recording.Info, error) {
 		return recording.Info{}, unavailable(err)
 	}
 	if err != nil {
-		g.giveUp(ctx, p.draft, p.blob)
+		err = swept(ctx, err)
+		g.giveUp(ctx, p, err)
 		return recording.Info{}, unavailable(err)
 	}
 	return info(p.id, p.bucket, p.facts, b.end), nil
@@ -176,14 +181,15 @@ const giveUpTimeout = 10 * time.Second
 
 // giveUp aborts the intent, and only then deletes the blob: an intent that is
 // committed after all keeps its blob. What cannot be done now is left to sweep.
-func (g *Gateway) giveUp(ctx context.Context, d *draft, blob string) {
+func (g *Gateway) giveUp(ctx context.Context, p *put, why error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
 	defer cancel()
-	if err := g.catalog.Abort(ctx, d.id.Tenant, d.id.Version); err != nil {
-		g.log.Warn("intent left open", "version", d.id.Version.String(), "error", err)
+	if err := g.catalog.Abort(ctx, p.id.Tenant, p.id.Version); err != nil {
+		g.log.Warn("intent left open", "version", p.id.Version.String(), "error", err)
 		return
 	}
-	if err := g.blobs.Delete(ctx, blob); err != nil {
-		g.log.Warn("aborted blob left", "version", d.id.Version.String(), "error", err)
+	residue := catalog.Residue{Blob: p.blob, Tenant: p.id.Tenant, Version: p.id.Version, Certain: !errors.Is(why, errAllSent)}
+	if err := g.remove(ctx, residue); err != nil {
+		g.log.Warn("aborted blob left", "version", p.id.Version.String(), "error", err)
 	}
 }

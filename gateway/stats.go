@@ -21,13 +21,14 @@ type Stats struct {
 	Retries  uint64 // transactions of the catalog that were run again
 	Sessions int    // access sessions, now
 	Erasures int    // of tenants, driven by this process now
+	Sweeps   SweepStatus
 }
 
 // Stats gives a snapshot. It asks nothing of catalog, store or provider.
 func (g *Gateway) Stats() Stats {
 	s := Stats{
 		Leases: g.leases.Stats(), Shelves: g.shelves.stats(), Audit: g.audit.Stats(),
-		Retries: g.catalog.Retries(), Sessions: g.sessions.count(),
+		Retries: g.catalog.Retries(), Sessions: g.sessions.count(), Sweeps: g.SweepStatus(),
 	}
 	g.erasures.Range(func(any, any) bool {
 		s.Erasures++

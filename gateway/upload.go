@@ -173,33 +173,33 @@ func (g *Gateway) abortUpload(ctx context.Context, t recording.Tenant, v recordi
 	if err != nil {
 		return unavailable(err)
 	}
-	g.dropParts(ctx, t, v)
+	g.removeResidues(ctx, t, v)
 	return nil
 }
 
-// dropParts deletes the blobs of a version's attempts that count no more. What
-// cannot be deleted now keeps its row, and is left to sweep.
-func (g *Gateway) dropParts(ctx context.Context, t recording.Tenant, v recording.Version) {
+// removeResidues deletes the blobs of a version that count no more. What cannot
+// be deleted now keeps its residue, and is left to sweep.
+func (g *Gateway) removeResidues(ctx context.Context, t recording.Tenant, v recording.Version) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
 	defer cancel()
-	dropped, err := g.catalog.DroppedParts(ctx, t, v)
-	for _, p := range dropped {
-		if err = g.dropPart(ctx, p); err != nil {
+	left, err := g.catalog.Residues(ctx, t, v)
+	for _, r := range left {
+		if err = g.remove(ctx, r); err != nil {
 			break
 		}
 	}
 	if err != nil {
-		g.log.Warn("dropped parts left", "version", v.String(), "error", err)
+		g.log.Warn("blobs left to sweep", "version", v.String(), "error", err)
 	}
 }
 
-// dropPart deletes a blob, and then the row that knows of it: but that of an
-// attempt that was never stored stays, since its blob may yet appear.
-func (g *Gateway) dropPart(ctx context.Context, p catalog.Part) error {
-	if err := g.blobs.Delete(ctx, p.Blob); err != nil || p.StoredSize == 0 {
+// remove deletes a blob, and then the row that knows of it: but that of one
+// which the store never said was there stays, since it may yet appear.
+func (g *Gateway) remove(ctx context.Context, r catalog.Residue) error {
+	if err := g.blobs.Delete(ctx, r.Blob); err != nil || !r.Certain {
 		return err
 	}
-	return g.catalog.ForgetPart(ctx, p.Tenant, p.Blob)
+	return g.catalog.Forget(ctx, []catalog.Residue{r}, nil)
 }
 
 // Uploads gives the open uploads in a bucket whose names begin with prefix, in

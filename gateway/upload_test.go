@@ -277,7 +277,7 @@ func TestLateBlobsAreKnown(t *testing.T) {
 	}
 	known := map[string]bool{}
 	for _, id := range []gateway.UploadID{id, aborted} {
-		dropped, err := f.Catalog.DroppedParts(t.Context(), recorder.Tenant, id.Version)
+		dropped, err := f.Catalog.Residues(t.Context(), recorder.Tenant, id.Version)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -360,9 +360,9 @@ func TestStaleUploads(t *testing.T) {
 	mustPutPart(t, f, recorder, stale, 1, sound(1, 1000))
 	fresh := begin(t, f, recorder, "fresh")
 	mustPutPart(t, f, recorder, fresh, 1, sound(1, 1000))
-	execute(t, f.Dir, `UPDATE uploads SET created_at = created_at - 90000000000`)
-	execute(t, f.Dir, `UPDATE parts SET created_at = created_at - 90000000000 WHERE version = $1`, stale.Version[:])
-	if err := f.ReapOnce(t.Context()); err != nil {
+	execute(t, f.Dir, `UPDATE uploads SET seen_at = seen_at - 90000000000`)
+	execute(t, f.Dir, `UPDATE parts SET seen_at = seen_at - 90000000000 WHERE version = $1`, stale.Version[:])
+	if _, err := f.SweepOnce(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := putPart(f, recorder, stale, 2, sound(2, 1000)); !errors.Is(err, recording.ErrNoUpload) {
@@ -387,11 +387,11 @@ func TestStaleUploadGetsAPart(t *testing.T) {
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	begin(t, f, recorder, "first")
 	second := begin(t, f, recorder, "second")
-	execute(t, f.Dir, `UPDATE uploads SET created_at = created_at - 90000000000`)
+	execute(t, f.Dir, `UPDATE uploads SET seen_at = seen_at - 90000000000`)
 	execute(t, f.Dir, `CREATE TRIGGER part AFTER INSERT ON events WHEN NEW.action = 'put.abort' BEGIN
-		INSERT OR IGNORE INTO parts (blob, version, tenant, number, state, stored_size, created_at)
-		SELECT 'recordings/x', version, tenant, 1, 'intent', 0, NEW.happened_at FROM uploads WHERE version <> NEW.version; END`)
-	if err := f.ReapOnce(t.Context()); err != nil {
+		INSERT OR IGNORE INTO parts (blob, version, tenant, number, state, stored_size, created_at, seen_at)
+		SELECT 'recordings/x', version, tenant, 1, 'intent', 0, NEW.happened_at, NEW.happened_at FROM uploads WHERE version <> NEW.version; END`)
+	if _, err := f.SweepOnce(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := putPart(f, recorder, second, 2, sound(1, 1000)); err != nil {
@@ -402,7 +402,7 @@ func TestStaleUploadGetsAPart(t *testing.T) {
 	}
 }
 
-// The reaper runs by itself.
+// Sweeping goes on by itself.
 func TestStaleUploadsAreReaped(t *testing.T) {
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})

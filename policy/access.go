@@ -46,6 +46,7 @@ const (
 	Revoke     Action = "tenant.revoke"
 	Restore    Action = "tenant.restore"
 	EraseAll   Action = "tenant.erase"
+	Sweep      Action = "sweep"
 )
 
 // AnyBucket in a Principal's Bucket means all of its tenant's.
@@ -101,6 +102,7 @@ var grants = map[Action]func(Principal) bool{
 	Revoke:     administers,
 	Restore:    administers,
 	EraseAll:   administers,
+	Sweep:      operates,
 }
 
 func writes(p Principal) bool      { return p.Kind == Recorder || p.Kind == Reader && p.Write }

@@ -114,6 +114,9 @@ func TestAccess(t *testing.T) {
 		deny(operator, policy.Erase, "calls", "a", policy.WrongKind),
 		deny(admin, policy.MakeTenant, "", "", policy.WrongKind),
 		deny(admin, policy.ListTenant, "", "", policy.WrongKind),
+		deny(admin, policy.Sweep, "", "", policy.WrongKind),
+		deny(general, policy.Sweep, "", "", policy.WrongKind),
+		allow(operator, policy.Sweep, "", ""),
 		abroad(admin, policy.Revoke, policy.OtherTenant),
 		abroad(admin, policy.EraseAll, policy.OtherTenant),
 

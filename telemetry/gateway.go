@@ -1,6 +1,8 @@
 package telemetry
 
 import (
+	"math"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lethe-vault/lethe/gateway"
@@ -10,7 +12,7 @@ import (
 type statistic struct {
 	desc *prometheus.Desc
 	kind prometheus.ValueType
-	read func(gateway.Stats) float64
+	read func(gateway.Stats) float64 // NaN: not known yet
 }
 
 func counter(name, help string, read func(gateway.Stats) float64, labels ...string) statistic {
@@ -40,8 +42,7 @@ const (
 )
 
 // statistics is everything that is read of a gateway when it is asked for.
-// What sweep counts belongs here.
-var statistics = []statistic{
+var statistics = append(sweeping, []statistic{
 	counter(leases, leasesH, func(s gateway.Stats) float64 { return float64(s.Leases.Hits) }, "result", "hit"),
 	counter(leases, leasesH, func(s gateway.Stats) float64 { return float64(s.Leases.Misses) }, "result", "miss"),
 	gauge("lethe_leases", "Roots of tenants that are in memory now.", func(s gateway.Stats) float64 { return float64(s.Leases.Held) }),
@@ -54,7 +55,7 @@ var statistics = []statistic{
 	counter("lethe_catalog_retries_total", "Transactions that met another and were run again.", func(s gateway.Stats) float64 { return float64(s.Retries) }),
 	gauge("lethe_access_sessions", "Sessions in which someone may read a recording now.", func(s gateway.Stats) float64 { return float64(s.Sessions) }),
 	gauge("lethe_tenant_erasures_in_progress", "Erasures of tenants that this process drives now.", func(s gateway.Stats) float64 { return float64(s.Erasures) }),
-}
+}...)
 
 // Gateway adds what g counts of itself.
 func (t *Telemetry) Gateway(g *gateway.Gateway) { t.registry.MustRegister(gatewayCollector{g.Stats}) }
@@ -70,7 +71,9 @@ func (c gatewayCollector) Describe(out chan<- *prometheus.Desc) {
 func (c gatewayCollector) Collect(out chan<- prometheus.Metric) {
 	now := c.stats()
 	for _, s := range statistics {
-		out <- prometheus.MustNewConstMetric(s.desc, s.kind, s.read(now))
+		if v := s.read(now); !math.IsNaN(v) {
+			out <- prometheus.MustNewConstMetric(s.desc, s.kind, v)
+		}
 	}
 }
 

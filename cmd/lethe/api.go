@@ -19,15 +19,24 @@ import (
 	"github.com/lethe-vault/lethe/gateway/restapi/client"
 )
 
-// apiTimeout bounds one call of the REST API.
-const apiTimeout = time.Minute
+// apiTimeout bounds one call of the REST API, and patientTimeout one that works
+// through the whole store.
+const (
+	apiTimeout     = time.Minute
+	patientTimeout = 12 * time.Hour
+)
 
 // maxAnswer bounds what is read of an answer, in bytes.
 const maxAnswer = 64 << 20
 
 // api reaches the REST API that flags, --data or the environment name, in
 // that order.
-func (p *program) api() (*client.Client, error) {
+func (p *program) api() (*client.Client, error) { return p.apiWithin(apiTimeout) }
+
+// patientAPI is api for what takes long.
+func (p *program) patientAPI() (*client.Client, error) { return p.apiWithin(patientTimeout) }
+
+func (p *program) apiWithin(timeout time.Duration) (*client.Client, error) {
 	addr, token, err := p.operator()
 	if err != nil {
 		return nil, err
@@ -52,7 +61,7 @@ func (p *program) api() (*client.Client, error) {
 	}
 	return client.NewClient(base.String(), client.WithHTTPClient(&http.Client{
 		Transport:     transport,
-		Timeout:       apiTimeout,
+		Timeout:       timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the token stays here
 	}), client.WithRequestEditorFn(bearer))
 }

@@ -106,7 +106,7 @@ refused, failed or interrupted, and 2 when the command itself was misused.`,
 	root.AddCommand(
 		serve, p.configCommand(), p.vaultCommand(), p.tenantCommand(), p.bucketCommand(), p.recorderCommand(), p.readerCommand(),
 		p.putCommand(), p.getCommand(), p.lsCommand(), p.statCommand(), p.versionCommand(),
-		p.manCommand(),
+		p.sweepCommand(), p.manCommand(),
 	)
 	needSubcommand(root)
 	return root

@@ -176,6 +176,8 @@ func used(t *testing.T) (s *running, canaries []string) {
 	if status, _, _ := lethe(t, as(recorder, "get", "canary-bucket/4912345678901.wav", filepath.Join(t.TempDir(), "no"))...); status != failed {
 		t.Error("a recorder could read")
 	}
+	answers[map[string]any](t, at("sweep")...)
+	answers[map[string]any](t, at("sweep", "--dry-run")...)
 	s.asks(t, "/readyz", "")
 	return s, []string{"canary", "4912345678901", recorder.AccessKey, recorder.SecretKey, reader.AccessKey, reader.SecretKey}
 }
@@ -209,6 +211,7 @@ func TestMetrics(t *testing.T) {
 		{"lethe_audit_write_duration_seconds", 1, nil},
 		{"lethe_lease_lookups_total", 1, []string{"result=miss"}},
 		{"lethe_lease_lookups_total", 1, []string{"result=hit"}},
+		{"lethe_sweep_completed_timestamp_seconds", 1, nil},
 		{"lethe_ready", 2, nil},
 		{"lethe_build_info", 1, nil},
 	} {

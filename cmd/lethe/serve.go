@@ -86,6 +86,7 @@ func (p *program) serve(ctx context.Context, s config.Config) (err error) {
 
 		Observer:    watch,
 		StaleUpload: s.Uploads.StaleAfter,
+		Sweep:       gateway.SweepConfig{Period: s.Sweep.Period, Lease: s.Sweep.Lease, Late: s.Sweep.Late},
 	})
 	if err != nil {
 		return err

@@ -227,6 +227,8 @@ func runs(t *testing.T, s *running) []jsonRun {
 		data("bucket create", "--tenant acme calls"),
 		data("recorder create", "--tenant acme pbx --bucket calls"),
 		data("reader create", "--tenant acme qa --bucket *"),
+		data("sweep", ""),
+		data("sweep", "--dry-run"),
 		data("tenant revoke", "acme"),
 		data("tenant restore", "acme"),
 		data("tenant erase", "acme"),

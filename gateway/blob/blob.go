@@ -33,7 +33,8 @@ type Store interface {
 	Open(ctx context.Context, key string, off, n int64) (io.ReadCloser, error)
 
 	// Delete removes every version of key. Deleting what is not there is not
-	// an error.
+	// an error. ErrLocked: a version is under an object lock and stays; all
+	// others are gone.
 	Delete(ctx context.Context, key string) error
 
 	// List gives every blob whose key begins with prefix, in byte order of
@@ -55,6 +56,8 @@ var (
 	ErrNotFound = fmt.Errorf("blob: %w", fs.ErrNotExist)
 	// ErrUnavailable: the store cannot be reached or asks to slow down.
 	ErrUnavailable = errors.New("blob: store unavailable")
+	// ErrLocked: an object lock keeps the store from deleting a version.
+	ErrLocked = errors.New("blob: held by a lock of the store")
 	// ErrKey: the key is not of the form Store demands.
 	ErrKey = errors.New("blob: malformed key")
 )

@@ -52,7 +52,8 @@ const (
 // then CloseBucket may be repeated. ErrBucketNotEmpty: a recording is in it.
 func (c *Catalog) CloseBucket(ctx context.Context, tenant recording.Tenant, bucket recording.BucketID, events []audit.Record) error {
 	return c.write(ctx, "CloseBucket", func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE buckets SET closing = TRUE WHERE tenant = $1 AND bucket = $2`, tenant[:], bucket[:])
+		_, err := tx.ExecContext(ctx, `UPDATE buckets SET closing = TRUE,
+			closing_at = CASE WHEN closing THEN closing_at ELSE `+c.dialect.now+` END WHERE tenant = $1 AND bucket = $2`, tenant[:], bucket[:])
 		if err != nil {
 			return err
 		}

@@ -66,10 +66,12 @@ func TestHotQueriesUseIndexes(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantIndexes(t, v.Catalog, catalog.HotQueries(version, v.Bucket.Index))
+		wantIndexes(t, v.Catalog, v.SweepQueries())
 		if err := v.Exec(t.Context(), "ANALYZE"); err != nil {
 			t.Fatal(err)
 		}
 		wantIndexes(t, v.Catalog, catalog.HotQueries(version, v.Bucket.Index))
+		wantIndexes(t, v.Catalog, v.SweepQueries())
 	})
 }
 

@@ -17,7 +17,7 @@ type Overwrite string
 const (
 	Never        Overwrite = "never"   // it stays, and the new one is refused
 	KeepVersions Overwrite = "version" // it stays, but no longer current, if it is of the same recording
-	Replace      Overwrite = "replace" // it is replaced, and its blob may go, if it is of the same recording
+	Replace      Overwrite = "replace" // it is replaced, and opens no more, if it is of the same recording
 )
 
 // Commit turns an intent into a recording.
@@ -31,13 +31,15 @@ type Commit struct {
 	List        *PartList   // of an upload in parts; nil if it came whole
 }
 
+// Each ends after the database's clock. insertAllowed inserts only where the
+// tenant is active and has the bucket.
 const (
 	intoVersions = `INSERT INTO versions (version, tenant, bucket, recording, state, is_current, blob,
-	slot_recording, slot_subject, slot_day, created_at) `
-	insertIntent = intoVersions + `VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING`
-	// insertAllowed inserts only where the tenant is active and has the bucket.
-	insertAllowed = intoVersions + `SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
-	FROM tenants t JOIN buckets b ON b.tenant = t.id
+	slot_recording, slot_subject, slot_day, created_at, seen_at) `
+	insertIntent  = intoVersions + `VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, `
+	insertOnce    = `) ON CONFLICT DO NOTHING`
+	insertAllowed = intoVersions + `SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, `
+	allowedOnce   = ` FROM tenants t JOIN buckets b ON b.tenant = t.id
 	WHERE t.id = $2 AND t.state = 'active' AND b.bucket = $3 AND NOT b.closing ON CONFLICT DO NOTHING`
 )
 
@@ -47,7 +49,7 @@ const (
 // written.
 func (c *Catalog) Begin(ctx context.Context, in Intent, events []audit.Record) error {
 	return c.write(ctx, "Begin", func(ctx context.Context, tx *sql.Tx) error {
-		fresh, err := in.insert(ctx, tx)
+		fresh, err := in.insert(ctx, tx, c.dialect)
 		if err != nil || !fresh {
 			return err
 		}
@@ -58,11 +60,11 @@ func (c *Catalog) Begin(ctx context.Context, in Intent, events []audit.Record) e
 // insert reports whether the intent is new. Mostly it is, and may be: then one
 // statement does. What hinders another is looked for after the row is there, or
 // was waited for.
-func (in Intent) insert(ctx context.Context, tx *sql.Tx) (fresh bool, err error) {
-	if added, err := change(ctx, tx, insertAllowed, in.row()...); err != nil || added == 1 {
+func (in Intent) insert(ctx context.Context, tx *sql.Tx, d dialect) (fresh bool, err error) {
+	if added, err := change(ctx, tx, insertAllowed+d.now+allowedOnce, in.row()...); err != nil || added == 1 {
 		return err == nil, err
 	}
-	added, err := change(ctx, tx, insertIntent, in.row()...)
+	added, err := change(ctx, tx, insertIntent+d.now+insertOnce, in.row()...)
 	if err != nil || added == 0 {
 		return false, err
 	}
@@ -137,7 +139,7 @@ func (c *Catalog) commitAny(ctx context.Context, tx *sql.Tx, cm Commit) (bucket 
 	if err := cm.commit(ctx, tx); err != nil {
 		return bucket, false, err
 	}
-	return o.bucket, false, cm.keepParts(ctx, tx)
+	return o.bucket, false, cm.keepParts(ctx, tx, c.dialect)
 }
 
 // openRow is a version to be committed, as Create finds it.
@@ -264,8 +266,8 @@ func (cm Commit) insertTerms(ctx context.Context, tx *sql.Tx) error {
 	return insert(ctx, tx, `terms (tenant, term, version)`, rows)
 }
 
-// Abort gives up an intent; from then on it cannot be committed, and its parts
-// are dropped. Aborting what is aborted is not an error. ErrCommitted: it was committed first, and stays.
+// Abort gives up an intent; from then on it cannot be committed, and its blob
+// and its parts are residues. Aborting what is aborted is not an error. ErrCommitted: it was committed first, and stays.
 // ErrNotFound: there was no such intent.
 func (c *Catalog) Abort(ctx context.Context, tenant recording.Tenant, version recording.Version) error {
 	return c.write(ctx, "Abort", func(ctx context.Context, tx *sql.Tx) error {
@@ -275,12 +277,15 @@ func (c *Catalog) Abort(ctx context.Context, tenant recording.Tenant, version re
 			return err
 		}
 		if flipped == 1 {
-			return dropUpload(ctx, tx, version)
+			return c.dialect.endAborted(ctx, tx, version)
 		}
 		v, err := get[Version](ctx, tx, recording.ErrNotFound, selectVersion, tenant[:], version[:])
 		if err == nil && v.State != Aborted {
 			return ErrCommitted
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return c.dialect.leaveBlob(ctx, tx, version, aboutAborted) // swept before its writer was done: it may have a blob by now
 	})
 }

@@ -23,11 +23,18 @@ type dialect struct {
 	// forUpdate ends a SELECT that must wait for whoever is changing the row
 	// of versions it reads. SQLite has one writer, who waits before he begins.
 	forUpdate string
+	// now is the database's clock in microseconds, by which all replicas judge
+	// who is alive. It stands still within a statement, else no index serves it.
+	now string
 }
 
 var (
-	sqlite   = dialect{name: goose.DialectSQLite3}
-	postgres = dialect{name: goose.DialectPostgres, forUpdate: " FOR UPDATE OF v"}
+	sqlite   = dialect{name: goose.DialectSQLite3, now: `CAST(unixepoch('subsec') * 1000000 AS BIGINT)`}
+	postgres = dialect{
+		name:      goose.DialectPostgres,
+		forUpdate: " FOR UPDATE OF v",
+		now:       `CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000 AS BIGINT)`,
+	}
 )
 
 // sqliteReaders bounds the connections that read a SQLite catalog; each holds

@@ -22,8 +22,8 @@ type Erasure struct {
 // current version goes, the newest that is left takes its place; with the last
 // that could be opened go those that were replaced.
 //
-// It gives the versions whose blobs may be deleted now, as they were; the parts
-// of one that came in parts are dropped. What is erased already, or never was,
+// It gives the versions whose blobs may be deleted now, as they were; their
+// blobs and parts are residues. What is erased already, or never was,
 // is success, and its events are written too. ErrNoTenant, ErrTenantRevoked,
 // ErrTenantErased: nothing may be erased.
 func (c *Catalog) Erase(ctx context.Context, e Erasure, events []audit.Record) (gone []Version, err error) {
@@ -42,7 +42,7 @@ func (c *Catalog) Erase(ctx context.Context, e Erasure, events []audit.Record) (
 		var left []Version
 		gone, left = e.divide(all)
 		for _, v := range gone {
-			if err := v.erase(ctx, tx); err != nil {
+			if err := v.erase(ctx, tx, c.dialect); err != nil {
 				return err
 			}
 		}
@@ -91,7 +91,10 @@ func (e Erasure) takes(v Version) bool {
 	return v.Recording == e.Recording || !v.Current
 }
 
-func (v Version) erase(ctx context.Context, tx *sql.Tx) error {
+func (v Version) erase(ctx context.Context, tx *sql.Tx, d dialect) error {
+	if err := d.leaveBlob(ctx, tx, v.Version, aboutErased); err != nil {
+		return err
+	}
 	_, err := tx.ExecContext(ctx, `UPDATE versions SET state = 'erased', is_current = FALSE,
 		name_index = NULL, dir_index = NULL, wrapped_dek = NULL, sealed_facts = NULL, sealed_end = NULL
 		WHERE version = $1`, v.Version[:])
@@ -106,7 +109,7 @@ func (v Version) erase(ctx context.Context, tx *sql.Tx) error {
 	if err != nil {
 		return err
 	}
-	return dropUpload(ctx, tx, v.Version)
+	return d.dropUpload(ctx, tx, v.Version)
 }
 
 // promote makes the newest of what is left current, unless one is.

@@ -19,6 +19,9 @@ import (
 var (
 	// ErrAborted: the intent is not open any more; its upload came too late.
 	ErrAborted = errors.New("catalog: intent is no longer open")
+	// ErrDropped: the upload is open, but this attempt at a part was given up,
+	// having shown no sign of life. The part may be sent again.
+	ErrDropped = fmt.Errorf("%w: the attempt was dropped", ErrAborted)
 	// ErrCommitted: the version is committed and cannot be aborted.
 	ErrCommitted = errors.New("catalog: version is committed")
 	// ErrBehind: the change does not follow the last one that was applied.

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,11 +13,11 @@ import (
 
 // Part is one attempt at a part of an upload, or at the list of its parts:
 //
-//	intent → stored → dropped
-//	intent → dropped
+//	intent → stored → residue
+//	intent → residue
 //
-// An attempt that is stored drops the one before it. What is dropped is not
-// read by anyone, and its blob may go.
+// An attempt that is stored drops the one before it. What is dropped is read by
+// nobody: its row goes, and its blob is a Residue.
 type Part struct {
 	Blob      string // its key in the blob store
 	Version   recording.Version
@@ -45,11 +46,8 @@ func (p *Part) columns() []any {
 
 const selectParts = `SELECT ` + partColumns + ` FROM parts v WHERE v.tenant = $1 AND v.version = $2 AND v.state = $3 ORDER BY v.number, v.blob`
 
-// The states of a part, beside Intended.
-const (
-	storedPart  VersionState = "stored"
-	droppedPart VersionState = "dropped"
-)
+// storedPart is the state of a part beside Intended.
+const storedPart VersionState = "stored"
 
 // BeginPart records an attempt at a part, and the events that led to it, in
 // one transaction. One that is recorded already is success, and changes nothing.
@@ -57,8 +55,8 @@ const (
 // ErrNoBucket: nothing may be written there.
 func (c *Catalog) BeginPart(ctx context.Context, p Part, events []audit.Record) error {
 	return c.write(ctx, "BeginPart", func(ctx context.Context, tx *sql.Tx) error {
-		added, err := change(ctx, tx, `INSERT INTO parts (blob, version, tenant, number, state, stored_size, created_at)
-			VALUES ($1, $2, $3, $4, $5, 0, $6) ON CONFLICT DO NOTHING`,
+		added, err := change(ctx, tx, `INSERT INTO parts (blob, version, tenant, number, state, stored_size, created_at, seen_at)
+			VALUES ($1, $2, $3, $4, $5, 0, $6, `+c.dialect.now+`) ON CONFLICT DO NOTHING`,
 			p.Blob, p.Version[:], p.Tenant[:], p.Number, Intended, p.CreatedAt.UnixMicro())
 		if err != nil || added == 0 {
 			return err
@@ -88,23 +86,25 @@ const selectPartState = `SELECT v.state FROM parts v WHERE v.tenant = $1 AND v.b
 
 // StorePart makes an attempt the part of its number, drops the one before, and
 // reports whether there was one. One that was stored before is success, and
-// changes nothing. ErrAborted: the upload is not open any more, or the attempt
-// was dropped before. Other errors are those of BeginPart.
+// changes nothing. ErrAborted: the upload is not open any more. ErrDropped: it is,
+// but the attempt was dropped before. Other errors are those of BeginPart.
 func (c *Catalog) StorePart(ctx context.Context, p Part) (replaced bool, err error) {
 	err = c.write(ctx, "StorePart", func(ctx context.Context, tx *sql.Tx) error {
 		replaced = false
-		is, err := get[partState](ctx, tx, ErrAborted, selectPartState+c.dialect.forUpdate, p.Tenant[:], p.Blob)
-		if err != nil || is.VersionState == storedPart {
+		is, err := get[partState](ctx, tx, ErrDropped, selectPartState+c.dialect.forUpdate, p.Tenant[:], p.Blob)
+		if err == nil && is.VersionState == storedPart {
+			return nil
+		}
+		if err != nil && !errors.Is(err, ErrDropped) {
 			return err
 		}
-		if is.VersionState != Intended {
-			return ErrAborted
+		if ended := p.mayGoOn(ctx, tx); ended != nil {
+			return ended
 		}
-		if err := p.mayGoOn(ctx, tx); err != nil {
+		if err != nil {
 			return err
 		}
-		dropped, err := change(ctx, tx, `UPDATE parts SET state = 'dropped', sealed = NULL
-			WHERE version = $1 AND number = $2 AND state = 'stored'`, p.Version[:], p.Number)
+		dropped, err := c.dialect.dropParts(ctx, tx, `version = $1 AND number = $2 AND state = 'stored'`, p.Version[:], p.Number)
 		if err != nil {
 			return err
 		}
@@ -121,13 +121,17 @@ func (c *Catalog) StorePart(ctx context.Context, p Part) (replaced bool, err err
 func (c *Catalog) DropPart(ctx context.Context, tenant recording.Tenant, blob string) error {
 	return c.write(ctx, "DropPart", func(ctx context.Context, tx *sql.Tx) error {
 		is, err := get[partState](ctx, tx, recording.ErrNotFound, selectPartState+c.dialect.forUpdate, tenant[:], blob)
+		if errors.Is(err, recording.ErrNotFound) {
+			_, err := get[Residue](ctx, tx, recording.ErrNotFound, selectResidue, tenant[:], blob)
+			return err
+		}
 		if err != nil {
 			return err
 		}
 		if is.VersionState == storedPart {
 			return ErrCommitted
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE parts SET state = 'dropped' WHERE blob = $1`, blob)
+		_, err = c.dialect.dropParts(ctx, tx, `blob = $1`, blob)
 		return err
 	})
 }
@@ -137,20 +141,6 @@ func (c *Catalog) DropPart(ctx context.Context, tenant recording.Tenant, blob st
 func (c *Catalog) Parts(ctx context.Context, tenant recording.Tenant, version recording.Version) ([]Part, error) {
 	p, err := all[Part](ctx, c.read("Parts"), selectParts, tenant[:], version[:], storedPart)
 	return p, explain(ctx, err)
-}
-
-// DroppedParts gives the attempts of a version whose blobs may go.
-func (c *Catalog) DroppedParts(ctx context.Context, tenant recording.Tenant, version recording.Version) ([]Part, error) {
-	p, err := all[Part](ctx, c.read("DroppedParts"), selectParts, tenant[:], version[:], droppedPart)
-	return p, explain(ctx, err)
-}
-
-// ForgetPart removes a dropped attempt whose blob is gone.
-func (c *Catalog) ForgetPart(ctx context.Context, tenant recording.Tenant, blob string) error {
-	return c.write(ctx, "ForgetPart", func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `DELETE FROM parts WHERE tenant = $1 AND blob = $2 AND state = 'dropped'`, tenant[:], blob)
-		return err
-	})
 }
 
 type sealedList struct{ sealed []byte }
@@ -178,11 +168,11 @@ func (cm Commit) ownList(ctx context.Context, tx *sql.Tx) error {
 }
 
 // keepParts ends an upload: the parts on its list stay, and no others.
-func (cm Commit) keepParts(ctx context.Context, tx *sql.Tx) error {
+func (cm Commit) keepParts(ctx context.Context, tx *sql.Tx, d dialect) error {
 	if cm.List == nil {
 		return nil
 	}
-	if err := cm.dropUnlisted(ctx, tx); err != nil {
+	if err := cm.dropUnlisted(ctx, tx, d); err != nil {
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `UPDATE parts SET sealed = NULL WHERE version = $1`, cm.Version[:]); err != nil {
@@ -194,7 +184,7 @@ func (cm Commit) keepParts(ctx context.Context, tx *sql.Tx) error {
 		return err
 	}
 	if stored != 1 {
-		return fmt.Errorf("list: %w", ErrParts)
+		return fmt.Errorf("list: %w: %w", ErrParts, ErrDropped)
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO part_lists (version, tenant, sealed) VALUES ($1, $2, $3)`,
 		cm.Version[:], cm.Tenant[:], cm.List.Sealed)
@@ -206,7 +196,7 @@ func (cm Commit) keepParts(ctx context.Context, tx *sql.Tx) error {
 
 // dropUnlisted drops the stored parts that the list lacks, and reports ErrParts
 // if it has one that is not stored.
-func (cm Commit) dropUnlisted(ctx context.Context, tx *sql.Tx) error {
+func (cm Commit) dropUnlisted(ctx context.Context, tx *sql.Tx, d dialect) error {
 	stored, err := all[Part](ctx, tx, selectParts, cm.Tenant[:], cm.Version[:], storedPart)
 	if err != nil {
 		return err
@@ -220,7 +210,7 @@ func (cm Commit) dropUnlisted(ctx context.Context, tx *sql.Tx) error {
 			delete(listed, p.Blob)
 			continue
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE parts SET state = 'dropped' WHERE blob = $1`, p.Blob); err != nil {
+		if _, err := d.dropParts(ctx, tx, `blob = $1`, p.Blob); err != nil {
 			return err
 		}
 	}

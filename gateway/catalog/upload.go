@@ -3,7 +3,6 @@ package catalog
 import (
 	"context"
 	"database/sql"
-	"time"
 
 	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/recording"
@@ -35,12 +34,12 @@ const selectUploads = `SELECT ` + uploadColumns + ` FROM uploads u JOIN versions
 // BeginUpload is Begin for an upload in parts, and reports the same errors.
 func (c *Catalog) BeginUpload(ctx context.Context, u Upload, events []audit.Record) error {
 	return c.write(ctx, "BeginUpload", func(ctx context.Context, tx *sql.Tx) error {
-		fresh, err := u.insert(ctx, tx)
+		fresh, err := u.insert(ctx, tx, c.dialect)
 		if err != nil || !fresh {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO uploads (version, tenant, bucket, name_index, wrapped_dek, sealed_facts, created_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7)`, u.Version[:], u.Tenant[:], u.Bucket[:], u.Name[:],
+		_, err = tx.ExecContext(ctx, `INSERT INTO uploads (version, tenant, bucket, name_index, wrapped_dek, sealed_facts, created_at, seen_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, `+c.dialect.now+`)`, u.Version[:], u.Tenant[:], u.Bucket[:], u.Name[:],
 			u.WrappedDEK, u.SealedFacts, u.CreatedAt.UnixMicro())
 		if err != nil {
 			return err
@@ -61,54 +60,16 @@ func (c *Catalog) Uploads(ctx context.Context, tenant recording.Tenant, bucket r
 	return u, explain(ctx, err)
 }
 
-const (
-	isStale = `u.created_at < $1
-	AND NOT EXISTS (SELECT 1 FROM parts p WHERE p.version = u.version AND p.created_at >= $1)`
-	selectStale = selectUploads + isStale + ` ORDER BY u.created_at LIMIT $2`
-	abortStale  = `UPDATE versions SET state = 'aborted' WHERE state = 'intent'
-	AND version IN (SELECT u.version FROM uploads u WHERE ` + isStale + ` AND u.version = $2)`
-)
-
-// StaleUploads gives open uploads of all tenants, at most limit of them, that
-// were begun before then and got no part since.
-func (c *Catalog) StaleUploads(ctx context.Context, then time.Time, limit int) ([]Upload, error) {
-	u, err := all[Upload](ctx, c.read("StaleUploads"), selectStale, then.UnixMicro(), limit)
-	return u, explain(ctx, err)
-}
-
-// AbortStale is Abort of an upload that StaleUploads gave, with the events that
-// explain it, and reports whether it is aborted: one that got a part meanwhile,
-// or was completed, is not. One that was aborted before is, and changes nothing.
-func (c *Catalog) AbortStale(ctx context.Context, u Upload, then time.Time, events []audit.Record) (aborted bool, err error) {
-	err = c.write(ctx, "AbortStale", func(ctx context.Context, tx *sql.Tx) error {
-		flipped, err := change(ctx, tx, abortStale, then.UnixMicro(), u.Version[:])
-		if err != nil {
-			return err
-		}
-		if aborted = flipped == 1; aborted {
-			if err := dropUpload(ctx, tx, u.Version); err != nil {
-				return err
-			}
-			return insertEvents(ctx, tx, events)
-		}
-		v, err := get[Version](ctx, tx, recording.ErrNotFound, selectVersion, u.Tenant[:], u.Version[:])
-		aborted = v.State == Aborted
-		return err
-	})
-	return aborted, err
-}
-
 // endUpload takes a version off the list of open uploads, if it is one.
 func endUpload(ctx context.Context, tx *sql.Tx, version recording.Version) error {
 	_, err := tx.ExecContext(ctx, `DELETE FROM uploads WHERE version = $1`, version[:])
 	return err
 }
 
-// dropUpload ends an upload that failed, with its parts.
-func dropUpload(ctx context.Context, tx *sql.Tx, version recording.Version) error {
-	_, err := tx.ExecContext(ctx, `UPDATE parts SET state = 'dropped', sealed = NULL
-		WHERE version = $1 AND state = 'stored'`, version[:])
-	if err != nil {
+// dropUpload ends an upload that failed, with its parts: those still on their
+// way are dropped by their own end, or by sweep.
+func (d dialect) dropUpload(ctx context.Context, tx *sql.Tx, version recording.Version) error {
+	if _, err := d.dropParts(ctx, tx, `version = $1 AND state = 'stored'`, version[:]); err != nil {
 		return err
 	}
 	return endUpload(ctx, tx, version)

@@ -10,7 +10,7 @@ import (
 )
 
 // Residue counts the blobs of recordings, and the intents of recordings and of
-// parts that are open, on embedded parts. Before the first put, and after every
+// parts that are open or whose blobs are still to be deleted, on embedded parts. Before the first put, and after every
 // failed one, both are 0.
 func (f *Fixture) Residue() (blobs, intents int) {
 	f.t.Helper()
@@ -23,7 +23,7 @@ func (f *Fixture) Residue() (blobs, intents int) {
 	db, err := driver.Open("file:" + filepath.Join(f.Dir, "catalog.db") + "?_pragma=query_only(1)")
 	check(f.t, "open catalog", err)
 	defer db.Close()
-	row := db.QueryRowContext(f.t.Context(), `SELECT count(*) + (SELECT count(*) FROM parts WHERE state <> 'stored')
+	row := db.QueryRowContext(f.t.Context(), `SELECT count(*) + (SELECT count(*) FROM parts WHERE state <> 'stored') + (SELECT count(*) FROM residues)
 		FROM versions WHERE state = $1`, catalog.Intended)
 	check(f.t, "count intents", row.Scan(&intents))
 	return blobs, intents

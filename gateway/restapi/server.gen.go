@@ -185,12 +185,33 @@ type NewRecorder struct {
 	Signing bool `json:"signing,omitempty"`
 }
 
+// NewSweep defines model for NewSweep.
+type NewSweep struct {
+	// DryRun Change nothing; count what there is to do and blobs without a row.
+	DryRun bool `json:"dry_run,omitempty"`
+}
+
 // NewTenant defines model for NewTenant.
 type NewTenant struct {
 	// Name 1 to 128 characters of UTF-8, without control characters and
 	// slashes, and not "." or "..". It is an operator's label and is
 	// stored in clear; it must not name a person.
 	Name string `json:"name"`
+}
+
+// Orphans Of a dry run alone. Blobs that no row of the catalog knows of, and that are older than a lease.
+type Orphans struct {
+	// Bytes What those take.
+	Bytes int64 `json:"bytes"`
+
+	// Recordings Blobs of recordings.
+	Recordings int64 `json:"recordings"`
+
+	// Seen Blobs in the store that were looked at.
+	Seen int64 `json:"seen"`
+
+	// Tenants Heads, journal entries and slots of tenants that there are not.
+	Tenants int64 `json:"tenants"`
 }
 
 // Problem RFC 9457.
@@ -208,6 +229,59 @@ type Problem struct {
 
 	// Type /v1/openapi.yaml#/x-problems/ and the code
 	Type string `json:"type"`
+}
+
+// Sweep defines model for Sweep.
+type Sweep struct {
+	// Blobs One kind of what was left behind: uploads in parts that got no part for
+	// long; puts and parts whose writers are gone; blobs of these and of erased
+	// recordings; buckets whose deletion was interrupted.
+	Blobs Swept `json:"blobs"`
+
+	// Buckets One kind of what was left behind: uploads in parts that got no part for
+	// long; puts and parts whose writers are gone; blobs of these and of erased
+	// recordings; buckets whose deletion was interrupted.
+	Buckets Swept `json:"buckets"`
+	DryRun  bool  `json:"dry_run"`
+
+	// Held Uploads that are not judged, because the catalog is an older copy of itself.
+	Held    int64    `json:"held"`
+	Orphans *Orphans `json:"orphans,omitempty"`
+
+	// Parts One kind of what was left behind: uploads in parts that got no part for
+	// long; puts and parts whose writers are gone; blobs of these and of erased
+	// recordings; buckets whose deletion was interrupted.
+	Parts Swept `json:"parts"`
+
+	// Puts One kind of what was left behind: uploads in parts that got no part for
+	// long; puts and parts whose writers are gone; blobs of these and of erased
+	// recordings; buckets whose deletion was interrupted.
+	Puts Swept `json:"puts"`
+
+	// Restored This sweep found the catalog to be an older copy of itself.
+	Restored bool `json:"restored"`
+
+	// Uploads One kind of what was left behind: uploads in parts that got no part for
+	// long; puts and parts whose writers are gone; blobs of these and of erased
+	// recordings; buckets whose deletion was interrupted.
+	Uploads Swept `json:"uploads"`
+
+	// Waiting Blobs that are to be deleted, or looked for again, later.
+	Waiting int64 `json:"waiting"`
+}
+
+// Swept One kind of what was left behind: uploads in parts that got no part for
+// long; puts and parts whose writers are gone; blobs of these and of erased
+// recordings; buckets whose deletion was interrupted.
+type Swept struct {
+	Done int64 `json:"done"`
+
+	// Failed To be tried again.
+	Failed int64 `json:"failed"`
+	Found  int64 `json:"found"`
+
+	// Locked Held by an object lock of the store, to be tried again.
+	Locked int64 `json:"locked"`
 }
 
 // Tenant defines model for Tenant.
@@ -249,6 +323,9 @@ type NewKeyPair = KeyPair
 // TenantNow defines model for TenantNow.
 type TenantNow = Tenant
 
+// SweepJSONRequestBody defines body for Sweep for application/json ContentType.
+type SweepJSONRequestBody = NewSweep
+
 // CreateTenantJSONRequestBody defines body for CreateTenant for application/json ContentType.
 type CreateTenantJSONRequestBody = NewTenant
 
@@ -263,6 +340,9 @@ type CreateRecorderJSONRequestBody = NewRecorder
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// Sweep Delete now what failed uploads and deletions have left, or only count it.
+	// (POST /v1/sweep)
+	Sweep(c *gin.Context)
 	// ListTenants List all tenants, erased ones too.
 	// (GET /v1/tenants)
 	ListTenants(c *gin.Context)
@@ -300,6 +380,19 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(c *gin.Context)
+
+// Sweep operation middleware
+func (siw *ServerInterfaceWrapper) Sweep(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.Sweep(c)
+}
 
 // ListTenants operation middleware
 func (siw *ServerInterfaceWrapper) ListTenants(c *gin.Context) {
@@ -538,6 +631,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/buckets", wrapper.CreateBucket)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/recorders", wrapper.CreateRecorder)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/readers", wrapper.CreateReader)
+	router.POST(options.BaseURL+"/v1/sweep", wrapper.Sweep)
 }
 
 type FailedResponseHeaders struct {
@@ -553,6 +647,48 @@ type FailedApplicationProblemPlusJSONResponse struct {
 type NewKeyPairJSONResponse KeyPair
 
 type TenantNowJSONResponse Tenant
+
+type SweepRequestObject struct {
+	Body *SweepJSONRequestBody
+}
+
+type SweepResponseObject interface {
+	VisitSweepResponse(w http.ResponseWriter) error
+}
+
+type Sweep200JSONResponse Sweep
+
+func (response Sweep200JSONResponse) VisitSweepResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SweepdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    FailedResponseHeaders
+	StatusCode int
+}
+
+func (response SweepdefaultApplicationProblemPlusJSONResponse) VisitSweepResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
 
 type ListTenantsRequestObject struct {
 }
@@ -936,6 +1072,9 @@ func (response RevokeTenantdefaultApplicationProblemPlusJSONResponse) VisitRevok
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// Sweep Delete now what failed uploads and deletions have left, or only count it.
+	// (POST /v1/sweep)
+	Sweep(ctx context.Context, request SweepRequestObject) (SweepResponseObject, error)
 	// ListTenants List all tenants, erased ones too.
 	// (GET /v1/tenants)
 	ListTenants(ctx context.Context, request ListTenantsRequestObject) (ListTenantsResponseObject, error)
@@ -968,6 +1107,20 @@ type StrictServerInterface interface {
 // operations adapts each operation of the specification to handle.
 type operations struct {
 	handle func(c *gin.Context, operation string, body any, call func(StrictServerInterface) error)
+}
+
+// Sweep (POST /v1/sweep)
+func (o operations) Sweep(c *gin.Context) {
+	request := SweepRequestObject{
+		Body: new(SweepJSONRequestBody),
+	}
+	o.handle(c, "sweep", request.Body, func(api StrictServerInterface) error {
+		response, err := api.Sweep(c.Request.Context(), request)
+		if err != nil {
+			return err
+		}
+		return response.VisitSweepResponse(c.Writer)
+	})
 }
 
 // ListTenants (GET /v1/tenants)

@@ -144,6 +144,9 @@ var identities = map[string]hashivault.Role{
 	"LETHE_VAULT_": hashivault.Data, "LETHE_VAULT_ERASER_": hashivault.Eraser, "LETHE_VAULT_PROVISIONER_": hashivault.Provisioner,
 }
 
+// Set gives the server more of an environment from its next start on.
+func (s *System) Set(env ...string) { s.env = append(s.env, env...) }
+
 func (s *System) begin() {
 	s.t.Helper()
 	s.log = filepath.Join(s.t.TempDir(), "lethe.log")

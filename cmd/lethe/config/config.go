@@ -25,6 +25,7 @@ type Config struct {
 	S3       S3
 	Limits   Limits
 	Uploads  Uploads
+	Sweep    Sweep
 	Shutdown Shutdown
 	Log      Log
 	Trace    Trace
@@ -54,6 +55,13 @@ type Limits struct {
 
 // Uploads are those in parts.
 type Uploads struct{ StaleAfter time.Duration }
+
+// Sweep is when what was left behind is swept up.
+type Sweep struct {
+	Period time.Duration
+	Lease  time.Duration
+	Late   time.Duration
+}
 
 // Shutdown is how a server ends.
 type Shutdown struct {

@@ -52,6 +52,16 @@ var keys = []Key{
 		Is:  duration(time.Minute, func(c *Config) *time.Duration { return &c.Uploads.StaleAfter }),
 		Doc: "how long an upload in parts may go without a part before it is given up"},
 
+	{Path: "sweep.period", Flag: "sweep-period", Env: "LETHE_SWEEP_PERIOD", Default: "10m",
+		Is:  duration(time.Second, func(c *Config) *time.Duration { return &c.Sweep.Period }),
+		Doc: "how often what failed uploads and deletions leave is swept up, by processes of role sweeper"},
+	{Path: "sweep.lease", Flag: "sweep-lease", Env: "LETHE_SWEEP_LEASE", Default: "1h",
+		Is:  duration(time.Second, func(c *Config) *time.Duration { return &c.Sweep.Lease }),
+		Doc: "how long an upload may show no sign of life before it is given up; whoever takes it shows four in that time; must be the same in all processes"},
+	{Path: "sweep.late", Flag: "sweep-late", Env: "LETHE_SWEEP_LATE", Default: "24h",
+		Is:  duration(time.Second, func(c *Config) *time.Duration { return &c.Sweep.Late }),
+		Doc: "how long a blob whose upload failed without an answer of the store is looked for again, since it may yet appear"},
+
 	{Path: "shutdown.delay", Flag: "shutdown-delay", Env: "LETHE_SHUTDOWN_DELAY", Default: "0s",
 		Is:  duration(0, func(c *Config) *time.Duration { return &c.Shutdown.Delay }),
 		Doc: "how long /readyz says no before a server that was told to stop takes no more connections, so that load balancers go elsewhere"},

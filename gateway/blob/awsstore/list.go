@@ -2,9 +2,12 @@ package awsstore
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"iter"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -45,8 +48,8 @@ func decoded(key *string) string {
 	return k
 }
 
-// Delete removes every version of key and every delete marker. A version
-// under an object lock refuses, and Delete reports that.
+// Delete removes every version of key and every delete marker. One that refuses
+// does not keep the others.
 func (s *Store) Delete(ctx context.Context, key string) error {
 	if err := blob.CheckKey(key); err != nil {
 		return err
@@ -55,13 +58,33 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
+	var refused error
 	for _, v := range versions {
 		_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: s.bucket, Key: &key, VersionId: v})
 		if err != nil {
-			return failure(ctx, "delete", err)
+			refused = s.undeleted(ctx, key, v, err)
 		}
 	}
-	return nil
+	return refused
+}
+
+// undeleted says why a version was not deleted. Stores refuse what a lock holds
+// with answers of their own, which they give for other reasons too, so the lock
+// is asked for.
+func (s *Store) undeleted(ctx context.Context, key string, version *string, err error) error {
+	why := failure(ctx, "delete", err)
+	if errors.Is(why, blob.ErrUnavailable) || ctx.Err() != nil {
+		return why
+	}
+	kept, err := s.client.GetObjectRetention(ctx, &s3.GetObjectRetentionInput{Bucket: s.bucket, Key: &key, VersionId: version})
+	if err == nil && kept.Retention != nil && aws.ToTime(kept.Retention.RetainUntilDate).After(time.Now()) {
+		return fmt.Errorf("%w: %w", blob.ErrLocked, why)
+	}
+	held, err := s.client.GetObjectLegalHold(ctx, &s3.GetObjectLegalHoldInput{Bucket: s.bucket, Key: &key, VersionId: version})
+	if err == nil && held.LegalHold != nil && held.LegalHold.Status == types.ObjectLockLegalHoldStatusOn {
+		return fmt.Errorf("%w: %w", blob.ErrLocked, why)
+	}
+	return why
 }
 
 // versions finds all of key before any is deleted: a listing that goes on from

@@ -98,8 +98,8 @@ func newTransport() *http.Transport {
 	}
 }
 
-// Delete removes every version of key and every delete marker. A version
-// under an object lock refuses, and Delete reports that.
+// Delete removes every version of key and every delete marker. One that refuses
+// does not keep the others.
 func (s *Store) Delete(ctx context.Context, key string) error {
 	if err := blob.CheckKey(key); err != nil {
 		return err
@@ -108,12 +108,36 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
+	var refused error
 	for _, v := range versions {
 		if err := s.core.RemoveObject(ctx, s.bucket, key, minio.RemoveObjectOptions{VersionID: v}); err != nil {
-			return failure(ctx, "delete", err)
+			refused = s.undeleted(ctx, key, v, err)
 		}
 	}
-	return nil
+	return refused
+}
+
+// undeleted says why a version was not deleted. Stores refuse what a lock holds
+// with answers of their own, which they give for other reasons too, so the lock
+// is asked for.
+func (s *Store) undeleted(ctx context.Context, key, version string, err error) error {
+	why := failure(ctx, "delete", err)
+	if errors.Is(why, blob.ErrUnavailable) || ctx.Err() != nil {
+		return why
+	}
+	info, err := s.core.StatObject(ctx, s.bucket, key, minio.StatObjectOptions{VersionID: version})
+	if err == nil && locked(info.Metadata) {
+		return fmt.Errorf("%w: %w", blob.ErrLocked, why)
+	}
+	return why
+}
+
+// locked reports whether the headers of a version name a lock that holds it. The
+// requests for a retention and a legal hold would say no more, and some servers
+// answer them with documents that minio-go does not read.
+func locked(header http.Header) bool {
+	until, err := time.Parse(time.RFC3339Nano, header.Get("X-Amz-Object-Lock-Retain-Until-Date"))
+	return err == nil && until.After(time.Now()) || header.Get("X-Amz-Object-Lock-Legal-Hold") == "ON"
 }
 
 // versions finds all of key before any is deleted: a listing that goes on from

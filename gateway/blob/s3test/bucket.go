@@ -66,25 +66,60 @@ func overwrite(t *testing.T, admin *minio.Client, bucket, key string) {
 	making.Wait()
 }
 
+// deleteReportsALock locks one version of two, by retention and by legal hold:
+// the other goes, and once the hold is lifted so does the first.
 func (s Suite) deleteReportsALock(t *testing.T) {
-	server := servers.SharedMinIO(t)
-	bucket := server.Bucket(t, servers.Locked)
-	store := s.open(t, at(server, bucket))
-	create(t, store, "held", "x")
-	mode, until := minio.Compliance, time.Now().Add(time.Hour)
-	err := server.Client(t).PutObjectRetention(t.Context(), bucket, "held",
-		minio.PutObjectRetentionOptions{Mode: &mode, RetainUntilDate: &until})
-	if err != nil {
-		t.Fatal(err)
+	for name, shared := range bothServers {
+		t.Run(name, func(t *testing.T) {
+			server := shared(t)
+			bucket := server.Bucket(t, servers.Locked)
+			store, admin := s.open(t, at(server, bucket)), server.Client(t)
+			create(t, store, "retained", "x")
+			create(t, store, "held", "x")
+			mode, until, on := minio.Compliance, time.Now().Add(time.Hour), minio.LegalHoldEnabled
+			err := errors.Join(
+				admin.PutObjectRetention(t.Context(), bucket, "retained", minio.PutObjectRetentionOptions{Mode: &mode, RetainUntilDate: &until}),
+				admin.PutObjectLegalHold(t.Context(), bucket, "held", minio.PutObjectLegalHoldOptions{Status: &on}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, key := range []string{"retained", "held"} {
+				_, err := admin.PutObject(t.Context(), bucket, key, strings.NewReader("later"), 5, minio.PutObjectOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := store.Delete(t.Context(), key); !errors.Is(err, blob.ErrLocked) || errors.Is(err, blob.ErrUnavailable) {
+					t.Errorf("Delete of what is %s = %v, want ErrLocked", key, err)
+				}
+				if n := versionsOf(t, admin, bucket, key); n != 1 {
+					t.Errorf("%d versions of what is %s are left, want the one with the lock", n, key)
+				}
+			}
+			off := minio.LegalHoldDisabled
+			if err := admin.PutObjectLegalHold(t.Context(), bucket, "held", minio.PutObjectLegalHoldOptions{Status: &off}); err != nil {
+				t.Fatal(err)
+			}
+			if err := store.Delete(t.Context(), "held"); err != nil {
+				t.Errorf("Delete once the hold is lifted = %v", err)
+			}
+			if n := versionsOf(t, admin, bucket, "held"); n != 0 {
+				t.Errorf("%d versions are left once the hold is lifted", n)
+			}
+		})
 	}
-	if err := store.Delete(t.Context(), "held"); err == nil || errors.Is(err, blob.ErrUnavailable) {
-		t.Errorf("Delete of a locked blob = %v, want a refusal", err)
+}
+
+func versionsOf(t *testing.T, admin *minio.Client, bucket, key string) (n int) {
+	t.Helper()
+	for v := range admin.ListObjectsIter(t.Context(), bucket, minio.ListObjectsOptions{Prefix: key, WithVersions: true, Recursive: true}) {
+		if v.Err != nil {
+			t.Fatal(v.Err)
+		}
+		if v.Key == key {
+			n++
+		}
 	}
-	if r, err := store.Open(t.Context(), "held", 0, -1); err != nil {
-		t.Errorf("Open of a locked blob after Delete = %v", err)
-	} else {
-		r.Close()
-	}
+	return n
 }
 
 func (s Suite) failedCreateLeavesNoParts(t *testing.T) {

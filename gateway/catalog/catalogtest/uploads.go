@@ -69,14 +69,11 @@ func (v *Vault) wantParts(t testing.TB, u catalog.Upload, want ...catalog.Part) 
 // wantDropped compares the blobs of dropped attempts.
 func (v *Vault) wantDropped(t testing.TB, u catalog.Upload, want ...catalog.Part) {
 	t.Helper()
-	dropped, err := v.DroppedParts(t.Context(), v.Tenant, u.Version)
+	dropped, err := v.Residues(t.Context(), v.Tenant, u.Version)
 	must(t, err)
 	got := map[string]bool{}
-	for _, p := range dropped {
-		got[p.Blob] = true
-		if p.Sealed != nil {
-			t.Errorf("dropped part %d keeps its layout", p.Number)
-		}
+	for _, r := range dropped {
+		got[r.Blob] = true
 	}
 	for _, p := range want {
 		if !got[p.Blob] {
@@ -105,48 +102,55 @@ func testUploads(t *testing.T, v *Vault) {
 	must(t, err)
 	wantEqual(t, "Uploads(of another tenant)", list, []catalog.Upload(nil))
 
-	later := now().Add(time.Hour)
-	p := attempt(second, 1)
-	p.CreatedAt = later
-	must(t, v.BeginPart(ctx, p, nil))
-	for then, want := range map[time.Time][]catalog.Upload{
-		first.CreatedAt:        nil,
-		later:                  {first},
-		later.Add(time.Second): {first, second},
-	} {
-		list, err = v.StaleUploads(ctx, then, 10)
-		must(t, err)
-		wantEqual(t, "StaleUploads", list, want)
-	}
-	list, err = v.StaleUploads(ctx, later.Add(time.Second), 1)
-	must(t, err)
-	wantEqual(t, "StaleUploads(1)", list, []catalog.Upload{first})
-
-	v.testAbortStale(t, first, second, later)
+	v.testStaleUploads(t, first, second)
 	must(t, v.Next(t, catalog.Change{State: catalog.TenantRevoked}))
 	u := catalog.Upload{Intent: v.Intent(), Name: Random(), WrappedDEK: bytes(60), SealedFacts: bytes(300)}
 	wantErr(t, "BeginUpload(revoked)", v.BeginUpload(ctx, u, nil), recording.ErrTenantRevoked)
 	wantErr(t, "BeginPart(revoked)", v.BeginPart(ctx, attempt(second, 1), nil), recording.ErrTenantRevoked)
 }
 
-// testAbortStale aborts the first upload, which is stale, and not the second,
-// which got a part later.
-func (v *Vault) testAbortStale(t *testing.T, first, second catalog.Upload, later time.Time) {
+// testStaleUploads aborts the first upload, which is stale, and not the second,
+// which got a part.
+func (v *Vault) testStaleUploads(t *testing.T, first, second catalog.Upload) {
 	t.Helper()
+	ctx := t.Context()
 	part := v.part(t, first, 1)
+	const margin = 2 * time.Second // for what is done in one breath on a busy machine
+	time.Sleep(margin + silence)
+	began := time.Now()
+	must(t, v.BeginPart(ctx, attempt(second, 1), nil))
+	for what, c := range map[string]struct {
+		age  catalog.Age
+		want []catalog.Upload
+	}{
+		"long":           {catalog.Age{Silent: time.Hour}, nil},
+		"since the part": {catalog.Age{Silent: time.Since(began) + margin}, []catalog.Upload{first}},
+		"not judged":     {catalog.Age{NotBefore: began.Add(time.Hour).UnixMicro()}, nil},
+	} {
+		list, err := v.StaleUploads(ctx, c.age, 10, 0)
+		must(t, err)
+		wantEqual(t, "StaleUploads: "+what, list, c.want)
+	}
+	time.Sleep(2 * time.Millisecond)
+	for over, want := range [][]catalog.Upload{{first, second}, {second}, nil} {
+		list, err := v.StaleUploads(ctx, catalog.Age{}, 10, over)
+		must(t, err)
+		wantEqual(t, "StaleUploads", list, want)
+	}
+	age := catalog.Age{Silent: time.Since(began) + margin}
 	done := event(v.Tenant, now())
 	for range 2 { // repeated
-		aborted, err := v.AbortStale(t.Context(), first, later, []audit.Record{done})
+		aborted, err := v.AbortStale(ctx, first, age, []audit.Record{done})
 		must(t, err)
 		wantEqual(t, "AbortStale", aborted, true)
 	}
 	wantEqual(t, "state", v.State(t, first.Version), catalog.Aborted)
 	v.wantDropped(t, first, part)
-	aborted, err := v.AbortStale(t.Context(), second, later, []audit.Record{event(v.Tenant, now())})
+	aborted, err := v.AbortStale(ctx, second, catalog.Age{Silent: time.Hour}, []audit.Record{event(v.Tenant, now())})
 	must(t, err)
 	wantEqual(t, "AbortStale(that got a part)", aborted, false)
 	wantEqual(t, "state", v.State(t, second.Version), catalog.Intended)
-	events, err := v.Events(t.Context(), v.Tenant, time.Unix(0, 0), later, 10)
+	events, err := v.Events(ctx, v.Tenant, time.Unix(0, 0), now().Add(time.Hour), 10)
 	must(t, err)
 	wantEqual(t, "events", len(events), 3) // two uploads were begun, and one aborted
 }
@@ -179,8 +183,8 @@ func testParts(t *testing.T, v *Vault) {
 	wantErr(t, "DropPart(of another tenant)", v.DropPart(ctx, recording.NewTenant(), again.Blob), recording.ErrNotFound)
 	v.wantParts(t, u, first, again)
 	v.wantDropped(t, u, third, lost)
-	must(t, v.ForgetPart(ctx, v.Tenant, third.Blob))
-	must(t, v.ForgetPart(ctx, v.Tenant, again.Blob)) // it is stored, and stays
+	must(t, v.Forget(ctx, []catalog.Residue{{Tenant: v.Tenant, Blob: third.Blob}}, nil))
+	must(t, v.Forget(ctx, []catalog.Residue{{Tenant: v.Tenant, Blob: again.Blob}}, nil)) // it is stored, and stays
 	v.wantParts(t, u, first, again)
 	v.wantDropped(t, u, lost)
 
@@ -284,7 +288,7 @@ func testRaceForPart(t *testing.T, v *Vault) {
 	all.Wait()
 	parts, err := v.Parts(t.Context(), v.Tenant, u.Version)
 	must(t, err)
-	dropped, err := v.DroppedParts(t.Context(), v.Tenant, u.Version)
+	dropped, err := v.Residues(t.Context(), v.Tenant, u.Version)
 	must(t, err)
 	if len(parts) != 1 || len(dropped) != attempts-1 {
 		t.Errorf("%d attempts are the part and %d are dropped, want 1 and %d", len(parts), len(dropped), attempts-1)
@@ -319,16 +323,18 @@ func testRaceWithComplete(t *testing.T, v *Vault) {
 // Of a part and the end of its upload as stale one comes first: an upload that
 // has got a part is not stale.
 func testRaceWithReaper(t *testing.T, v *Vault) {
-	for range 10 {
-		u := v.upload(t)
-		then := now().Add(time.Hour)
-		p := attempt(u, 1)
-		p.CreatedAt = then
+	uploads := make([]catalog.Upload, 10)
+	for i := range uploads {
+		uploads[i] = v.upload(t)
+	}
+	const stale = 4 * time.Second // and not the parts
+	time.Sleep(stale)
+	for _, u := range uploads {
 		var begun, failed error
 		var aborted bool
 		var both sync.WaitGroup
-		both.Go(func() { begun = v.BeginPart(t.Context(), p, nil) })
-		both.Go(func() { aborted, failed = v.AbortStale(t.Context(), u, then, nil) })
+		both.Go(func() { begun = v.BeginPart(t.Context(), attempt(u, 1), nil) })
+		both.Go(func() { aborted, failed = v.AbortStale(t.Context(), u, catalog.Age{Silent: stale}, nil) })
 		both.Wait()
 		must(t, failed)
 		if aborted != errors.Is(begun, catalog.ErrAborted) || !aborted && begun != nil {

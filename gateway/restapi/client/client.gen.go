@@ -129,12 +129,33 @@ type NewRecorder struct {
 	Signing bool `json:"signing,omitempty"`
 }
 
+// NewSweep defines model for NewSweep.
+type NewSweep struct {
+	// DryRun Change nothing; count what there is to do and blobs without a row.
+	DryRun bool `json:"dry_run,omitempty"`
+}
+
 // NewTenant defines model for NewTenant.
 type NewTenant struct {
 	// Name 1 to 128 characters of UTF-8, without control characters and
 	// slashes, and not "." or "..". It is an operator's label and is
 	// stored in clear; it must not name a person.
 	Name string `json:"name"`
+}
+
+// Orphans Of a dry run alone. Blobs that no row of the catalog knows of, and that are older than a lease.
+type Orphans struct {
+	// Bytes What those take.
+	Bytes int64 `json:"bytes"`
+
+	// Recordings Blobs of recordings.
+	Recordings int64 `json:"recordings"`
+
+	// Seen Blobs in the store that were looked at.
+	Seen int64 `json:"seen"`
+
+	// Tenants Heads, journal entries and slots of tenants that there are not.
+	Tenants int64 `json:"tenants"`
 }
 
 // Problem RFC 9457.
@@ -152,6 +173,59 @@ type Problem struct {
 
 	// Type /v1/openapi.yaml#/x-problems/ and the code
 	Type string `json:"type"`
+}
+
+// Sweep defines model for Sweep.
+type Sweep struct {
+	// Blobs One kind of what was left behind: uploads in parts that got no part for
+	// long; puts and parts whose writers are gone; blobs of these and of erased
+	// recordings; buckets whose deletion was interrupted.
+	Blobs Swept `json:"blobs"`
+
+	// Buckets One kind of what was left behind: uploads in parts that got no part for
+	// long; puts and parts whose writers are gone; blobs of these and of erased
+	// recordings; buckets whose deletion was interrupted.
+	Buckets Swept `json:"buckets"`
+	DryRun  bool  `json:"dry_run"`
+
+	// Held Uploads that are not judged, because the catalog is an older copy of itself.
+	Held    int64    `json:"held"`
+	Orphans *Orphans `json:"orphans,omitempty"`
+
+	// Parts One kind of what was left behind: uploads in parts that got no part for
+	// long; puts and parts whose writers are gone; blobs of these and of erased
+	// recordings; buckets whose deletion was interrupted.
+	Parts Swept `json:"parts"`
+
+	// Puts One kind of what was left behind: uploads in parts that got no part for
+	// long; puts and parts whose writers are gone; blobs of these and of erased
+	// recordings; buckets whose deletion was interrupted.
+	Puts Swept `json:"puts"`
+
+	// Restored This sweep found the catalog to be an older copy of itself.
+	Restored bool `json:"restored"`
+
+	// Uploads One kind of what was left behind: uploads in parts that got no part for
+	// long; puts and parts whose writers are gone; blobs of these and of erased
+	// recordings; buckets whose deletion was interrupted.
+	Uploads Swept `json:"uploads"`
+
+	// Waiting Blobs that are to be deleted, or looked for again, later.
+	Waiting int64 `json:"waiting"`
+}
+
+// Swept One kind of what was left behind: uploads in parts that got no part for
+// long; puts and parts whose writers are gone; blobs of these and of erased
+// recordings; buckets whose deletion was interrupted.
+type Swept struct {
+	Done int64 `json:"done"`
+
+	// Failed To be tried again.
+	Failed int64 `json:"failed"`
+	Found  int64 `json:"found"`
+
+	// Locked Held by an object lock of the store, to be tried again.
+	Locked int64 `json:"locked"`
 }
 
 // Tenant defines model for Tenant.
@@ -192,6 +266,9 @@ type NewKeyPair = KeyPair
 
 // TenantNow defines model for TenantNow.
 type TenantNow = Tenant
+
+// SweepJSONRequestBody defines body for Sweep for application/json ContentType.
+type SweepJSONRequestBody = NewSweep
 
 // CreateTenantJSONRequestBody defines body for CreateTenant for application/json ContentType.
 type CreateTenantJSONRequestBody = NewTenant
@@ -278,6 +355,30 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 
 // The interface specification for the client above.
 type ClientInterface interface {
+
+	// SweepWithBody Delete now what failed uploads and deletions have left, or only count it.
+	//
+	// The owner token alone may do this. Servers do it by themselves; this does
+	// it at once. A dry run changes nothing and lists the whole store, which
+	// takes a request for every thousand blobs; it counts blobs that no row of
+	// the catalog knows of, which are never deleted. No name is shown.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/sweep (the `Sweep` operationId).
+	SweepWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Sweep Delete now what failed uploads and deletions have left, or only count it.
+	//
+	// The owner token alone may do this. Servers do it by themselves; this does
+	// it at once. A dry run changes nothing and lists the whole store, which
+	// takes a request for every thousand blobs; it counts blobs that no row of
+	// the catalog knows of, which are never deleted. No name is shown.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/sweep (the `Sweep` operationId).
+	Sweep(ctx context.Context, body SweepJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListTenants List all tenants, erased ones too.
 	//
@@ -379,6 +480,50 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/revoke (the `RevokeTenant` operationId).
 	RevokeTenant(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+// SweepWithBody Delete now what failed uploads and deletions have left, or only count it.
+//
+// The owner token alone may do this. Servers do it by themselves; this does
+// it at once. A dry run changes nothing and lists the whole store, which
+// takes a request for every thousand blobs; it counts blobs that no row of
+// the catalog knows of, which are never deleted. No name is shown.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/sweep (the `Sweep` operationId).
+func (c *Client) SweepWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSweepRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Sweep Delete now what failed uploads and deletions have left, or only count it.
+//
+// The owner token alone may do this. Servers do it by themselves; this does
+// it at once. A dry run changes nothing and lists the whole store, which
+// takes a request for every thousand blobs; it counts blobs that no row of
+// the catalog knows of, which are never deleted. No name is shown.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/sweep (the `Sweep` operationId).
+func (c *Client) Sweep(ctx context.Context, body SweepJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSweepRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 // ListTenants List all tenants, erased ones too.
@@ -610,6 +755,46 @@ func (c *Client) RevokeTenant(ctx context.Context, tenant TenantName, reqEditors
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// NewSweepRequest calls the generic Sweep builder with application/json body
+func NewSweepRequest(server string, body SweepJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSweepRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewSweepRequestWithBody constructs an http.Request for the Sweep method, with any body, and a specified content type
+func NewSweepRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/sweep")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
 }
 
 // NewListTenantsRequest constructs an http.Request for the ListTenants method
@@ -1000,6 +1185,30 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
+	// SweepWithBodyWithResponse Delete now what failed uploads and deletions have left, or only count it.
+	//
+	// The owner token alone may do this. Servers do it by themselves; this does
+	// it at once. A dry run changes nothing and lists the whole store, which
+	// takes a request for every thousand blobs; it counts blobs that no row of
+	// the catalog knows of, which are never deleted. No name is shown.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/sweep (the `Sweep` operationId).
+	SweepWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SweepResponse, error)
+
+	// SweepWithResponse Delete now what failed uploads and deletions have left, or only count it.
+	//
+	// The owner token alone may do this. Servers do it by themselves; this does
+	// it at once. A dry run changes nothing and lists the whole store, which
+	// takes a request for every thousand blobs; it counts blobs that no row of
+	// the catalog knows of, which are never deleted. No name is shown.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/sweep (the `Sweep` operationId).
+	SweepWithResponse(ctx context.Context, body SweepJSONRequestBody, reqEditors ...RequestEditorFn) (*SweepResponse, error)
+
 	// ListTenantsWithResponse List all tenants, erased ones too.
 	//
 	// An admin token is shown its own tenant.
@@ -1110,6 +1319,62 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/revoke (the `RevokeTenant` operationId).
 	RevokeTenantWithResponse(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*RevokeTenantResponse, error)
+}
+
+// SweepResponseDefaultHeaders the declared response headers of an HTTP default response for Sweep
+type SweepResponseDefaultHeaders struct {
+	RetryAfter      int
+	WWWAuthenticate string
+}
+
+type SweepResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Sweep
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Failed
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *SweepResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SweepResponse) GetJSON200() *Sweep {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SweepResponse) GetApplicationproblemJSONDefault() *Failed {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SweepResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SweepResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SweepResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SweepResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
 }
 
 // ListTenantsResponseDefaultHeaders the declared response headers of an HTTP default response for ListTenants
@@ -1616,6 +1881,42 @@ func (r RevokeTenantResponse) ContentType() string {
 	return ""
 }
 
+// SweepWithBodyWithResponse Delete now what failed uploads and deletions have left, or only count it.
+//
+// The owner token alone may do this. Servers do it by themselves; this does
+// it at once. A dry run changes nothing and lists the whole store, which
+// takes a request for every thousand blobs; it counts blobs that no row of
+// the catalog knows of, which are never deleted. No name is shown.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/sweep (the `Sweep` operationId).
+func (c *ClientWithResponses) SweepWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SweepResponse, error) {
+	rsp, err := c.SweepWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSweepResponse(rsp)
+}
+
+// SweepWithResponse Delete now what failed uploads and deletions have left, or only count it.
+//
+// The owner token alone may do this. Servers do it by themselves; this does
+// it at once. A dry run changes nothing and lists the whole store, which
+// takes a request for every thousand blobs; it counts blobs that no row of
+// the catalog knows of, which are never deleted. No name is shown.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/sweep (the `Sweep` operationId).
+func (c *ClientWithResponses) SweepWithResponse(ctx context.Context, body SweepJSONRequestBody, reqEditors ...RequestEditorFn) (*SweepResponse, error) {
+	rsp, err := c.Sweep(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSweepResponse(rsp)
+}
+
 // ListTenantsWithResponse List all tenants, erased ones too.
 //
 // An admin token is shown its own tenant.
@@ -1803,6 +2104,59 @@ func (c *ClientWithResponses) RevokeTenantWithResponse(ctx context.Context, tena
 		return nil, err
 	}
 	return ParseRevokeTenantResponse(rsp)
+}
+
+// ParseSweepResponse parses an HTTP response from a SweepWithResponse call
+func ParseSweepResponse(rsp *http.Response) (*SweepResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SweepResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Sweep
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Failed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers SweepResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
 }
 
 // ParseListTenantsResponse parses an HTTP response from a ListTenantsWithResponse call

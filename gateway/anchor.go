@@ -1,0 +1,110 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/lethe-vault/lethe/gateway/catalog"
+)
+
+// Anchors are empty blobs of the store, the newest first in its order:
+//
+//	sweep/<2^63-1 less the number, 16 hex digits>-<nonce, 32 hex digits>
+//
+// A sweep aborts only uploads that are open, but in a catalog that was put back
+// from a copy an upload may be open that was acknowledged since. So each sweep
+// writes an anchor, to the catalog and then to the store; a store that has one
+// the catalog does not know of has seen a later catalog than this.
+const anchorPrefix = "sweep/"
+
+// anchorsKept bounds the older anchors that one sweep deletes.
+const anchorsKept = 16
+
+func anchorKey(a catalog.Anchor) string {
+	return fmt.Sprintf("%s%016x-%s", anchorPrefix, uint64(1<<63-1-a.Number), hex.EncodeToString(a.Nonce[:]))
+}
+
+func parseAnchor(key string) (a catalog.Anchor, ok bool) {
+	var number uint64
+	place, nonce, _ := strings.Cut(strings.TrimPrefix(key, anchorPrefix), "-")
+	b, err := hex.DecodeString(nonce)
+	if _, scanned := fmt.Sscanf(place, "%016x", &number); err != nil || scanned != nil || len(b) != len(a.Nonce) {
+		return a, false
+	}
+	a.Number, a.Nonce = int64(1<<63-1-number), [16]byte(b)
+	return a, anchorKey(a) == key
+}
+
+// anchor writes the next anchor, and gives it as the catalog has it. Restored
+// says that the catalog was found to be older than the store.
+func (g *Gateway) anchor(ctx context.Context) (now catalog.Anchor, restored bool, err error) {
+	stored, err := g.storedAnchors(ctx) // before the catalog's, which is written first
+	if err != nil {
+		return now, false, err
+	}
+	last, err := g.catalog.Anchor(ctx)
+	if err != nil {
+		return now, false, err
+	}
+	next := catalog.Anchor{Number: last.Number + 1}
+	if len(stored) > 0 {
+		newest := stored[0]
+		restored = newest.Number > last.Number || newest.Number == last.Number && newest.Nonce != last.Nonce
+		next.Number = max(next.Number, newest.Number+1)
+	}
+	rand.Read(next.Nonce[:]) // never fails: crypto/rand ends the program instead
+	now, err = g.catalog.Advance(ctx, last, next, restored)
+	if errors.Is(err, catalog.ErrBehind) { // another sweeper is about it: its anchor is as good
+		now, err = g.catalog.Anchor(ctx)
+		return now, false, err
+	}
+	if err == nil && restored {
+		g.log.Error("the catalog is an older copy of itself: uploads that it has open were perhaps completed since, and none of them is given up",
+			"number", last.Number, "store", stored[0].Number)
+	}
+	if err == nil {
+		err = g.blobs.Create(ctx, anchorKey(now), bytes.NewReader(nil), 0)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		err = nil
+	}
+	if err == nil {
+		g.dropAnchors(ctx, stored)
+	}
+	return now, restored, err
+}
+
+// storedAnchors gives the newest anchors of the store, newest first.
+func (g *Gateway) storedAnchors(ctx context.Context) (out []catalog.Anchor, err error) {
+	for info, err := range g.blobs.List(ctx, anchorPrefix) {
+		if err != nil {
+			return nil, err
+		}
+		if a, ok := parseAnchor(info.Key); ok {
+			out = append(out, a)
+		}
+		if len(out) == anchorsKept {
+			break
+		}
+	}
+	return out, nil
+}
+
+// dropAnchors deletes anchors that newer ones follow. Nothing hangs from it: one
+// that a lock holds stays.
+func (g *Gateway) dropAnchors(ctx context.Context, older []catalog.Anchor) {
+	for _, a := range older {
+		ctx, cancel := context.WithTimeout(ctx, deleteTimeout)
+		err := g.blobs.Delete(ctx, anchorKey(a))
+		cancel()
+		if err != nil {
+			return
+		}
+	}
+}
