@@ -1,12 +1,13 @@
-# make build | man | run | test | bench | check | fuzz | fuzz-long
+# make build | man | run | test | bench | chaos | check | fuzz | fuzz-long
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZ    ?= 30s
+CHAOS   ?= full
 UNRACED := /lethe/test(/|$$)|/s3api/sigv4$$
 DATA    := demo-data
 PORT    := 9000
 
-.PHONY: build man run test bench check fuzz fuzz-long packages servers
+.PHONY: build man run test bench chaos check fuzz fuzz-long packages servers
 
 build:
 	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/lethe ./cmd/lethe
@@ -30,6 +31,14 @@ run: build
 test: packages servers
 	$(GO) test -race -count=1 -timeout 30m $$($(GO) list ./... | grep -vE '$(UNRACED)')
 	$(GO) test -count=1 -timeout 30m $$($(GO) list ./... | grep -E '$(UNRACED)')
+
+# Faults in large numbers, on real servers: kills at any instant, a fault at every
+# durable step, poor connections to every part, disks that fail or are full, a
+# database that restarts. It takes some hours on two processors; CHAOS=nightly is
+# ten times as much. "make test" runs a few of each.
+chaos: packages servers
+	LETHE_CHAOS=$(CHAOS) $(GO) test -count=1 -timeout 0 -v ./test/faults \
+		-run 'KilledAtAnyInstant|Failpoint|Toxics|EveryWriteFails|DiskFull|DatabaseRestarts'
 
 packages:
 	./test/tools/packages.sh

@@ -68,6 +68,8 @@ func (g *Gateway) anchor(ctx context.Context) (now catalog.Anchor, restored bool
 		g.log.Error("the catalog is an older copy of itself: uploads that it has open were perhaps completed since, and none of them is given up",
 			"number", last.Number, "store", stored[0].Number)
 	}
+	// gofail: var anchorWrite string
+	// return now, restored, failpoint(anchorWrite)
 	if err == nil {
 		err = g.blobs.Create(ctx, anchorKey(now), bytes.NewReader(nil), 0)
 	}

@@ -109,6 +109,8 @@ func (g *Gateway) closeBucket(ctx context.Context, s scope, e *audit.Event) erro
 	if err != nil {
 		return err
 	}
+	// gofail: var bucketClose string
+	// return failpoint(bucketClose)
 	return g.catalog.CloseBucket(ctx, s.tenant.ID, e.Bucket, []audit.Record{record})
 }
 

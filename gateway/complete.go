@@ -120,6 +120,8 @@ func (g *Gateway) complete(ctx context.Context, s scope, d *draft, all Completio
 	err = g.fulfilList(ctx, d, p, parts, end)
 	switch {
 	case err == nil:
+		// gofail: var uploadCompleted string
+		// return recording.Info{}, failpoint(uploadCompleted)
 		g.removeResidues(ctx, d.id.Tenant, d.id.Version)
 		return info(d.id, d.bucket, d.facts, end), nil
 	case errors.Is(err, catalog.ErrUnknown): // it may exist: its upload's end will know
@@ -254,6 +256,8 @@ func (g *Gateway) fulfilList(ctx context.Context, d *draft, p catalog.Part, part
 		End: func() ([]byte, error) { return json.Marshal(end) },
 	}
 	config.Prefix.Part = envelope.ListPart
+	// gofail: var listWrite string
+	// return failpoint(listWrite)
 	layout, err := g.seal(ctx, config, p.Blob, int64(len(source)))
 	if err != nil {
 		return err

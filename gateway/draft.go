@@ -177,6 +177,8 @@ func (d *draft) content(end recording.EndFacts, stored int64, sealedEnd []byte) 
 // intent and blobs that sweep deletes; killed after it, the client that heard
 // nothing repeats itself and finds its own content.
 func (g *Gateway) create(ctx context.Context, d *draft, content catalog.Content, list *catalog.PartList) error {
+	// gofail: var recordingCreate string
+	// return failpoint(recordingCreate)
 	s, err := g.reenter(ctx, d.id.Tenant)
 	if err != nil {
 		return err

@@ -63,20 +63,29 @@ func (g *Gateway) eraseTenant(ctx context.Context, id recording.Tenant) error {
 	if err := g.confirm(ctx, t); err != nil {
 		return err
 	}
+	// gofail: var erasureCommit string
+	// return failpoint(erasureCommit)
 	head, err := g.commitErased(ctx, t)
 	if err != nil {
 		return err
 	}
 	g.leases.Drop(id)
+	// gofail: var erasureDestroy string
+	// return failpoint(erasureDestroy)
 	if err := g.provider.Destroy(ctx, keytree.RootOf(id)); err != nil {
 		return fmt.Errorf("destroy root of %v: %w", id, err)
 	}
+	// gofail: var erasureDestroyed string
+	// return failpoint(erasureDestroyed)
+
 	// From here no replica can lease the root, whatever state it believes in,
 	// and within stateAge none believes in another.
 	if err := sleep(ctx, stateAge+keytree.LeaseTime); err != nil {
 		return err
 	}
 	g.leases.Drop(id)
+	// gofail: var erasureEnd string
+	// return failpoint(erasureEnd)
 	err = g.catalog.Erased(ctx, id, catalog.Head{Epoch: int64(head.Epoch), Bytes: head.Marshal()})
 	if err == nil {
 		g.log.Info("tenant erased", "tenant", id.String(), "epoch", head.Epoch)

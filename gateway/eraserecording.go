@@ -63,10 +63,14 @@ func (g *Gateway) eraseRows(ctx context.Context, s scope, rows catalog.Erasure, 
 	if err != nil {
 		return err
 	}
+	// gofail: var eraseRows string
+	// return failpoint(eraseRows)
 	gone, err := g.catalog.Erase(ctx, rows, []audit.Record{record})
 	if err != nil {
 		return unavailable(err)
 	}
+	// gofail: var eraseBlobs string
+	// return failpoint(eraseBlobs)
 	for _, v := range gone {
 		g.removeResidues(ctx, v.Tenant, v.Version)
 	}

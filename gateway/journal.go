@@ -95,6 +95,8 @@ func (g *Gateway) change(ctx context.Context, s scope, e entry, event audit.Even
 		if err == nil {
 			err = g.apply(ctx, s, sequence, e)
 		}
+		// gofail: var journalApplied string
+		// err = failpoint(journalApplied)
 		if err != nil {
 			g.current.Delete(s.tenant.ID)
 		}
@@ -150,6 +152,8 @@ func (g *Gateway) journal(ctx context.Context, s scope, sequence int64, e entry)
 	if len(sealed) > maxEntry {
 		return fmt.Errorf("journal entry of %d bytes: %w", len(sealed), recording.ErrSettings)
 	}
+	// gofail: var journalWrite string
+	// return failpoint(journalWrite)
 	return unavailable(g.blobs.Create(ctx, journalKey(s.tenant.ID, sequence), bytes.NewReader(sealed), int64(len(sealed))))
 }
 
@@ -221,6 +225,8 @@ func openEntry(ctx context.Context, keys *keytree.Keys, t recording.Tenant, sequ
 // apply lets the catalog follow one durable entry; applying it again changes
 // nothing.
 func (g *Gateway) apply(ctx context.Context, s scope, sequence int64, e entry) error {
+	// gofail: var journalApply string
+	// return failpoint(journalApply)
 	change, err := s.rows(ctx, e)
 	if err != nil {
 		return err

@@ -59,6 +59,8 @@ func (g *Gateway) intendPart(ctx context.Context, s scope, d *draft, number int6
 	if err != nil {
 		return p, err
 	}
+	// gofail: var partBegin string
+	// return p, failpoint(partBegin)
 	return p, uploadError(g.catalog.BeginPart(ctx, p, []audit.Record{record}))
 }
 
@@ -87,6 +89,9 @@ func (g *Gateway) fulfilPart(ctx context.Context, d *draft, p catalog.Part, sent
 	}
 	replaced := false
 	if err == nil {
+		// gofail: var partStore string
+		// g.giveUpPart(ctx, p, errAllSent)
+		// return PartInfo{}, failpoint(partStore)
 		replaced, err = g.catalog.StorePart(ctx, p)
 	}
 	if errors.Is(err, catalog.ErrUnknown) { // it may be stored: its upload's end will know
@@ -97,6 +102,8 @@ func (g *Gateway) fulfilPart(ctx context.Context, d *draft, p catalog.Part, sent
 		g.giveUpPart(ctx, p, err)
 		return PartInfo{}, uploadError(err)
 	}
+	// gofail: var partStored string
+	// return PartInfo{}, failpoint(partStored)
 	if replaced {
 		g.removeResidues(ctx, d.id.Tenant, d.id.Version)
 	}
@@ -106,13 +113,15 @@ func (g *Gateway) fulfilPart(ctx context.Context, d *draft, p catalog.Part, sent
 // giveUpPart drops an attempt that failed for a reason, and only then deletes
 // its blob.
 func (g *Gateway) giveUpPart(ctx context.Context, p catalog.Part, why error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
+	ctx, cancel := givingUp(ctx, why)
 	defer cancel()
 	err := g.catalog.DropPart(ctx, p.Tenant, p.Blob)
 	if errors.Is(err, recording.ErrNotFound) {
 		err = g.catalog.Leave(ctx, p)
 	}
 	if err == nil {
+		// gofail: var partDropped string
+		// err = failpoint(partDropped)
 		err = g.remove(ctx, catalog.Residue{Blob: p.Blob, Tenant: p.Tenant, Version: p.Version, Certain: !errors.Is(why, errAllSent)})
 	}
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lethe-vault/lethe/crypto/envelope"
 	"github.com/lethe-vault/lethe/gateway/audit"
+	"github.com/lethe-vault/lethe/gateway/blob"
 	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/policy"
 	"github.com/lethe-vault/lethe/recording"
@@ -83,6 +84,9 @@ func (g *Gateway) intend(ctx context.Context, s scope, b bucket, taken *catalog.
 		return nil, err
 	}
 	p := &put{draft: d, Sent: u.Sent, blob: blobKey(d.id.Tenant, place())}
+	// gofail: var putBegin string
+	// p.dek.Clear()
+	// return nil, failpoint(putBegin)
 	record, err := s.seal(ctx, p.event)
 	if err == nil {
 		err = g.catalog.Begin(ctx, p.intent(p.blob), []audit.Record{record})
@@ -102,6 +106,8 @@ func (g *Gateway) fulfil(ctx context.Context, p *put) (recording.Info, error) {
 		return g.catalog.Alive(ctx, p.id.Tenant, p.id.Version)
 	})
 	defer rest()
+	// gofail: var putBegun string
+	// return recording.Info{}, failpoint(putBegun)
 	b := sealing{draft: p.draft, sent: p.Sent, blob: p.blob}
 	layout, err := g.store(ctx, &b)
 	if err == nil {
@@ -118,6 +124,8 @@ func (g *Gateway) fulfil(ctx context.Context, p *put) (recording.Info, error) {
 		g.giveUp(ctx, p, err)
 		return recording.Info{}, unavailable(err)
 	}
+	// gofail: var putCreated string
+	// return recording.Info{}, failpoint(putCreated)
 	return info(p.id, p.bucket, p.facts, b.end), nil
 }
 
@@ -176,18 +184,35 @@ func (b *sealing) reader() (io.Reader, func() recording.Digests) {
 	return withMD5(b.sent.Body)
 }
 
-// giveUpTimeout bounds the work after a failed upload, whose client is gone.
-const giveUpTimeout = 10 * time.Second
+// How long the work after a failed upload may take, which its client waits for
+// if it is still there. A store that has just failed may have stopped.
+const (
+	giveUpTimeout = 10 * time.Second
+	giveUpSooner  = 2 * time.Second
+)
 
-// giveUp aborts the intent, and only then deletes the blob: an intent that is
-// committed after all keeps its blob. What cannot be done now is left to sweep.
+// givingUp is the time to give up in what failed for a reason.
+func givingUp(ctx context.Context, why error) (context.Context, context.CancelFunc) {
+	limit := giveUpTimeout
+	if errors.Is(why, blob.ErrUnavailable) {
+		limit = giveUpSooner
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), limit)
+}
+
+// giveUp aborts the intent of what failed for a reason, and only then deletes the
+// blob: an intent that is committed after all keeps its blob. What cannot be done
+// now is left to sweep.
 func (g *Gateway) giveUp(ctx context.Context, p *put, why error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
+	ctx, cancel := givingUp(ctx, why)
 	defer cancel()
 	if err := g.catalog.Abort(ctx, p.id.Tenant, p.id.Version); err != nil {
 		g.log.Warn("intent left open", "version", p.id.Version.String(), "error", err)
 		return
 	}
+	// gofail: var putAborted string
+	// g.log.Warn("failpoint", "error", failpoint(putAborted))
+	// return
 	residue := catalog.Residue{Blob: p.blob, Tenant: p.id.Tenant, Version: p.id.Version, Certain: !errors.Is(why, errAllSent)}
 	if err := g.remove(ctx, residue); err != nil {
 		g.log.Warn("aborted blob left", "version", p.id.Version.String(), "error", err)

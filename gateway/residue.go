@@ -87,6 +87,9 @@ func (g *Gateway) deleteAll(ctx context.Context, all []catalog.Residue) []deleti
 			defer func() { <-room }()
 			ctx, cancel := context.WithTimeout(ctx, deleteTimeout)
 			defer cancel()
+			// gofail: var sweepDelete string
+			// out[i] = deletion{r, failpoint(sweepDelete)}
+			// return
 			out[i] = deletion{r, g.blobs.Delete(ctx, r.Blob)}
 		})
 	}
@@ -115,6 +118,8 @@ func (g *Gateway) settle(ctx context.Context, count *Swept, done []deletion, odd
 		later = append(later, catalog.Postponed{Residue: r, For: oddRetry, Failed: true})
 		count.add(false, recording.ErrIntegrity)
 	}
+	// gofail: var sweepForget string
+	// return failpoint(sweepForget)
 	err := g.catalog.Forget(ctx, gone, goneEvents(gone))
 	if err == nil {
 		count.Found, count.Done = count.Found+int64(len(gone)), count.Done+int64(len(gone))

@@ -44,6 +44,8 @@ func (g *Gateway) CreateUpload(ctx context.Context, c Caller, d Description) (Up
 	if err != nil {
 		return id, err
 	}
+	// gofail: var uploadBegin string
+	// return id, failpoint(uploadBegin)
 	id.Version = made.id.Version
 	return id, unavailable(g.catalog.BeginUpload(ctx, catalog.Upload{
 		Intent: made.intent(""), Name: s.nameIndex(d.Bucket, d.Name),
@@ -173,6 +175,8 @@ func (g *Gateway) abortUpload(ctx context.Context, t recording.Tenant, v recordi
 	if err != nil {
 		return unavailable(err)
 	}
+	// gofail: var uploadAborted string
+	// return failpoint(uploadAborted)
 	g.removeResidues(ctx, t, v)
 	return nil
 }
@@ -196,9 +200,13 @@ func (g *Gateway) removeResidues(ctx context.Context, t recording.Tenant, v reco
 // remove deletes a blob, and then the row that knows of it: but that of one
 // which the store never said was there stays, since it may yet appear.
 func (g *Gateway) remove(ctx context.Context, r catalog.Residue) error {
+	// gofail: var residueDelete string
+	// return failpoint(residueDelete)
 	if err := g.blobs.Delete(ctx, r.Blob); err != nil || !r.Certain {
 		return err
 	}
+	// gofail: var residueForget string
+	// return failpoint(residueForget)
 	return g.catalog.Forget(ctx, []catalog.Residue{r}, nil)
 }
 

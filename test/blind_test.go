@@ -1,17 +1,16 @@
 package test
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/lethe-vault/lethe/test/blind"
 )
 
 // blind [-file FILE ...] TEXT ...: no byte of the store, the database or the
@@ -27,20 +26,20 @@ func cmdBlind(ts *testscript.TestScript, neg bool, args []string) {
 			addPieces(needles, args[i], b)
 			continue
 		}
-		addText(needles, args[i])
+		blind.AddText(needles, args[i])
 	}
-	blind(ts, needles)
+	mustBeBlind(ts, needles)
 }
 
-// blind fails the script if a needle is in any place, and if it has nothing to
+// mustBeBlind fails the script if a needle is in any place, and if it has nothing to
 // look for, or nowhere to look.
-func blind(ts *testscript.TestScript, needles map[string][]byte) {
+func mustBeBlind(ts *testscript.TestScript, needles map[string][]byte) {
 	if len(needles) == 0 {
 		ts.Fatalf("nothing to look for")
 	}
 	var searched int64
 	for _, place := range of(ts).system.Places() {
-		n, err := search(place, needles)
+		n, err := blind.Search(place, needles)
 		ts.Check(err)
 		searched += n
 	}
@@ -76,48 +75,6 @@ func distinct(b []byte) (n int) {
 	return n
 }
 
-func addText(needles map[string][]byte, text string) { addBytes(needles, text, text) }
-
-// addBytes takes bytes, plain, in hex and in base64.
-func addBytes(needles map[string][]byte, name, b string) {
-	needles[name] = []byte(b)
-	needles[name+" in hex"] = []byte(hex.EncodeToString([]byte(b)))
-	for shift := range 3 { // base64 at any alignment, without its ragged ends
-		b64 := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\x00", shift) + b))
-		if inner := strings.TrimRight(b64, "="); len(inner) > 10 {
-			needles[fmt.Sprintf("%s in base64 at %d", name, shift)] = []byte(inner[4 : len(inner)-2])
-		}
-	}
-}
-
-// search looks for needles in the contents and names of a file or tree.
-func search(place string, needles map[string][]byte) (searched int64, err error) {
-	err = filepath.WalkDir(place, func(path string, d fs.DirEntry, err error) error {
-		if os.IsNotExist(err) { // a running server tidies up
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		content := []byte(path)
-		if d.Type().IsRegular() {
-			b, err := os.ReadFile(path)
-			if err != nil && !os.IsNotExist(err) {
-				return err
-			}
-			content = append(content, b...)
-		}
-		searched += int64(len(content))
-		for what, needle := range needles {
-			if bytes.Contains(content, needle) {
-				return fmt.Errorf("%s is readable in %s", what, path)
-			}
-		}
-		return nil
-	})
-	return searched, err
-}
-
 // TestSearchFinds shows that blind can fail: whatever way a text or a piece of
 // sound gets to a disk, it is found.
 func TestSearchFinds(t *testing.T) {
@@ -126,7 +83,7 @@ func TestSearchFinds(t *testing.T) {
 		sound[i] = byte(i * i >> 3)
 	}
 	needles := map[string][]byte{}
-	addText(needles, "windscreen-smith")
+	blind.AddText(needles, "windscreen-smith")
 	addPieces(needles, "sound", sound)
 	for how, content := range map[string]string{
 		"plain":   "a windscreen-smith b",
@@ -139,7 +96,7 @@ func TestSearchFinds(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "x"), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := search(dir, needles); err == nil {
+		if _, err := blind.Search(dir, needles); err == nil {
 			t.Errorf("%s: not found", how)
 		}
 	}
@@ -147,7 +104,7 @@ func TestSearchFinds(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "a-windscreen-smith"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := search(dir, needles); err == nil {
+	if _, err := blind.Search(dir, needles); err == nil {
 		t.Error("file name: not found")
 	}
 }

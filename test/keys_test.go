@@ -10,6 +10,7 @@ import (
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway/blob"
 	"github.com/lethe-vault/lethe/recording"
+	"github.com/lethe-vault/lethe/test/blind"
 	"github.com/lethe-vault/lethe/test/decryptor"
 )
 
@@ -30,19 +31,19 @@ func cmdNoKeys(ts *testscript.TestScript, neg bool, args []string) {
 	})
 	needles := map[string][]byte{}
 	for tenant, root := range roots {
-		addBytes(needles, fmt.Sprintf("root of %v", recording.Tenant(tenant)), string(root[:]))
+		blind.AddBytes(needles, fmt.Sprintf("root of %v", recording.Tenant(tenant)), string(root[:]))
 		n := 0
 		each(ts, store, fmt.Sprintf("recordings/%v/", recording.Tenant(tenant)), func(b []byte) {
 			dek, err := decryptor.DEK(root, b)
 			ts.Check(err)
-			addBytes(needles, fmt.Sprintf("data key %d", n), string(dek[:]))
+			blind.AddBytes(needles, fmt.Sprintf("data key %d", n), string(dek[:]))
 			n++
 		})
 		if n == 0 {
 			ts.Fatalf("a tenant without recordings shows nothing")
 		}
 	}
-	blind(ts, needles)
+	mustBeBlind(ts, needles)
 }
 
 // each gives every blob below a prefix.

@@ -104,7 +104,7 @@ refused, failed or interrupted, and 2 when the command itself was misused.`,
 	serve := p.serveCommand()
 	serve.Example = serveExample
 	root.AddCommand(
-		serve, p.configCommand(), p.vaultCommand(), p.tenantCommand(), p.bucketCommand(), p.recorderCommand(), p.readerCommand(),
+		serve, p.configCommand(), p.doctorCommand(), p.vaultCommand(), p.tenantCommand(), p.bucketCommand(), p.recorderCommand(), p.readerCommand(),
 		p.putCommand(), p.getCommand(), p.lsCommand(), p.statCommand(), p.versionCommand(),
 		p.sweepCommand(), p.manCommand(),
 	)

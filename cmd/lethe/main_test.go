@@ -112,6 +112,8 @@ func TestExitStatus(t *testing.T) {
 		says   string
 	}{
 		{"version", nil, done, ""},
+		{"doctor extra", nil, misuse, "lethe doctor"},
+		{"doctor --roles singer", nil, misuse, "singer"},
 		{"--help", nil, done, ""},
 		{"tenant create --help", nil, done, ""},
 		{"", nil, misuse, "say what to do"},

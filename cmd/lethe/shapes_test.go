@@ -219,6 +219,7 @@ func runs(t *testing.T, s *running) []jsonRun {
 		data("config check", ""),
 		badConfig,
 		data("config show", ""),
+		data("doctor", ""),
 		data("vault policy", "data"),
 		data("version", ""),
 		data("man", filepath.Join(dir, "man")),

@@ -87,18 +87,9 @@ var (
 // New starts to log in and returns at once: a Vault that is down or sealed now
 // may be up when it is needed. The logins are kept until ctx ends or Close.
 func New(ctx context.Context, c Config) (*Provider, error) {
-	if c.Address == "" || c.Data == nil && c.Eraser == nil && c.Provisioner == nil {
-		return nil, errConfig
-	}
-	mount := strings.Trim(orElse(c.Mount, defaultMount), "/")
-	if !mountForm.MatchString(mount) {
-		return nil, errMount
-	}
-	if c.Timeout == 0 {
-		c.Timeout = defaultTimeout
-	}
-	if c.Transport == nil {
-		c.Transport = newTransport()
+	c, mount, err := c.complete()
+	if err != nil {
+		return nil, err
 	}
 	if c.Observer == nil {
 		c.Observer = observe.Nobody
@@ -119,6 +110,24 @@ func New(ctx context.Context, c Config) (*Provider, error) {
 		go s.run(ctx) // ends with ctx; Close waits for it
 	}
 	return p, nil
+}
+
+// complete checks c, and gives it with its defaults, and the mount.
+func (c Config) complete() (_ Config, mount string, err error) {
+	if c.Address == "" || c.Data == nil && c.Eraser == nil && c.Provisioner == nil {
+		return c, "", errConfig
+	}
+	mount = strings.Trim(orElse(c.Mount, defaultMount), "/")
+	if !mountForm.MatchString(mount) {
+		return c, "", errMount
+	}
+	if c.Timeout == 0 {
+		c.Timeout = defaultTimeout
+	}
+	if c.Transport == nil {
+		c.Transport = newTransport()
+	}
+	return c, mount, nil
 }
 
 // Close ends the logins' upkeep. Calls after it report ErrUnavailable.

@@ -22,7 +22,9 @@ type key struct {
 	Backup        bool                       `json:"allow_plaintext_backup"`
 	Derived       bool                       `json:"derived"`
 	Imported      bool                       `json:"imported_key"`
-	Versions      map[string]json.RawMessage `json:"keys"` // by number; those that can decrypt
+	Deletable     bool                       `json:"deletion_allowed"`
+	AutoRotate    json.Number                `json:"auto_rotate_period"` // seconds
+	Versions      map[string]json.RawMessage `json:"keys"`               // by number; those that can decrypt
 }
 
 var errAnswer = errors.New("hashivault: answer does not describe a key")

@@ -103,6 +103,8 @@ func (h Head) bind() []byte {
 // Commit creates a head exclusively: of many that would be a tenant's next,
 // one becomes it. The error of one that comes late is fs.ErrExist.
 func Commit(ctx context.Context, s Store, h Head) error {
+	// gofail: var headCommit string
+	// return failpoint(headCommit)
 	b := h.Marshal()
 	if err := s.Create(ctx, HeadKey(h.Tenant, h.Epoch), bytes.NewReader(b), int64(len(b))); err != nil {
 		return fmt.Errorf("commit epoch %d of %v: %w", h.Epoch, h.Tenant, err)

@@ -87,6 +87,8 @@ func (r *Reserver) reserve(ctx context.Context, t treeOf, b *block) error {
 		}
 	}
 	for ; n <= MaxSlot/blockSize; n++ {
+		// gofail: var slotsReserve string
+		// return failpoint(slotsReserve)
 		err := r.store.Create(ctx, reservationKey(t, n), strings.NewReader(""), 0)
 		if errors.Is(err, fs.ErrExist) {
 			continue
@@ -94,6 +96,8 @@ func (r *Reserver) reserve(ctx context.Context, t treeOf, b *block) error {
 		if err != nil {
 			return err
 		}
+		// gofail: var slotsReserved string
+		// return failpoint(slotsReserved)
 		b.next, b.end = n*blockSize, (n+1)*blockSize
 		if b.next == 0 {
 			b.next = 1 // slot 0 has a meaning of its own

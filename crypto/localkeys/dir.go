@@ -45,18 +45,27 @@ func (p *Provider) store(root keytree.Root, f file) error {
 	if err := p.settle(root); err != nil {
 		return err
 	}
+	// gofail: var keysWrite string
+	// return failpoint(keysWrite)
 	if err := p.write(string(root)+newSuffix, f.marshal(root)); err != nil {
 		return err
 	}
+	// gofail: var keysLink string
+	// return failpoint(keysLink)
+
 	// A second name for the former content, so that it can be found and
 	// overwritten after a crash.
 	err := p.dir.Link(string(root), string(root)+oldSuffix)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	// gofail: var keysRename string
+	// return failpoint(keysRename)
 	if err := p.dir.Rename(string(root)+newSuffix, string(root)); err != nil {
 		return err
 	}
+	// gofail: var keysSettle string
+	// return failpoint(keysSettle)
 	return p.settle(root)
 }
 

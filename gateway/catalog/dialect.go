@@ -74,6 +74,8 @@ func openSQLite(path string) (*Catalog, error) {
 func sqliteURI(path string, pragmas ...string) string {
 	path = strings.ReplaceAll(url.QueryEscape(path), "+", "%20") // SQLite knows no "+"
 	uri := "file:" + path + "?modeof=" + path + "&_pragma=busy_timeout(10000)"
+	// gofail: var sqliteVFS string
+	// uri += "&vfs=" + sqliteVFS
 	for _, p := range pragmas {
 		uri += "&_pragma=" + p
 	}

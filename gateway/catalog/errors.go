@@ -121,6 +121,16 @@ func awayCode(code sqlite3.ErrorCode) bool {
 	return false
 }
 
+// unwritten reports whether COMMIT failed before SQLite's log had all of it, for
+// want of room or because the disk is failing, so that it is undone: its driver
+// says the same of both. Should something of it be on the disk after all, the next
+// transaction writes over that, and nothing is done about what was undone but by
+// another transaction. A log that cannot be synced is not among these: that leaves
+// open what is on the disk.
+func unwritten(err error) bool {
+	return errors.Is(err, sqlite3.FULL) || errors.Is(err, sqlite3.IOERR_WRITE)
+}
+
 // conflict reports whether err undid a transaction for the sake of another,
 // so that it should be run again: 40001 and 40P01 on PostgreSQL, BUSY on
 // SQLite, and a name or part number that another took first. Source:

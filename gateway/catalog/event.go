@@ -44,6 +44,8 @@ func insertEvents(ctx context.Context, tx *sql.Tx, records []audit.Record) error
 // AppendEvents makes all records durable in one transaction, or none. A
 // record that is there already is not written again.
 func (c *Catalog) AppendEvents(ctx context.Context, records []audit.Record) error {
+	// gofail: var eventsAppend string
+	// return failpoint(eventsAppend)
 	return c.observed(ctx, "AppendEvents", func(ctx context.Context) error {
 		again := func(ctx context.Context, tx *sql.Tx) error { return insertEvents(ctx, tx, records) }
 		rows := eventRows(records)

@@ -67,3 +67,13 @@ func (c *Catalog) Exec(ctx context.Context, query string) error {
 	_, err := c.writer.ExecContext(ctx, query)
 	return err
 }
+
+// WriteSkew is what Check tries isolation with, at any level.
+func WriteSkew(ctx context.Context, dsn string, level sql.IsolationLevel) (bool, error) {
+	c, err := open(dsn)
+	if err != nil {
+		return false, err
+	}
+	defer c.Close()
+	return writeSkew(ctx, c.writer, level)
+}

@@ -8,8 +8,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/ncruces/go-sqlite3"
-
 	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/observe"
 )
@@ -132,6 +130,8 @@ func (c *Catalog) once(ctx context.Context, with company, f func(context.Context
 	defer cancel()
 	stop := context.AfterFunc(ctx, cancel)
 	defer stop()
+	// gofail: var txBegin string
+	// return failpoint(txBegin)
 	tx, err := c.writer.BeginTx(lasting, &sql.TxOptions{Isolation: sql.LevelSerializable})
 	if err != nil {
 		return err
@@ -144,8 +144,13 @@ func (c *Catalog) once(ctx context.Context, with company, f func(context.Context
 		tx.Rollback()
 		return ctx.Err()
 	}
+	// gofail: var txCommit string
+	// tx.Rollback()
+	// return failpoint(txCommit)
 	err = tx.Commit()
-	if err == nil || conflict(err) || errors.Is(err, sqlite3.FULL) {
+	// gofail: var txCommitted string
+	// return fmt.Errorf("%w: %w", errUnanswered, failpoint(txCommitted))
+	if err == nil || conflict(err) || unwritten(err) {
 		return err // answered: what is refused is undone
 	}
 	return fmt.Errorf("%w: %w", errUnanswered, err)

@@ -2,12 +2,15 @@ package faults_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,6 +82,19 @@ func (c client) put(ctx context.Context, name string, what content) error {
 	_, err := c.minio.PutObject(ctx, c.bucket, name, what.reader(), what.size, "", what.hash(),
 		minio.PutObjectOptions{ContentType: "audio/wav", DisableContentSha256: true})
 	return err
+}
+
+// putText uploads a short text, signed with its hash.
+func (c client) putText(ctx context.Context, name, text string) error {
+	sum := sha256.Sum256([]byte(text))
+	_, err := c.minio.PutObject(ctx, c.bucket, name, strings.NewReader(text), int64(len(text)), "", hex.EncodeToString(sum[:]),
+		minio.PutObjectOptions{ContentType: "audio/wav", DisableContentSha256: true})
+	return err
+}
+
+// remove erases a recording.
+func (c client) remove(ctx context.Context, name string) error {
+	return c.minio.RemoveObject(ctx, c.bucket, name, minio.RemoveObjectOptions{})
 }
 
 // putAWS uploads through aws-sdk-go-v2, which adds a CRC-32.

@@ -145,7 +145,7 @@ func (p *PostgresServer) command(name string, args ...string) *exec.Cmd {
 // run starts the process and waits until it takes queries.
 func (p *PostgresServer) run() (err error) {
 	cmd := p.command("postgres", "-D", p.data(), "-p", strconv.Itoa(p.Port),
-		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=on",
+		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
 		"-c", "max_connections=200", "-c", "logging_collector=off")
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGQUIT // "immediate shutdown", which releases its shared memory
 	if p.process, err = start(cmd, filepath.Join(p.dir, "postgres.log")); err != nil {
@@ -182,6 +182,10 @@ func (p *PostgresServer) Database(t testing.TB) (dsn string) {
 
 // Stop ends the server in order, cutting its sessions: PostgreSQL's "fast shutdown".
 func (p *PostgresServer) Stop() { p.process.stop(syscall.SIGINT) }
+
+// StopImmediately ends the server without a checkpoint, its sessions without a
+// word: PostgreSQL's "immediate shutdown". It recovers at its next start.
+func (p *PostgresServer) StopImmediately() { p.process.stop(syscall.SIGQUIT) }
 
 // Kill ends the server as a power cut would, its sessions' processes too, and
 // returns when none of them holds its shared memory any more.

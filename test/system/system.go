@@ -78,6 +78,15 @@ func Embedded(t testing.TB) *System {
 	return s
 }
 
+// EmbeddedOf is Embedded, but of another binary, with env beside what the test
+// has, in a directory of the test's.
+func EmbeddedOf(t testing.TB, binary, dir string, env ...string) *System {
+	t.Helper()
+	s := &System{t: t, Dir: dir, binary: binary, env: env}
+	s.begin()
+	return s
+}
+
 // Secure is Embedded, but for a server that speaks TLS on S3 and the REST API.
 func Secure(t testing.TB) *System {
 	t.Helper()
@@ -221,6 +230,16 @@ func (s *System) signal(sig syscall.Signal) {
 		s.t.Errorf("lethe serve did not end after %v\n%s", sig, s.Log())
 	}
 	s.run = nil
+}
+
+// Ended reports whether the server ends by itself within d.
+func (s *System) Ended(d time.Duration) bool {
+	select {
+	case <-s.ended:
+		return true
+	case <-time.After(d):
+		return false
+	}
 }
 
 // PID is the server's process.

@@ -33,6 +33,8 @@ type Config struct {
 	Catalog Catalog
 	Store   Store
 	Vault   Vault
+
+	Backups Backups
 }
 
 // Listen are the addresses of the listeners.
@@ -132,3 +134,14 @@ type Identity struct {
 
 // Given reports that there is a way to log in.
 func (i Identity) Given() bool { return i.RoleID != "" || i.JWTRole != "" }
+
+// Backups says how what others hold for us is backed up, as far as it is told.
+type Backups struct{ Catalog, Store, Vault Backup }
+
+// Backup is how often copies are made, and how long each is kept. Vault's are
+// kept as long as an erased key could be brought back.
+type Backup struct {
+	Told  bool
+	Every time.Duration // 0: no copies are made
+	Kept  time.Duration
+}

@@ -178,4 +178,14 @@ var keys = []Key{
 	{Path: "vault.provisioner.jwt-file", Env: "LETHE_VAULT_PROVISIONER_JWT_FILE",
 		Is:  file(func(c *Config) *string { return &c.Vault.Provisioner.JWTFile }),
 		Doc: "file with the platform's token"},
+
+	{Path: "backups.catalog", Flag: "backups-catalog", Env: "LETHE_BACKUPS_CATALOG",
+		Is:  backup(func(c *Config) *Backup { return &c.Backups.Catalog }),
+		Doc: "how often the database is backed up and how long a copy is kept, such as 1d/30d; lethe doctor judges it"},
+	{Path: "backups.store", Flag: "backups-store", Env: "LETHE_BACKUPS_STORE",
+		Is:  backup(func(c *Config) *Backup { return &c.Backups.Store }),
+		Doc: "the same of the bucket; a replica of it counts"},
+	{Path: "backups.vault", Flag: "backups-vault", Env: "LETHE_BACKUPS_VAULT",
+		Is:  backup(func(c *Config) *Backup { return &c.Backups.Vault }),
+		Doc: "the same of Vault's snapshots; an erasure is complete once the last that was made before it is gone"},
 }

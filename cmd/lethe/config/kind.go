@@ -176,6 +176,14 @@ func printDuration(d time.Duration) string {
 	return s
 }
 
+// printDays is printDuration in days, if they are whole.
+func printDays(d time.Duration) string {
+	if d >= day && d%day == 0 {
+		return strconv.Itoa(int(d/day)) + "d"
+	}
+	return printDuration(d)
+}
+
 // level is how much is logged.
 func level(at func(*Config) *slog.Level) kind {
 	parse := func(s string) (l slog.Level, err error) {
@@ -187,6 +195,34 @@ func level(at func(*Config) *slog.Level) kind {
 	print := func(l slog.Level) string { return strings.ToLower(l.String()) }
 	return kind{name: "debug, info, warn or error", bind: func(c *Config) pflag.Value {
 		return field[slog.Level]{at(c), "level", parse, print}
+	}}
+}
+
+// backup is how often copies are made and how long they are kept.
+func backup(at func(*Config) *Backup) kind {
+	parse := func(s string) (Backup, error) {
+		if s == "none" {
+			return Backup{Told: true}, nil
+		}
+		every, kept, both := strings.Cut(s, "/")
+		e, wrong := parseDuration(every)
+		k, also := parseDuration(kept)
+		if !both || wrong != nil || also != nil || e < time.Minute || k < time.Minute {
+			return Backup{}, errors.New("write EVERY/KEPT such as 1d/30d, for a copy each day that is kept thirty, or none")
+		}
+		return Backup{Told: true, Every: e, Kept: k}, nil
+	}
+	print := func(b Backup) string {
+		switch {
+		case !b.Told:
+			return ""
+		case b.Every == 0:
+			return "none"
+		}
+		return printDays(b.Every) + "/" + printDays(b.Kept)
+	}
+	return kind{name: "EVERY/KEPT or none", bind: func(c *Config) pflag.Value {
+		return field[Backup]{at(c), "every/kept", parse, print}
 	}}
 }
 

@@ -14,3 +14,8 @@ path "auth/token/renew-self" {
 path "auth/token/lookup-self" {
   capabilities = ["read"]
 }
+
+# and be told what it may do itself, which lethe doctor compares with this
+path "sys/capabilities-self" {
+  capabilities = ["update"]
+}

@@ -28,6 +28,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/logging"
+
+	"github.com/lethe-vault/lethe/gateway/blob/patience"
 )
 
 // Config says where the bucket is, and who asks. Only Bucket is required.
@@ -112,6 +114,7 @@ func (c Config) options(o *s3.Options) {
 	if c.Client != nil {
 		o.HTTPClient = c.Client
 	}
+	o.HTTPClient = patience.Patient{Next: o.HTTPClient}
 	o.BaseEndpoint = nil
 	if c.Endpoint != "" {
 		o.BaseEndpoint = aws.String(c.scheme() + c.Endpoint)

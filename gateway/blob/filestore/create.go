@@ -33,6 +33,8 @@ func (s *Store) Create(ctx context.Context, key string, r io.Reader, size int64)
 	if err := s.ensure(path.Dir(name)); err != nil {
 		return failure("create", err)
 	}
+	// gofail: var blobLink string
+	// return failure("create", failpoint(blobLink))
 	err := s.root.Link(tmp, name)
 	if errors.Is(err, fs.ErrExist) {
 		return blob.ErrExists
@@ -48,12 +50,16 @@ func (s *Store) Create(ctx context.Context, key string, r io.Reader, size int64)
 
 // write copies r, of the size given, to the file tmp and syncs it.
 func (s *Store) write(ctx context.Context, tmp string, r io.Reader, size int64) error {
+	// gofail: var blobMake string
+	// return failpoint(blobMake)
 	f, err := s.root.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, fileMode)
 	if err != nil {
 		return err
 	}
 	err = copyBody(ctx, f, r, size)
 	if err == nil {
+		// gofail: var blobSync string
+		// return errors.Join(failpoint(blobSync), f.Close())
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
@@ -74,6 +80,8 @@ func copyBody(ctx context.Context, w io.Writer, r io.Reader, size int64) error {
 		if written += int64(n); size >= 0 && written > size {
 			return fmt.Errorf("reader gives more than the %d bytes declared", size)
 		}
+		// gofail: var blobWrite string
+		// return failpoint(blobWrite)
 		if _, err := w.Write(buf[:n]); err != nil {
 			return err
 		}
@@ -107,6 +115,8 @@ func (s *Store) ensureLocked(dir string) error {
 	if err := s.ensureLocked(parent); err != nil {
 		return err
 	}
+	// gofail: var dirMake string
+	// return failpoint(dirMake)
 	if err := s.root.Mkdir(dir, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
@@ -119,6 +129,8 @@ func (s *Store) ensureLocked(dir string) error {
 
 // sync makes the names in dir durable.
 func (s *Store) sync(dir string) error {
+	// gofail: var dirSync string
+	// return failpoint(dirSync)
 	f, err := s.root.Open(dir)
 	if err != nil {
 		return err

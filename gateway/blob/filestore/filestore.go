@@ -152,6 +152,8 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("filestore: delete: %w", err)
 	}
+	// gofail: var blobDelete string
+	// return failure("delete", failpoint(blobDelete))
 	err := s.root.Remove(pathOf(key))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

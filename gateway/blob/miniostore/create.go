@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lethe-vault/lethe/gateway/blob"
+	"github.com/lethe-vault/lethe/gateway/blob/patience"
 	"github.com/minio/minio-go/v7"
 )
 
@@ -74,10 +75,11 @@ func (s *Store) created(ctx context.Context, key string, err error) error {
 
 // refused reports why a request failed that cannot have made the blob: some
 // stores reset the connection while the body is still coming, and their answer
-// is lost, so whether the key is taken is asked here.
+// is lost, so whether the key is taken is asked here. One that has stopped would
+// not answer that either.
 func (s *Store) refused(ctx context.Context, key string, err error) error {
 	why := failure(ctx, "create", err)
-	if !errors.Is(why, blob.ErrUnavailable) {
+	if !errors.Is(why, blob.ErrUnavailable) || errors.Is(why, patience.ErrStopped) {
 		return why
 	}
 	if _, err := s.openNothing(ctx, key); err != nil {

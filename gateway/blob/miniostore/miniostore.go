@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/lethe-vault/lethe/gateway/blob"
+	"github.com/lethe-vault/lethe/gateway/blob/patience"
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
@@ -65,7 +66,7 @@ func New(ctx context.Context, c Config) (*Store, error) {
 		Creds:           credentials.NewStaticV4(c.AccessKey, c.SecretKey, ""),
 		Region:          c.Region,
 		Secure:          c.Secure,
-		Transport:       c.Transport,
+		Transport:       patience.Transport{Next: c.Transport},
 		MaxRetries:      1,
 		TrailingHeaders: true,
 	})
@@ -82,19 +83,18 @@ func New(ctx context.Context, c Config) (*Store, error) {
 	return &Store{core: minio.Core{Client: client}, bucket: c.Bucket}, nil
 }
 
-// newTransport bounds every wait but that for a body, which may rightly take
-// long and ends with its context.
+// newTransport bounds what it takes to connect. How long the store may stand
+// still after that is bounded by patience.
 func newTransport() *http.Transport {
 	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   5 * time.Second,
-		ResponseHeaderTimeout: time.Minute,
-		IdleConnTimeout:       time.Minute,
-		MaxIdleConnsPerHost:   128,
-		WriteBufferSize:       32 << 10,
-		ReadBufferSize:        32 << 10,
-		DisableCompression:    true, // a body is what was stored, whatever it declares to be
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout: 5 * time.Second,
+		IdleConnTimeout:     time.Minute,
+		MaxIdleConnsPerHost: 128,
+		WriteBufferSize:     32 << 10,
+		ReadBufferSize:      32 << 10,
+		DisableCompression:  true, // a body is what was stored, whatever it declares to be
 	}
 }
 
