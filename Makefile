@@ -1,4 +1,4 @@
-# make build | man | run | test | chaos | check | fuzz | fuzz-long
+# make build | man | run | test | bench | chaos | check | fuzz | fuzz-long
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZ    ?= 30s
@@ -7,7 +7,7 @@ UNRACED := /lethe/test(/|$$)|/s3api/sigv4$$
 DATA    := demo-data
 PORT    := 9000
 
-.PHONY: build man run test chaos check fuzz fuzz-long packages servers
+.PHONY: build man run test bench chaos check fuzz fuzz-long packages servers
 
 build:
 	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/lethe ./cmd/lethe
@@ -45,6 +45,14 @@ packages:
 
 servers:
 	$(GO) run ./test/servers/build
+
+# What Lethe costs beside the store alone: docs/performance.md. BENCH=short takes
+# a minute or two; BENCH='-cases put -rounds 3 -duration 1s -seed 7' picks.
+BENCH   ?=
+bench: packages servers
+	@mkdir -p bin
+	$(GO) test -run '^$$' -bench '^BenchmarkLethe$$' -benchtime 1x -timeout 60m ./test/bench \
+		-args -results '$(CURDIR)/bin/bench.json' $(if $(filter short,$(BENCH)),-cases short -rounds 3 -duration 700ms,$(BENCH))
 
 # Style, known mistakes, known vulnerabilities, and the crypto under FIPS 140.
 check: servers

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/recording"
@@ -18,6 +20,7 @@ const (
 	sessionTime  = 60 * time.Second
 	serveEvery   = 10 * time.Second // how often served ranges are logged
 	serveTimeout = 5 * time.Second
+	flushAtOnce  = 64  // sessions whose ranges are logged at once
 	maxRanges    = 512 // of one event; adjacent ones are one
 )
 
@@ -158,20 +161,30 @@ func (s *sessions) run(ctx context.Context) {
 }
 
 // flush logs what was served since the last time and lets old sessions go.
+// Sessions are logged several at once, so that they share transactions.
 func (s *sessions) flush(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, serveTimeout)
 	defer cancel()
+	var logging errgroup.Group // what fails for one is tried for all: each has ranges of its own
+	logging.SetLimit(flushAtOnce)
 	for _, in := range s.sweep() {
-		ranges := in.take()
-		if len(ranges) == 0 {
-			continue
-		}
-		if err := s.write(ctx, in, ranges); err != nil {
-			in.giveBack(ranges)
-			s.log.Error("served ranges not logged yet", "error", err)
-			return
-		}
+		logging.Go(func() error { return s.flushOne(ctx, in) })
 	}
+	if err := logging.Wait(); err != nil {
+		s.log.Error("served ranges not logged yet", "error", err)
+	}
+}
+
+func (s *sessions) flushOne(ctx context.Context, in *session) error {
+	ranges := in.take()
+	if len(ranges) == 0 {
+		return nil
+	}
+	err := s.write(ctx, in, ranges)
+	if err != nil {
+		in.giveBack(ranges)
+	}
+	return err
 }
 
 // sweep drops the sessions that are over and gives the others.

@@ -54,6 +54,7 @@ var may = map[string][]string{
 	"test/telephony":              {},
 	"test/faults":                 {},
 	"test/clients":                {},
+	"test/bench":                  {},
 	"test/decryptor":              {},
 }
 

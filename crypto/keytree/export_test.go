@@ -12,3 +12,16 @@ func NewLeasesAt(p Provider, now func() time.Duration, ended func(recording.Tena
 	l.now = now
 	return l
 }
+
+// Common counts the keys that the lease of k keeps.
+func Common(k *Keys) int {
+	k.common.mu.Lock()
+	defer k.common.mu.Unlock()
+	kept := 0
+	for _, key := range k.common.keys {
+		if !key.IsZero() {
+			kept++
+		}
+	}
+	return kept
+}

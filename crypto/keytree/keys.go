@@ -18,6 +18,7 @@ type Keys struct {
 	root   Key
 	epoch  uint64
 	trails *trails // nil unless Follow made it
+	common *common // nil unless a lease gave it
 }
 
 // Slot derives the key of one leaf.
@@ -36,7 +37,17 @@ func (k *Keys) Slot(ctx context.Context, t Tree, slot uint64) (Key, error) {
 
 // System derives the key of a slot of the system tree.
 func (k *Keys) System(ctx context.Context, slot uint64) (Key, error) {
-	return k.Slot(ctx, System, slot)
+	if k.common == nil || k.root.IsZero() {
+		return k.Slot(ctx, System, slot)
+	}
+	if key, ok := k.common.find(slot); ok {
+		return key, ctx.Err()
+	}
+	key, err := k.Slot(ctx, System, slot)
+	if err == nil {
+		k.common.keep(slot, key)
+	}
+	return key, err
 }
 
 // Clear overwrites the root and what was derived on the way; nothing can be

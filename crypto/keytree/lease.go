@@ -134,11 +134,12 @@ func (l *Leases) unwrap(ctx context.Context, h Head) (*Keys, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.keep(*k, sent+LeaseTime, drops)
+	l.keep(k, sent+LeaseTime, drops)
 	return k, nil
 }
 
-func (l *Leases) keep(k Keys, expires time.Duration, drops uint64) {
+// keep leases k, unless it came too late.
+func (l *Leases) keep(k *Keys, expires time.Duration, drops uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	left := expires - l.now()
@@ -149,7 +150,8 @@ func (l *Leases) keep(k Keys, expires time.Duration, drops uint64) {
 		return
 	}
 	l.forget(k.tenant)
-	held := &lease{keys: k, expires: expires}
+	k.common = &common{}
+	held := &lease{keys: *k, expires: expires}
 	held.end = time.AfterFunc(left, func() { l.expire(k.tenant, held) })
 	l.held[k.tenant] = held
 }
@@ -167,6 +169,7 @@ func (l *Leases) forget(t recording.Tenant) {
 	if held, ok := l.held[t]; ok {
 		held.end.Stop()
 		held.keys.Clear()
+		held.keys.common.clear()
 		delete(l.held, t)
 		l.ended(t)
 	}

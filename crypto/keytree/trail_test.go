@@ -6,6 +6,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/recording"
 )
 
 func TestFollowGivesTheSameKeys(t *testing.T) {
@@ -57,5 +58,27 @@ func BenchmarkNeighbours(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkUnwrapDEK is what a request derives to read one recording.
+func BenchmarkUnwrapDEK(b *testing.B) {
+	p := provider(b)
+	h := plant(b, p)
+	keys, err := keytree.Unwrap(b.Context(), p, h)
+	if err != nil {
+		b.Fatal(err)
+	}
+	id := recording.Identity{Tenant: h.Tenant, Recording: recording.NewID(), Version: recording.NewVersion()}
+	slots := keytree.Slots{Recording: 1 << 20, Subject: 1 << 10, Day: 20_000}
+	wrapped, err := keys.WrapDEK(b.Context(), id, slots, keytree.NewKey())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := keys.UnwrapDEK(b.Context(), id, slots, wrapped[:]); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

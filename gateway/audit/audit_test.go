@@ -15,7 +15,7 @@ import (
 	"github.com/lethe-vault/lethe/recording"
 )
 
-func store(t *testing.T) *catalog.Catalog {
+func store(t testing.TB) *catalog.Catalog {
 	t.Helper()
 	c, err := catalog.Open(t.Context(), "sqlite:"+t.TempDir()+"/catalog.db")
 	if err != nil {

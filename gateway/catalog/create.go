@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"github.com/lethe-vault/lethe/gateway/audit"
@@ -30,12 +31,16 @@ type Commit struct {
 	List        *PartList   // of an upload in parts; nil if it came whole
 }
 
-// insertIntent ends in the database's clock and insertOnce.
+// Each ends after the database's clock. insertAllowed inserts only where the
+// tenant is active and has the bucket.
 const (
-	insertIntent = `INSERT INTO versions (version, tenant, bucket, recording, state, is_current, blob,
-	slot_recording, slot_subject, slot_day, created_at, seen_at)
-	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, `
-	insertOnce = `) ON CONFLICT DO NOTHING`
+	intoVersions = `INSERT INTO versions (version, tenant, bucket, recording, state, is_current, blob,
+	slot_recording, slot_subject, slot_day, created_at, seen_at) `
+	insertIntent  = intoVersions + `VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, `
+	insertOnce    = `) ON CONFLICT DO NOTHING`
+	insertAllowed = intoVersions + `SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, `
+	allowedOnce   = ` FROM tenants t JOIN buckets b ON b.tenant = t.id
+	WHERE t.id = $2 AND t.state = 'active' AND b.bucket = $3 AND NOT b.closing ON CONFLICT DO NOTHING`
 )
 
 // Begin records an intent and the events that led to it, in one transaction.
@@ -52,10 +57,14 @@ func (c *Catalog) Begin(ctx context.Context, in Intent, events []audit.Record) e
 	})
 }
 
-// insert reports whether the intent is new.
+// insert reports whether the intent is new. Mostly it is, and may be: then one
+// statement does. What hinders another is looked for after the row is there, or
+// was waited for.
 func (in Intent) insert(ctx context.Context, tx *sql.Tx, d dialect) (fresh bool, err error) {
-	added, err := change(ctx, tx, insertIntent+d.now+insertOnce, in.Version[:], in.Tenant[:], in.Bucket[:], in.Recording[:],
-		Intended, false, in.Blob, in.Slots.Recording, in.Slots.Subject, in.Slots.Day, in.CreatedAt.UnixMicro())
+	if added, err := change(ctx, tx, insertAllowed+d.now+allowedOnce, in.row()...); err != nil || added == 1 {
+		return err == nil, err
+	}
+	added, err := change(ctx, tx, insertIntent+d.now+insertOnce, in.row()...)
 	if err != nil || added == 0 {
 		return false, err
 	}
@@ -67,6 +76,11 @@ func (in Intent) insert(ctx context.Context, tx *sql.Tx, d dialect) (fresh bool,
 		_, err = get[Bucket](ctx, tx, recording.ErrNoBucket, selectOpenBucket, in.Tenant[:], in.Bucket[:])
 	}
 	return true, err
+}
+
+func (in Intent) row() []any {
+	return []any{in.Version[:], in.Tenant[:], in.Bucket[:], in.Recording[:],
+		Intended, false, in.Blob, in.Slots.Recording, in.Slots.Subject, in.Slots.Day, in.CreatedAt.UnixMicro()}
 }
 
 // Create makes a recording exist: the one moment it does. In one transaction
@@ -89,23 +103,17 @@ func (in Intent) insert(ctx context.Context, tx *sql.Tx, d dialect) (fresh bool,
 // transaction, which such a Create does not survive.
 func (c *Catalog) Create(ctx context.Context, cm Commit, events []audit.Record) error {
 	return c.write(ctx, "Create", func(ctx context.Context, tx *sql.Tx) error {
-		o, err := c.openIntent(ctx, tx, cm)
+		bucket, err := cm.commitNew(ctx, tx)
+		if errors.Is(err, errNotNew) {
+			var done bool
+			if bucket, done, err = c.commitAny(ctx, tx, cm); done {
+				return err
+			}
+		}
 		if err != nil {
 			return err
 		}
-		if o.state != Intended {
-			return cm.ownList(ctx, tx)
-		}
-		if err := cm.displace(ctx, tx); err != nil {
-			return err
-		}
-		if err := cm.commit(ctx, tx); err != nil {
-			return err
-		}
-		if err := cm.keepParts(ctx, tx, c.dialect); err != nil {
-			return err
-		}
-		if err := insertDirectories(ctx, tx, cm.Tenant, o.bucket, cm.Directories); err != nil {
+		if err := insertDirectories(ctx, tx, cm.Tenant, bucket, cm.Directories); err != nil {
 			return err
 		}
 		if err := cm.insertTerms(ctx, tx); err != nil {
@@ -113,6 +121,25 @@ func (c *Catalog) Create(ctx context.Context, cm Commit, events []audit.Record) 
 		}
 		return insertEvents(ctx, tx, events)
 	})
+}
+
+// commitAny commits what may displace others, or have been committed before:
+// then it is done.
+func (c *Catalog) commitAny(ctx context.Context, tx *sql.Tx, cm Commit) (bucket recording.BucketID, done bool, err error) {
+	o, err := c.openIntent(ctx, tx, cm)
+	if err != nil {
+		return bucket, false, err
+	}
+	if o.state != Intended {
+		return bucket, true, cm.ownList(ctx, tx)
+	}
+	if err := cm.displace(ctx, tx); err != nil {
+		return bucket, false, err
+	}
+	if err := cm.commit(ctx, tx); err != nil {
+		return bucket, false, err
+	}
+	return o.bucket, false, cm.keepParts(ctx, tx, c.dialect)
 }
 
 // openRow is a version to be committed, as Create finds it.
@@ -176,22 +203,57 @@ func (cm Commit) displace(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-// commit flips the intent.
-func (cm Commit) commit(ctx context.Context, tx *sql.Tx) error {
-	in := cm.Content
-	flipped, err := change(ctx, tx, `UPDATE versions SET state = 'committed', is_current = TRUE,
+const (
+	flipIntent = `UPDATE versions SET state = 'committed', is_current = TRUE,
 		committed_at = $1, name_index = $2, dir_index = $3, size = $4, stored_size = $5,
 		class = $6, wrapped_dek = $7, sealed_facts = $8, sealed_end = $9, parts = $10
-		WHERE version = $11 AND state = 'intent'`,
-		in.CommittedAt.UnixMicro(), in.Name[:], in.Directory[:], in.Size, in.StoredSize,
-		in.Class, in.WrappedDEK, in.SealedFacts, in.SealedEnd, in.Parts, cm.Version[:])
+		WHERE version = $11 AND tenant = $12 AND state = 'intent'`
+	// flipAllowed flips only where the tenant is active and has the bucket.
+	flipAllowed = flipIntent + ` AND EXISTS (
+		SELECT 1 FROM tenants t JOIN buckets b ON b.tenant = t.id
+		WHERE t.id = versions.tenant AND t.state = 'active' AND b.bucket = versions.bucket AND NOT b.closing)
+		RETURNING bucket`
+)
+
+func (cm Commit) flipArgs() []any {
+	in := cm.Content
+	return []any{in.CommittedAt.UnixMicro(), in.Name[:], in.Directory[:], in.Size, in.StoredSize,
+		in.Class, in.WrappedDEK, in.SealedFacts, in.SealedEnd, in.Parts, cm.Version[:], cm.Tenant[:]}
+}
+
+// commit flips the intent.
+func (cm Commit) commit(ctx context.Context, tx *sql.Tx) error {
+	flipped, err := change(ctx, tx, flipIntent, cm.flipArgs()...)
+	if err == nil && flipped != 1 {
+		return ErrAborted
+	}
+	return cm.taken(err)
+}
+
+// errNotNew: commitNew has done nothing, and cannot say why.
+var errNotNew = errors.New("catalog: not a new recording of its own")
+
+// commitNew commits a recording that came whole and displaces none, as most
+// do, in one statement, and gives its bucket.
+func (cm Commit) commitNew(ctx context.Context, tx *sql.Tx) (recording.BucketID, error) {
+	if cm.Overwrite != Never || cm.List != nil {
+		return recording.BucketID{}, errNotNew
+	}
+	at, err := get[bucketRow](ctx, tx, errNotNew, flipAllowed, cm.flipArgs()...)
+	return at.bucket, cm.taken(err)
+}
+
+type bucketRow struct{ bucket recording.BucketID }
+
+func (r *bucketRow) columns() []any { return []any{fixed(r.bucket[:])} }
+
+// taken says what it means that the name is taken.
+func (cm Commit) taken(err error) error {
 	switch {
 	case nameTaken(err) && cm.Overwrite == Never:
 		return recording.ErrExists
 	case nameTaken(err):
 		return ErrMoved
-	case err == nil && flipped != 1:
-		return ErrAborted
 	}
 	return err
 }

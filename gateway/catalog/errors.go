@@ -81,6 +81,19 @@ func away(err error) bool {
 	return network || pgconn.SafeToRetry(err) // the latter: the connection was closed before anything was sent
 }
 
+// unsent reports whether a statement failed before the database got it.
+func unsent(err error) bool {
+	_, unconnected := errors.AsType[*pgconn.ConnectError](err)
+	return unconnected || errors.Is(err, driver.ErrBadConn) || pgconn.SafeToRetry(err)
+}
+
+// answered reports whether the database itself refused a statement, so that it
+// did nothing. What is FATAL to a connection may come after a commit.
+func answered(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pg.SeverityUnlocalized == "ERROR" || errors.Is(err, sqlite3.FULL)
+}
+
 // awayState sorts SQLSTATE codes. Source: PostgreSQL, "PostgreSQL Error
 // Codes": 08 connection, 53 resources (disk, memory, connections), 57
 // intervention (shutdown, start-up, cancelled), 58 system; 25006 is a standby

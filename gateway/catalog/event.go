@@ -22,18 +22,23 @@ func (r *eventRow) columns() []any {
 	}
 }
 
-func insertEvents(ctx context.Context, tx *sql.Tx, records []audit.Record) error {
-	var rows [][]any
+const intoEvents = `events (` + eventColumns + `)`
+
+func eventRows(records []audit.Record) (rows [][]any) {
 	for _, r := range records {
 		rows = append(rows, []any{
 			r.ID[:], r.Tenant[:], r.At.UnixMicro(), r.Who, r.Action, r.Outcome, r.Reason,
 			r.Bucket[:], r.Recording[:], r.Version[:], r.Request, r.Sealed,
 		})
 	}
-	if len(rows) > 0 {
+	return rows
+}
+
+func insertEvents(ctx context.Context, tx *sql.Tx, records []audit.Record) error {
+	if len(records) > 0 {
 		audit.Promise(ctx)
 	}
-	return insert(ctx, tx, `events (`+eventColumns+`)`, rows)
+	return insert(ctx, tx, intoEvents, eventRows(records))
 }
 
 // AppendEvents makes all records durable in one transaction, or none. A
@@ -41,8 +46,14 @@ func insertEvents(ctx context.Context, tx *sql.Tx, records []audit.Record) error
 func (c *Catalog) AppendEvents(ctx context.Context, records []audit.Record) error {
 	// gofail: var eventsAppend string
 	// return failpoint(eventsAppend)
-	return c.write(ctx, "AppendEvents", func(ctx context.Context, tx *sql.Tx) error {
-		return insertEvents(ctx, tx, records)
+	return c.observed(ctx, "AppendEvents", func(ctx context.Context) error {
+		again := func(ctx context.Context, tx *sql.Tx) error { return insertEvents(ctx, tx, records) }
+		rows := eventRows(records)
+		if len(rows) == 0 || len(rows) > maxRows {
+			return c.writeAgain(ctx, again)
+		}
+		audit.Promise(ctx)
+		return c.insertOnly(ctx, intoEvents, rows, again)
 	})
 }
 

@@ -10,18 +10,20 @@ import (
 // asked for a version and the bucket it is in.
 func HotQueries(v Version, bucket Index) map[string][]any {
 	return map[string][]any{
-		selectFound:             {v.Name[:], v.Tenant[:], bucket[:]},
-		selectVersion:           {v.Tenant[:], v.Version[:]},
-		selectOpen:              {v.Tenant[:], v.Version[:]},
-		selectDirectory:         {v.Tenant[:], v.Directory[:]},
-		selectVersionsIn:        {v.Tenant[:], v.Directory[:]},
-		selectInside:            {v.Tenant[:], v.Directory[:]},
-		selectVersions + "($2)": {v.Tenant[:], v.Version[:]},
-		selectCredential:        {"AK7"},
-		selectToken:             {v.Name[:]},
-		selectFoundVersion:      {v.Name[:], v.Version[:], v.Tenant[:], bucket[:]},
-		selectOpenBucket:        {v.Tenant[:], v.Bucket[:]},
-		selectStored:            {v.Tenant[:], v.Recording[:]},
+		selectFound:                       {v.Name[:], v.Tenant[:], bucket[:]},
+		selectVersion:                     {v.Tenant[:], v.Version[:]},
+		selectOpen:                        {v.Tenant[:], v.Version[:]},
+		selectDirectory:                   {v.Tenant[:], v.Directory[:]},
+		selectVersionsIn:                  {v.Tenant[:], v.Directory[:]},
+		selectInside:                      {v.Tenant[:], v.Directory[:]},
+		selectVersions + "($2)":           {v.Tenant[:], v.Version[:]},
+		selectCredential:                  {"AK7"},
+		selectToken:                       {v.Name[:]},
+		selectFoundVersion:                {v.Name[:], v.Version[:], v.Tenant[:], bucket[:]},
+		selectOpenBucket:                  {v.Tenant[:], v.Bucket[:]},
+		selectStored:                      {v.Tenant[:], v.Recording[:]},
+		insertAllowed + "0" + allowedOnce: v.Intent.row(),
+		flipAllowed:                       Commit{Tenant: v.Tenant, Version: v.Version, Content: v.Content}.flipArgs(),
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/gateway/catalog/catalogtest"
 	"github.com/lethe-vault/lethe/recording"
@@ -310,6 +311,42 @@ func TestUnansweredCommitOfTheOthers(t *testing.T) {
 		if !p.struck() {
 			t.Errorf("%s: no COMMIT was seen", write.name)
 		}
+	}
+}
+
+// TestUnansweredEvents breaks the connection at the one statement that appends
+// events, before or after the server gets it.
+func TestUnansweredEvents(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		fault  fault
+		want   error
+		stored int // afterwards
+	}{
+		{"it never arrived", fault{}, nil, 1},
+		{"its answer was lost", fault{deliver: true}, nil, 1},
+		{"it arrived and the server is gone", fault{deliver: true, forGood: true}, catalog.ErrUnknown, 1},
+		{"it never arrived and the server is gone", fault{forGood: true}, catalog.ErrUnknown, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			pg := servers.SharedPostgreSQL(t)
+			v := catalogtest.NewVault(t, pg.Database(t))
+			p := newProxy(t, fmt.Sprintf("127.0.0.1:%d", pg.Port))
+			through := catalogtest.Open(t, strings.Replace(v.DSN, fmt.Sprint(":", pg.Port, "/"), fmt.Sprint(":", p.port(), "/"), 1))
+			e := audit.Event{ID: [16]byte{1}, Tenant: v.Tenant, At: time.Now(), Action: "open", Outcome: audit.Allowed, Request: "REQUEST-TO-BREAK"}
+			test.fault.at = e.Request
+			p.arm(test.fault)
+			if err := through.AppendEvents(t.Context(), []audit.Record{{Event: e}}); !errors.Is(err, test.want) {
+				t.Errorf("AppendEvents() = %v, want %v", err, test.want)
+			}
+			if !p.struck() {
+				t.Error("no event was seen")
+			}
+			stored, err := v.Events(t.Context(), v.Tenant, time.Time{}, time.Now().Add(time.Hour), 10)
+			if err != nil || len(stored) != test.stored {
+				t.Errorf("%d events are stored, %v; want %d", len(stored), err, test.stored)
+			}
+		})
 	}
 }
 

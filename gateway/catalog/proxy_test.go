@@ -2,6 +2,7 @@ package catalog_test
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"net"
 	"sync"
@@ -10,7 +11,8 @@ import (
 )
 
 // A proxy stands between a catalog and its server. It breaks the connection on
-// which it sees the next COMMIT, or keeps all of them and passes nothing on.
+// which it sees the next COMMIT, or what a fault names instead, or keeps all of
+// them and passes nothing on.
 type proxy struct {
 	listener net.Listener
 	server   string
@@ -23,8 +25,9 @@ type proxy struct {
 
 // fault is what happens at COMMIT.
 type fault struct {
-	deliver bool // the server gets it, and answers before the connection breaks
-	forGood bool // nobody can connect from then on
+	at      string // instead of at COMMIT: at a request that holds this
+	deliver bool   // the server gets it, and answers before the connection breaks
+	forGood bool   // nobody can connect from then on
 }
 
 func newProxy(t *testing.T, server string) *proxy {
@@ -53,15 +56,15 @@ func (p *proxy) struck() bool {
 	return p.hit
 }
 
-// strike takes the fault that is armed, if request is a COMMIT.
+// strike takes the fault that is armed, if request is what it waits for.
 func (p *proxy) strike(request []byte) *fault {
-	if !bytes.Contains(request, []byte("commit\x00")) {
-		return nil
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	f := p.armed
-	p.armed, p.hit = nil, p.hit || f != nil
+	if f == nil || !bytes.Contains(request, []byte(cmp.Or(f.at, "commit\x00"))) {
+		return nil
+	}
+	p.armed, p.hit = nil, true
 	return f
 }
 

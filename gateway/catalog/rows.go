@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -76,19 +77,18 @@ const maxRows = 100
 // insert adds rows of equal width to "table (columns…)", leaving those that
 // are there as they are.
 func insert(ctx context.Context, tx *sql.Tx, into string, rows [][]any) error {
-	for len(rows) > 0 {
-		n := min(len(rows), maxRows)
-		var args []any
-		for _, r := range rows[:n] {
-			args = append(args, r...)
-		}
-		query := "INSERT INTO " + into + " VALUES " + placeholders(n, len(rows[0])) + " ON CONFLICT DO NOTHING"
+	for some := range slices.Chunk(rows, maxRows) {
+		query, args := insertion(into, some)
 		if _, err := tx.ExecContext(ctx, query, args...); err != nil {
 			return err
 		}
-		rows = rows[n:]
 	}
 	return nil
+}
+
+// insertion is the statement of one insert.
+func insertion(into string, rows [][]any) (query string, args []any) {
+	return "INSERT INTO " + into + " VALUES " + placeholders(len(rows), len(rows[0])) + " ON CONFLICT DO NOTHING", slices.Concat(rows...)
 }
 
 // placeholders gives "($1, $2), ($3, $4)" for two rows of two. SQLite numbers

@@ -54,9 +54,14 @@ func (c *Catalog) enter(with company) (leave func()) {
 // Whatever write reports is true: nil is committed, ErrUnknown is unknown, and
 // any other error means that nothing was changed.
 func (c *Catalog) write(ctx context.Context, operation string, f func(context.Context, *sql.Tx) error) error {
+	return c.observed(ctx, operation, func(ctx context.Context) error { return c.writeAgain(ctx, f) })
+}
+
+// observed runs a write, and tells of it and of the events it makes durable.
+func (c *Catalog) observed(ctx context.Context, operation string, run func(context.Context) error) error {
 	within, end := c.observer.Begin(ctx, observe.Call{Part: observe.Catalog, Operation: operation})
 	within, made := audit.Promised(within)
-	err := c.writeAgain(within, f)
+	err := run(within)
 	end(outcome(err))
 	if err == nil {
 		made()
@@ -76,6 +81,28 @@ func (c *Catalog) writeAgain(ctx context.Context, f func(context.Context, *sql.T
 		}
 		c.retries.Add(1)
 	}
+}
+
+// insertOnly is writeAgain for rows that are all there is to write, at most
+// maxRows of them: the database makes one statement a transaction by itself, and
+// is asked once instead of three times. again is the same as a transaction of several.
+func (c *Catalog) insertOnly(ctx context.Context, into string, rows [][]any, again func(context.Context, *sql.Tx) error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	query, args := insertion(into, rows)
+	lasting, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptFor)
+	_, err := c.writer.ExecContext(lasting, query, args...) // as COMMIT does, it outlasts its caller
+	cancel()
+	switch {
+	case err == nil:
+		return nil
+	case conflict(err), unsent(err):
+		return c.writeAgain(ctx, again)
+	case away(err) && !answered(err):
+		return c.settle(ctx, again)
+	}
+	return explain(ctx, err)
 }
 
 // settle runs again, until the database answers, a transaction whose COMMIT

@@ -1,11 +1,8 @@
 package faults_test
 
 import (
-	"bufio"
-	"encoding/json"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +33,7 @@ func TestVaultIsAskedOncePerLease(t *testing.T) {
 		seek(t, readers[len(readers)-1], what)
 	}
 
-	leased := vaultRequests(t, s)
+	leased := s.VaultRequests()
 	for range 100 {
 		for _, r := range readers {
 			seek(t, r, what)
@@ -45,7 +42,7 @@ func TestVaultIsAskedOncePerLease(t *testing.T) {
 	if took := time.Since(began); took > leaseTime-5*time.Second {
 		t.Fatalf("200 reads took %v, too long to say anything", took)
 	}
-	if asked := minus(vaultRequests(t, s), leased); len(asked) != 0 {
+	if asked := minus(s.VaultRequests(), leased); len(asked) != 0 {
 		t.Errorf("200 reads of leased tenants asked of Vault: %v", asked)
 	}
 
@@ -55,7 +52,7 @@ func TestVaultIsAskedOncePerLease(t *testing.T) {
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
-	asked := minus(vaultRequests(t, s), leased)
+	asked := minus(s.VaultRequests(), leased)
 	t.Logf("in %v after the first lease: %v", time.Since(began).Round(time.Second), asked)
 	if len(asked) != len(keys) {
 		t.Errorf("%d paths of Vault were asked, want one for each tenant", len(asked))
@@ -74,36 +71,6 @@ func seek(t *testing.T, reader client, what content) {
 	if err := reader.checkSpan(t.Context(), "a.wav", what, off, min(100_000, what.size-off)); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// vaultRequests counts the requests that Vault has received, by path, without
-// those by which its clients log in and stay so.
-func vaultRequests(t *testing.T, s *system.System) map[string]int {
-	t.Helper()
-	f, err := os.Open(s.Vault.AuditLog)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	requests := map[string]int{}
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var entry struct {
-			Type    string
-			Request struct{ Path string }
-		}
-		if err := json.Unmarshal(lines.Bytes(), &entry); err != nil {
-			t.Fatal(err)
-		}
-		if entry.Type == "request" && !strings.HasPrefix(entry.Request.Path, "auth/") {
-			requests[entry.Request.Path]++
-		}
-	}
-	if lines.Err() != nil || len(requests) == 0 {
-		t.Fatalf("Vault's audit log shows nothing: %v", lines.Err())
-	}
-	return requests
 }
 
 func minus(now, before map[string]int) map[string]int {

@@ -191,7 +191,7 @@ func (p *PostgresServer) StopImmediately() { p.process.stop(syscall.SIGQUIT) }
 // returns when none of them holds its shared memory any more.
 func (p *PostgresServer) Kill() {
 	p.process.signal(syscall.SIGSTOP) // it forks no more
-	children := p.children()
+	children := p.process.children()
 	p.process.kill()
 	for _, pid := range children {
 		syscall.Kill(pid, syscall.SIGKILL) // each leads a process group of its own
@@ -208,18 +208,6 @@ func (p *PostgresServer) Kill() {
 func dead(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err != nil || strings.Contains(string(stat), ") Z ") || strings.Contains(string(stat), ") X ")
-}
-
-// children gives the pids of the server's own child processes.
-func (p *PostgresServer) children() (pids []int) {
-	parent := strconv.Itoa(p.process.cmd.Process.Pid)
-	list, _ := os.ReadFile(filepath.Join("/proc", parent, "task", parent, "children")) // gone: no children
-	for field := range strings.FieldsSeq(string(list)) {
-		if pid, err := strconv.Atoi(field); err == nil {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
 }
 
 // Start starts a stopped or killed server again, at the same address.
