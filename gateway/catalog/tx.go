@@ -96,6 +96,8 @@ func (c *Catalog) insertOnly(ctx context.Context, into string, rows [][]any, aga
 	cancel()
 	switch {
 	case err == nil:
+		// gofail: var eventsAppended string
+		// return failpoint(eventsAppended)
 		return nil
 	case conflict(err), unsent(err):
 		return c.writeAgain(ctx, again)

@@ -25,7 +25,7 @@ var steps = []step{
 	{"dirSync", "put"}, {"blobDelete", "erase"},
 	// SQLite, and the catalog's transactions
 	{"sqliteWrite", "put"}, {"sqliteSync", "put"}, {"txBegin", "put"}, {"txCommit", "put"}, {"txCommitted", "put"},
-	{"eventsAppend", "get"},
+	{"eventsAppend", "get"}, {"eventsAppended", "get"},
 	// slots
 	{"slotsReserve", "first put"}, {"slotsReserved", "first put"},
 	// a put
