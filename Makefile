@@ -27,10 +27,11 @@ run: build
 # are never taken from go's cache: it does not see the programs that tests build.
 # The race detector, which makes tests three to five times as slow, stays out of
 # those in which no code of ours runs at once: the tests of whole programs, which
-# run them as their own processes, and the signatures.
+# run them as their own processes, and the signatures. Those mostly wait for
+# servers, so more of them run at once than there are processors.
 test: packages servers
 	$(GO) test -race -count=1 -timeout 30m $$($(GO) list ./... | grep -vE '$(UNRACED)')
-	$(GO) test -count=1 -timeout 30m $$($(GO) list ./... | grep -E '$(UNRACED)')
+	$(GO) test -count=1 -timeout 30m -parallel 4 $$($(GO) list ./... | grep -E '$(UNRACED)')
 
 # Faults in large numbers, on real servers: kills at any instant, a fault at every
 # durable step, poor connections to every part, disks that fail or are full, a
