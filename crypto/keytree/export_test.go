@@ -13,12 +13,12 @@ func NewLeasesAt(p Provider, now func() time.Duration, ended func(recording.Tena
 	return l
 }
 
-// Common counts the keys that the lease of k keeps.
-func Common(k *Keys) int {
-	k.common.mu.Lock()
-	defer k.common.mu.Unlock()
+// SystemKeysKept counts the keys that the lease of k keeps.
+func SystemKeysKept(k *Keys) int {
+	k.system.mu.Lock()
+	defer k.system.mu.Unlock()
 	kept := 0
-	for _, key := range k.common.keys {
+	for _, key := range k.system.keys {
 		if !key.IsZero() {
 			kept++
 		}

@@ -17,8 +17,8 @@ type Keys struct {
 	tenant recording.Tenant
 	root   Key
 	epoch  uint64
-	trails *trails // nil unless Follow made it
-	common *common // nil unless a lease gave it
+	trails *trails     // nil unless Follow made it
+	system *systemKeys // nil unless a lease gave it
 }
 
 // Slot derives the key of one leaf.
@@ -37,15 +37,15 @@ func (k *Keys) Slot(ctx context.Context, t Tree, slot uint64) (Key, error) {
 
 // System derives the key of a slot of the system tree.
 func (k *Keys) System(ctx context.Context, slot uint64) (Key, error) {
-	if k.common == nil || k.root.IsZero() {
+	if k.system == nil || k.root.IsZero() {
 		return k.Slot(ctx, System, slot)
 	}
-	if key, ok := k.common.find(slot); ok {
+	if key, ok := k.system.find(slot); ok {
 		return key, ctx.Err()
 	}
 	key, err := k.Slot(ctx, System, slot)
 	if err == nil {
-		k.common.keep(slot, key)
+		k.system.keep(slot, key)
 	}
 	return key, err
 }

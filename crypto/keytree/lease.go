@@ -150,7 +150,7 @@ func (l *Leases) keep(k *Keys, expires time.Duration, drops uint64) {
 		return
 	}
 	l.forget(k.tenant)
-	k.common = &common{}
+	k.system = &systemKeys{}
 	held := &lease{keys: *k, expires: expires}
 	held.end = time.AfterFunc(left, func() { l.expire(k.tenant, held) })
 	l.held[k.tenant] = held
@@ -169,7 +169,7 @@ func (l *Leases) forget(t recording.Tenant) {
 	if held, ok := l.held[t]; ok {
 		held.end.Stop()
 		held.keys.Clear()
-		held.keys.common.clear()
+		held.keys.system.clear()
 		delete(l.held, t)
 		l.ended(t)
 	}

@@ -2,21 +2,21 @@ package keytree
 
 import "sync"
 
-// mostCommon bounds the keys that a lease keeps: of settings, credentials,
+// mostSystemKeys bounds the keys that a lease keeps: of settings, credentials,
 // generations of indexes and months, of which few are in use at a time.
-const mostCommon = 16
+const mostSystemKeys = 16
 
-// common keeps the system keys that were derived under a lease, since every
+// systemKeys keeps the system keys that were derived under a lease, since every
 // request wants the same few. They go when the root does.
-type common struct {
+type systemKeys struct {
 	mu      sync.Mutex // guards all below
 	cleared bool
 	n       int
-	slots   [mostCommon]uint64
-	keys    [mostCommon]Key
+	slots   [mostSystemKeys]uint64
+	keys    [mostSystemKeys]Key
 }
 
-func (c *common) find(slot uint64) (k Key, ok bool) {
+func (c *systemKeys) find(slot uint64) (k Key, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, kept := range c.slots[:c.n] {
@@ -28,17 +28,17 @@ func (c *common) find(slot uint64) (k Key, ok bool) {
 }
 
 // keep keeps a key that find did not, where there is room.
-func (c *common) keep(slot uint64, k Key) {
+func (c *systemKeys) keep(slot uint64, k Key) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.cleared && c.n < mostCommon { // two may keep the same: no harm
+	if !c.cleared && c.n < mostSystemKeys { // two may keep the same: no harm
 		c.slots[c.n], c.keys[c.n] = slot, k
 		c.n++
 	}
 }
 
 // clear overwrites what is kept, and nothing is kept from then on.
-func (c *common) clear() {
+func (c *systemKeys) clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	clear(c.keys[:])

@@ -43,14 +43,14 @@ func TestLeaseKeepsSystemKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := keytree.Common(leased); n == 0 {
+	if n := keytree.SystemKeysKept(leased); n == 0 {
 		t.Error("the lease kept nothing")
 	}
 	l.Drop(h.Tenant)
 	if _, err := leased.System(t.Context(), 1); err != nil {
 		t.Errorf("a request under way: %v", err)
 	}
-	if n := keytree.Common(leased); n != 0 {
+	if n := keytree.SystemKeysKept(leased); n != 0 {
 		t.Errorf("%d keys are left of a lease that was dropped", n)
 	}
 }
