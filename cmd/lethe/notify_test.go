@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"io"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -41,39 +39,21 @@ func TestSupervisorIsTold(t *testing.T) {
 	}
 	hears("READY=1")
 	hears("WATCHDOG=1")
-	if code, _ := get(t, s.at.Ops+"/readyz"); code != http.StatusOK {
+	if code, _ := s.asks(t, "/readyz", ""); code != http.StatusOK {
 		t.Errorf("a server that is ready answers %d", code)
 	}
 	ended := make(chan int, 1)
 	go func() { ended <- s.stop() }() // ends with the server
 	hears("STOPPING=1\nEXTEND_TIMEOUT_USEC=36000000")
-	if code, says := get(t, s.at.Ops+"/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(says, "about to end") {
+	if code, says := s.asks(t, "/readyz", ""); code != http.StatusServiceUnavailable || !strings.Contains(says, "about to end") {
 		t.Errorf("a server that ends answers %d %q", code, says)
 	}
 	for _, at := range []string{s.at.Ops + "/healthz", s.at.API + "/v1/openapi.yaml"} {
-		if code, _ := get(t, at); code != http.StatusOK {
+		if code, _ := fetch(t, at, ""); code != http.StatusOK {
 			t.Errorf("%s of a server that waits = %d", at, code)
 		}
 	}
 	if code := <-ended; code != done {
 		t.Errorf("serve ended with %d", code)
 	}
-}
-
-func get(t *testing.T, addr string) (status int, body string) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+addr, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res.StatusCode, string(b)
 }

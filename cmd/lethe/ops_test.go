@@ -26,7 +26,16 @@ import (
 // asks gives the answer to a GET of the ops listener.
 func (r *running) asks(t *testing.T, path, token string) (int, string) {
 	t.Helper()
-	q, _ := http.NewRequest("GET", "http://"+r.at.Ops+path, nil)
+	return fetch(t, r.at.Ops+path, token)
+}
+
+// fetch gives the answer to a GET of HOST:PORT/PATH.
+func fetch(t *testing.T, at, token string) (int, string) {
+	t.Helper()
+	q, err := http.NewRequest("GET", "http://"+at, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if token != "" {
 		q.Header.Set("Authorization", "Bearer "+token)
 	}
