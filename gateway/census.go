@@ -101,7 +101,7 @@ func (c *counting) look(hash uint64, key string, size int64, out *Orphans) {
 			out.Recordings++
 			out.Bytes += size
 		}
-	case "sweep":
+	case "sweep", "probe": // anchors, and what a probe of readiness has left: nobody's
 	default:
 		if tenant, _, _ := strings.Cut(rest, "/"); !c.tenants[tenant] {
 			out.Tenants++
