@@ -24,6 +24,7 @@ type Recording struct {
 	dek     keytree.Key
 	pieces  []piece
 	session *session
+	asked   time.Time // shortly before the catalog said that the tenant is active
 }
 
 // Open permits c to read a recording, durably in the log; no byte is read yet.
@@ -34,12 +35,13 @@ func (g *Gateway) Open(ctx context.Context, c Caller, b recording.Bucket, n reco
 // OpenVersion is Open for any version of a name; the zero one is the current.
 // recording.ErrNoVersion: there is none such, or it cannot be opened any more.
 func (g *Gateway) OpenVersion(ctx context.Context, c Caller, b recording.Bucket, n recording.Name, version recording.Version) (*Recording, error) {
+	asked := time.Now()
 	in, session, err := g.access(ctx, c, policy.Open, b, n, version)
 	if err != nil {
 		in.dek.Clear()
 		return nil, err
 	}
-	return &Recording{Info: in.Info, gateway: g, dek: in.dek, pieces: in.pieces, session: session}, nil
+	return &Recording{Info: in.Info, gateway: g, dek: in.dek, pieces: in.pieces, session: session, asked: asked}, nil
 }
 
 // Stat tells of a recording without opening it.
@@ -274,7 +276,7 @@ func (g *Gateway) gone(ctx context.Context, t recording.Tenant, version recordin
 // active, the recording not erased when it was last seen, and the root leased or
 // leased anew.
 func (g *Gateway) goOn(ctx context.Context, r *Recording, seen *time.Time) error {
-	if err := g.states.check(r.session.tenant.ID); err != nil {
+	if err := g.states.check(r.session.tenant.ID, r.asked); err != nil {
 		return err
 	}
 	if err := g.lookAgain(ctx, r, seen); err != nil {

@@ -211,7 +211,7 @@ func (g *Gateway) logServed(ctx context.Context, in *session, ranges []audit.Ran
 	e.ID, e.At, e.Action = [16]byte{}, now(), "served"
 	e.Detail.Ranges = ranges
 	s := scope{} // where its key is away or gone, that something was served is kept
-	if g.states.check(in.tenant.ID) == nil {
+	if g.states.check(in.tenant.ID, time.Time{}) == nil {
 		if open, err := g.unlock(ctx, in.tenant); err == nil {
 			s = open
 		}

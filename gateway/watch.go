@@ -11,10 +11,12 @@ import (
 )
 
 // Running streams and background work see a tenant's state no older than
-// stateAge; the catalog is asked every pollEvery. Requests do not rely on
+// stateAge; the catalog is asked every pollEvery, and pollAgain after it did
+// not answer, so that one lost answer ends no stream. Requests do not rely on
 // this: they read the state with their credential.
 const (
 	pollEvery   = 2 * time.Second
+	pollAgain   = 250 * time.Millisecond
 	pollTimeout = 1500 * time.Millisecond
 	stateAge    = 4 * time.Second
 )
@@ -28,10 +30,11 @@ type states struct {
 
 func newStates() *states { return &states{} }
 
-// check lets a running stream go on. recording.ErrUnavailable when nothing is
-// known any more.
-func (s *states) check(t recording.Tenant) error {
-	if err := s.fresh(); err != nil {
+// check lets work go on whose request found the tenant active when it asked the
+// catalog at the given time, which may be later than the last good poll.
+// recording.ErrUnavailable when neither says anything any more.
+func (s *states) check(t recording.Tenant, asked time.Time) error {
+	if err := s.fresh(); err != nil && time.Since(asked) > stateAge {
 		return err
 	}
 	s.mu.RLock()
@@ -79,17 +82,19 @@ func (s *states) replace(asked time.Time, now map[recording.Tenant]catalog.Stand
 
 // watch polls until the gateway is closed.
 func (g *Gateway) watch() {
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
+	next := time.NewTimer(pollEvery)
+	defer next.Stop()
 	for {
 		select {
 		case <-g.life.Done():
 			return
-		case <-tick.C:
+		case <-next.C:
 		}
+		next.Reset(pollEvery)
 		ctx, cancel := context.WithTimeout(g.life, pollTimeout)
 		if err := g.poll(ctx); err != nil && g.life.Err() == nil {
 			g.log.Warn("states of tenants not read", "error", err)
+			next.Reset(pollAgain)
 		}
 		cancel()
 	}
