@@ -272,24 +272,6 @@ func (g *Gateway) gone(ctx context.Context, t recording.Tenant, version recordin
 	return fmt.Errorf("%w: version %v: %s", recording.ErrIntegrity, version, what)
 }
 
-// goOn is asked at every segment of a running stream: the tenant must still be
-// active, the recording not erased when it was last seen, and the root leased or
-// leased anew.
-func (g *Gateway) goOn(ctx context.Context, r *Recording, seen *time.Time) error {
-	if err := g.states.check(r.session.tenant.ID, r.asked); err != nil {
-		return err
-	}
-	if err := g.lookAgain(ctx, r, seen); err != nil {
-		return err
-	}
-	keys, err := g.keys(ctx, r.session.tenant)
-	if err != nil {
-		return err
-	}
-	keys.Clear()
-	return nil
-}
-
 // eof is an empty body.
 type eof struct{}
 

@@ -90,6 +90,8 @@ type stream struct {
 	off       int64       // of what is handed over next
 	rest      []slice
 	seen      time.Time // when the recording was last known not to be erased
+	asked     time.Time // when the stream last asked whether to go on
+	drops     uint64    // of keys, before it asked
 	reader    *envelope.Reader
 	stored    io.ReadCloser
 	closed    sync.Once
@@ -114,7 +116,37 @@ func (s *stream) next() (err error) {
 		return unavailable(err)
 	}
 	s.rest, s.stored = s.rest[1:], stored
-	s.reader = span.Reader(stored, func() error { return r.gateway.goOn(s.ctx, r, &s.seen) })
+	s.reader = span.Reader(stored, s.goOn)
+	return nil
+}
+
+// askEvery is how long a running stream goes on without asking, in time in which
+// the machine is awake: short beside every bound that is promised, and long
+// beside a segment, for which looking the key up costs half of what opening does.
+const askEvery = 20 * time.Millisecond
+
+// goOn is called at every segment of a running stream, and asks again once
+// askEvery has passed or this process has dropped a key: the tenant must still
+// be active, the recording not erased when it was last seen, and the root leased
+// or leased anew.
+func (s *stream) goOn() error {
+	r := s.recording
+	now, drops := time.Now(), r.gateway.leases.Drops()
+	if drops == s.drops && now.Sub(s.asked) < askEvery {
+		return nil
+	}
+	if err := r.gateway.states.check(r.session.tenant.ID, r.asked); err != nil {
+		return err
+	}
+	if err := r.gateway.lookAgain(s.ctx, r, &s.seen); err != nil {
+		return err
+	}
+	keys, err := r.gateway.keys(s.ctx, r.session.tenant)
+	if err != nil {
+		return err
+	}
+	keys.Clear()
+	s.asked, s.drops = now, drops
 	return nil
 }
 

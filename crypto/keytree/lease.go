@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -27,10 +28,10 @@ type Leases struct {
 	ended    func(recording.Tenant) // called with mu held
 	now      func() time.Duration   // since some fixed moment; never set back
 	flight   singleflight.Group
+	drops    atomic.Uint64 // counts Drop, so that an unwrapping begun before one is not kept
 
 	mu    sync.Mutex // guards the rest
 	held  map[recording.Tenant]*lease
-	drops uint64 // counts Drop, so that an unwrapping begun before one is not kept
 	stats LeaseStats
 }
 
@@ -92,16 +93,20 @@ func (l *Leases) Keys(ctx context.Context, h Head) (*Keys, error) {
 func (l *Leases) Drop(t recording.Tenant) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.drops++
+	l.drops.Add(1)
 	l.forget(t)
 	l.ended(t) // of an unwrapping under way, too
 }
+
+// Drops counts the roots that were dropped: whoever uses what a root opened
+// looks again when it has changed.
+func (l *Leases) Drops() uint64 { return l.drops.Load() }
 
 // Close clears every root.
 func (l *Leases) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.drops++
+	l.drops.Add(1)
 	for t := range l.held {
 		l.forget(t)
 	}
@@ -126,7 +131,7 @@ func (l *Leases) unwrap(ctx context.Context, h Head) (*Keys, error) {
 	ctx, cancel := context.WithTimeout(ctx, unwrapTimeout)
 	defer cancel()
 	l.mu.Lock()
-	drops := l.drops
+	drops := l.drops.Load()
 	l.stats.Misses++
 	l.mu.Unlock()
 	sent := l.now()
@@ -143,7 +148,7 @@ func (l *Leases) keep(k *Keys, expires time.Duration, drops uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	left := expires - l.now()
-	if l.drops != drops || left <= 0 {
+	if l.drops.Load() != drops || left <= 0 {
 		return
 	}
 	if old, ok := l.held[k.tenant]; ok && old.keys.epoch > k.epoch {
