@@ -42,6 +42,7 @@ func fill(t testing.TB, v *catalogtest.Vault, n int) {
 }
 
 func TestHotQueriesUseIndexes(t *testing.T) {
+	t.Parallel()
 	eachDatabase(t, func(t *testing.T, dsn string) {
 		v := catalogtest.NewVault(t, dsn)
 		fill(t, v, 2000)

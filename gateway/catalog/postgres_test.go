@@ -22,6 +22,7 @@ import (
 )
 
 func TestPostgreSQL(t *testing.T) {
+	t.Parallel()
 	catalogtest.Run(t, servers.SharedPostgreSQL(t).Database)
 }
 
@@ -186,8 +187,8 @@ func TestRestart(t *testing.T) {
 }
 
 type put struct {
-	version recording.Version
-	err     error // of Create; nothing is known of the version if Begin failed
+	version recording.Version // zero if Begin failed
+	err     error             // of Begin or Create
 }
 
 func keepPutting(t *testing.T, v *catalogtest.Vault, stop *atomic.Bool) (puts []put) {
@@ -195,6 +196,7 @@ func keepPutting(t *testing.T, v *catalogtest.Vault, stop *atomic.Bool) (puts []
 		in := v.Intent()
 		if err := v.Begin(t.Context(), in, nil); err != nil {
 			wantUnavailable(t, "Begin", err)
+			puts = append(puts, put{err: err})
 			time.Sleep(time.Millisecond)
 			continue
 		}
@@ -220,6 +222,10 @@ func checkPuts(t *testing.T, v *catalogtest.Vault, puts [][]put) {
 	t.Helper()
 	done, refused, unknown := 0, 0, 0
 	for _, p := range slices.Concat(puts...) {
+		if p.version == (recording.Version{}) {
+			refused++
+			continue
+		}
 		state := v.State(t, p.version)
 		switch {
 		case errors.Is(p.err, catalog.ErrUnknown):
@@ -353,6 +359,7 @@ func TestUnansweredEvents(t *testing.T) {
 // TestFrozenServer has a server keep its connections and answer nothing. Every
 // call ends, however patient its caller.
 func TestFrozenServer(t *testing.T) {
+	t.Parallel()
 	pg := servers.SharedPostgreSQL(t)
 	v := catalogtest.NewVault(t, pg.Database(t))
 	for name, call := range map[string]func(context.Context, *catalog.Catalog) error{

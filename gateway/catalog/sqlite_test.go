@@ -13,7 +13,10 @@ func sqliteDSN(t testing.TB) string {
 	return "sqlite:" + filepath.Join(t.TempDir(), "catalog.db")
 }
 
-func TestSQLite(t *testing.T) { catalogtest.Run(t, sqliteDSN) }
+func TestSQLite(t *testing.T) {
+	t.Parallel()
+	catalogtest.Run(t, sqliteDSN)
+}
 
 func TestSQLiteFiles(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a dir with 100% odd #name?&x=y")
