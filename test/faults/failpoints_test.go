@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net"
 	"net/http"
@@ -17,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.etcd.io/gofail/code"
 
@@ -40,7 +43,8 @@ func withFailpoints(t testing.TB) built {
 }
 
 // buildWithFailpoints builds from a copy, since gofail rewrites sources, and keeps
-// what it built in the user's cache until the sources change.
+// what it built in the user's cache. What nobody has used for a day goes: another
+// checkout may be running its own.
 var buildWithFailpoints = sync.OnceValues(func() (b built, err error) {
 	c := sourceCopy{files: map[string][]byte{}}
 	if err := c.all(); err != nil {
@@ -52,14 +56,32 @@ var buildWithFailpoints = sync.OnceValues(func() (b built, err error) {
 	}
 	kept := filepath.Join(cache, "lethe-failpoints")
 	b = built{filepath.Join(kept, c.hash()), c.names}
-	if _, err := os.Stat(b.binary); err == nil {
+	if err := os.Chtimes(b.binary, time.Time{}, time.Now()); err == nil {
 		return b, nil
 	}
-	if err := os.RemoveAll(kept); err != nil {
+	if err := removeUnused(kept, 24*time.Hour); err != nil {
 		return b, err
 	}
 	return b, c.build(b.binary)
 })
+
+// removeUnused removes the files in dir that are older than age.
+func removeUnused(dir string, age time.Duration) error {
+	files, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, f := range files {
+		info, err := f.Info()
+		if err == nil && time.Since(info.ModTime()) > age {
+			err = os.Remove(filepath.Join(dir, f.Name()))
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // another has removed it
+			return err
+		}
+	}
+	return nil
+}
 
 // sourceCopy holds what the program is built from, failpoints enabled.
 type sourceCopy struct {
