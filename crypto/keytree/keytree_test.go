@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
@@ -156,6 +158,59 @@ func TestSlotsAreNeverHandedOutTwice(t *testing.T) {
 	if top := all[len(all)-1]; top > 64*1024 {
 		t.Errorf("highest slot %d: blocks are not taken in order", top)
 	}
+}
+
+// stopped is a real store that answers a create only once it is told how.
+type stopped struct {
+	keytree.Store
+	creates atomic.Int64
+	answers chan error
+}
+
+func (s *stopped) Create(ctx context.Context, key string, r io.Reader, size int64) error {
+	s.creates.Add(1)
+	if err := <-s.answers; err != nil {
+		return err
+	}
+	return s.Store.Create(ctx, key, r, size)
+}
+
+// However many wait for slots, a store that has stopped is asked once, who goes
+// away waits no longer, and those who stay get slots as soon as there are some.
+func TestManyWaitForOneReservation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const many = 100
+		s, tenant := &stopped{Store: store(t), answers: make(chan error)}, recording.NewTenant()
+		r := keytree.NewReserver(s)
+		errs := make(chan error, many)
+		ask := func(ctx context.Context) {
+			_, err := r.Next(ctx, tenant, keytree.Recordings)
+			errs <- err
+		}
+		for _, answer := range []error{fs.ErrInvalid, nil} {
+			s.creates.Store(0)
+			first, leave := context.WithCancel(t.Context())
+			go ask(first)
+			synctest.Wait()
+			for range many - 1 {
+				go ask(t.Context())
+			}
+			synctest.Wait()
+			leave()
+			if err := <-errs; !errors.Is(err, context.Canceled) {
+				t.Errorf("who went away: %v, want context.Canceled", err)
+			}
+			s.answers <- answer
+			for range many - 1 {
+				if err := <-errs; !errors.Is(err, answer) {
+					t.Errorf("who waited: %v, want %v", err, answer)
+				}
+			}
+			if n := s.creates.Load(); n != 1 {
+				t.Errorf("the store was asked %d times, want once", n)
+			}
+		}
+	})
 }
 
 func TestHeads(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/lethe-vault/lethe/recording"
 )
 
@@ -28,9 +30,10 @@ const blockSize = 1024
 // reserved by the exclusive create of a blob that is never deleted; what is
 // left of a block when a process ends is abandoned.
 type Reserver struct {
-	store Store
-	mu    sync.Mutex // guards trees
-	trees map[treeOf]*block
+	store  Store
+	flight singleflight.Group
+	mu     sync.Mutex // guards trees
+	trees  map[treeOf]*block
 }
 
 type treeOf struct {
@@ -40,9 +43,27 @@ type treeOf struct {
 
 // block is the rest of the newest reserved block of one tree.
 type block struct {
-	mu   sync.Mutex // guards next and end; held while a block is reserved
+	mu   sync.Mutex // guards both
 	next uint64
 	end  uint64 // next == end: nothing left; end == 0: nothing reserved yet
+}
+
+// take gives the next slot of the block, unless nothing is left of it.
+func (b *block) take() (slot uint64, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.next == b.end {
+		return 0, false
+	}
+	b.next++
+	return b.next - 1, true
+}
+
+// refill makes b the block of number n.
+func (b *block) refill(n uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.next, b.end = max(n*blockSize, 1), (n+1)*blockSize // slot 0 has a meaning of its own
 }
 
 // NewReserver hands out slots of trees whose reservations store keeps.
@@ -50,19 +71,28 @@ func NewReserver(store Store) *Reserver {
 	return &Reserver{store: store, trees: map[treeOf]*block{}}
 }
 
-// Next gives a fresh slot, never 0.
+// Next gives a fresh slot, never 0. All who find nothing left wait for the same
+// reservation and share its error, so that a store that does not answer keeps
+// nobody longer than one request to it; the one who began it may go away.
 func (r *Reserver) Next(ctx context.Context, tenant recording.Tenant, tree Tree) (uint64, error) {
-	b := r.block(treeOf{tenant, tree})
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.next == b.end {
-		if err := r.reserve(ctx, treeOf{tenant, tree}, b); err != nil {
-			return 0, fmt.Errorf("reserve slots of tree %d: %w", tree, err)
+	t := treeOf{tenant, tree}
+	b := r.block(t)
+	for {
+		if slot, ok := b.take(); ok {
+			return slot, nil
+		}
+		done := r.flight.DoChan(reservationKey(t, 0), func() (any, error) {
+			return nil, r.reserve(context.WithoutCancel(ctx), t, b)
+		})
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case reserved := <-done:
+			if reserved.Err != nil {
+				return 0, fmt.Errorf("reserve slots of tree %d: %w", tree, reserved.Err)
+			}
 		}
 	}
-	slot := b.next
-	b.next++
-	return slot, nil
 }
 
 func (r *Reserver) block(t treeOf) *block {
@@ -76,11 +106,18 @@ func (r *Reserver) block(t treeOf) *block {
 	return b
 }
 
-// reserve takes the lowest block that nobody has. Blocks are taken in order,
-// so the taken ones have no gap and a search by halves finds their end.
+// reserve takes the lowest block that nobody has, if nothing is left of b still.
+// Blocks are taken in order, so the taken ones have no gap and a search by halves
+// finds their end. One call for a tree runs at a time.
 func (r *Reserver) reserve(ctx context.Context, t treeOf, b *block) error {
-	n := b.end / blockSize
-	if b.end == 0 {
+	b.mu.Lock()
+	left, end := b.end-b.next, b.end
+	b.mu.Unlock()
+	if left > 0 { // reserved between the caller's look and this flight
+		return nil
+	}
+	n := end / blockSize
+	if end == 0 {
 		var err error
 		if n, err = r.firstFree(ctx, t); err != nil {
 			return err
@@ -98,10 +135,7 @@ func (r *Reserver) reserve(ctx context.Context, t treeOf, b *block) error {
 		}
 		// gofail: var slotsReserved string
 		// return failpoint(slotsReserved)
-		b.next, b.end = n*blockSize, (n+1)*blockSize
-		if b.next == 0 {
-			b.next = 1 // slot 0 has a meaning of its own
-		}
+		b.refill(n)
 		return nil
 	}
 	return errors.New("keytree: every slot is taken")
