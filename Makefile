@@ -30,8 +30,8 @@ run: build
 # run them as their own processes, and the signatures. Those mostly wait for
 # servers, so more of them run at once than there are processors.
 test: packages servers
-	$(GO) test -race -count=1 -timeout 30m $$($(GO) list ./... | grep -vE '$(UNRACED)')
-	$(GO) test -count=1 -timeout 30m -parallel 4 $$($(GO) list ./... | grep -E '$(UNRACED)')
+	$(GO) test -race -count=1 -timeout 30m -p 4 $$($(GO) list ./... | grep -vE '$(UNRACED)')
+	$(GO) test -count=1 -timeout 30m -p 3 -parallel 4 $$($(GO) list ./... | grep -E '$(UNRACED)')
 
 # Faults in large numbers, on real servers: kills at any instant, a fault at every
 # durable step, poor connections to every part, disks that fail or are full, a
