@@ -26,6 +26,8 @@ type step struct {
 var steps = []step{
 	{one(errInterrupted, context.Canceled), "Run it again. Of a recording that was on its way, nothing is left half done."},
 
+	{a[foundationError], "Run lethe doctor with the same settings: it tries every part that a server runs on, and says what to do about each."},
+
 	{one(errSpeaksTLS), "Give the address as https://HOST:PORT, and --ca FILE (LETHE_CA) unless this machine trusts its certificate."},
 	{one(http.ErrSchemeMismatch), "The server speaks plain HTTP. Give the address as http://HOST:PORT if nobody can listen on the way, or have it serve with --tls-cert and --tls-key."},
 	{one(errIsS3), "Give the REST API's address with --addr or LETHE_ADDR: the one the server calls api when it starts, 127.0.0.1:9001 by default."},

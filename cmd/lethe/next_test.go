@@ -101,6 +101,8 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		{"no server runs", "ls", s3(nowhere, h.reader), failed, "Start a server with lethe serve"},
 		{"no server runs any more", "tenant list", ofData(h.ended), failed, "lethe serve --data " + h.ended},
 		{"no server runs any more", "ls", ofData(h.ended, h.reader...), failed, "lethe serve --data " + h.ended},
+		{"no store", "serve --data " + filepath.Join(h.dir, "storeless"), []string{"--store-endpoint", nowhere, "--store-bucket", "b", "--store-insecure"}, failed, "lethe doctor"},
+		{"no database", "serve --data " + filepath.Join(h.dir, "baseless"), []string{"--catalog", "postgres://lethe@" + nowhere + "/lethe"}, failed, "lethe doctor"},
 		{"no server ever ran", "tenant list", ofData(h.dir), failed, "lethe serve --data " + h.dir},
 		{"no such host", "tenant list", rest("http://nowhere.invalid:9001", "t"), failed, "spelling of the host"},
 		{"S3 at the API", "ls calls", s3(h.plain.at.API, h.reader), failed, "--s3 or LETHE_S3"},

@@ -1,10 +1,16 @@
 package main
 
 import (
+	"bufio"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -55,5 +61,40 @@ func TestSupervisorIsTold(t *testing.T) {
 	}
 	if code := <-ended; code != done {
 		t.Errorf("serve ended with %d", code)
+	}
+}
+
+// The unit starts a server again that its watchdog ended: a Go program ends on
+// the watchdog's SIGABRT with a status of its own, as it does on a panic.
+func TestUnitRestartsAfterWatchdog(t *testing.T) {
+	c := exec.Command(os.Args[0], "serve", "--data", filepath.Join(t.TempDir(), "data"), "--listen-s3", "127.0.0.1:0", "--listen-api", "127.0.0.1:0", "--listen-ops", "127.0.0.1:0")
+	c.Env = append(os.Environ(), beLethe+"=1")
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if !bufio.NewScanner(out).Scan() {
+		t.Error("serve ended before it was ready")
+	}
+	if err := c.Process.Signal(syscall.SIGABRT); err != nil {
+		t.Error(err)
+	}
+	c.Wait()
+	status := strconv.Itoa(c.ProcessState.ExitCode())
+
+	unit, err := os.ReadFile("../../packaging/systemd/lethe.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(unit), "\nRestart=on-failure\n") {
+		t.Error("the unit does not start a server again that failed")
+	}
+	for line := range strings.Lines(string(unit)) {
+		if prevent, ok := strings.CutPrefix(strings.TrimSpace(line), "RestartPreventExitStatus="); ok && slices.Contains(strings.Fields(prevent), status) {
+			t.Errorf("%s, and the watchdog ends serve with status %s", strings.TrimSpace(line), status)
+		}
 	}
 }

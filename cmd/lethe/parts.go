@@ -35,6 +35,12 @@ type parts struct {
 	watch *telemetry.Telemetry // is told of all that is asked of them
 }
 
+// A foundationError is of a server that serve runs on. What a client does about
+// its own address does not help there.
+type foundationError struct{ error }
+
+func (e foundationError) Unwrap() error { return e.error }
+
 // openParts opens all parts or none. Keys come first: in an embedded server
 // their lock keeps a second process out of the directory.
 func openParts(ctx context.Context, s config.Config, watch *telemetry.Telemetry) (*parts, error) {
@@ -62,7 +68,7 @@ func (p *parts) openKeys(ctx context.Context, s config.Config) error {
 		c.Observer = p.watch
 		keys, err := hashivault.New(context.WithoutCancel(ctx), c)
 		if err != nil {
-			return fmt.Errorf("reach Vault: %w", err)
+			return foundationError{fmt.Errorf("reach Vault: %w", err)}
 		}
 		p.keys, p.opened = keys, append(p.opened, keys)
 		return nil
@@ -79,7 +85,7 @@ func (p *parts) openBlobs(ctx context.Context, s config.Config) error {
 	if !s.Store.Embedded() {
 		blobs, err := openStore(ctx, s.Store)
 		if err != nil {
-			return fmt.Errorf("reach the store: %w", err)
+			return foundationError{fmt.Errorf("reach the store: %w", err)}
 		}
 		p.blobs = p.watch.Store(blobs)
 		return nil
@@ -98,6 +104,9 @@ func (p *parts) openCatalog(ctx context.Context, s config.Config) error {
 		return err
 	}
 	c, err := catalog.OpenObserved(ctx, dsn, p.watch)
+	if err != nil && s.Catalog.URL != "" {
+		return foundationError{err}
+	}
 	if err != nil {
 		return err
 	}

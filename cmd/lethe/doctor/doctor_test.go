@@ -133,7 +133,13 @@ func TestSecrets(t *testing.T) {
 			}
 		}
 	}
-	wants(t, examine(t, settings(t, "--owner-token-file", "/nonexistent/token")), map[string]finding.Level{"files.secrets": finding.Failure})
+	absent := examine(t, settings(t, "--owner-token-file", "/nonexistent/token"))
+	wants(t, absent, map[string]finding.Level{"files.secrets": finding.Failure})
+	for _, f := range absent {
+		if f.Check == "files.secrets" && !strings.Contains(f.Do, "put the secret there") {
+			t.Errorf("of a file that is not there: do %q", f.Do)
+		}
+	}
 	wants(t, examine(t, settings(t, "--owner-token-file", write(t, "token", "", 0o600))), map[string]finding.Level{"files.secrets": finding.Failure})
 	c := settings(t)
 	c.Store.SecretKey, c.Vault.Token, c.Catalog.URL = "canary", "canary", "postgres://u:canary@127.0.0.1/d"

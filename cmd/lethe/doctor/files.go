@@ -84,6 +84,8 @@ func (f secret) look(drawn bool) finding.Finding {
 		open &= 0o022 // the platform writes it as it likes, for an hour
 	}
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return finding.Finding{Check: check, Level: finding.Failure, What: name + " is not there", Do: "put the secret there, or correct " + f.key + "; the credentials directory of a systemd unit is there only while it runs"}
 	case err != nil:
 		return finding.Finding{Check: check, Level: finding.Failure, What: name + " cannot be read: " + reason(err), Do: "let the user that lethe serve runs as own it, with mode 0600"}
 	case info.Size() == 0:

@@ -14,7 +14,7 @@ import (
 // machine looks at what the process would be given, if it is run as this one is.
 func (s Subject) machine(context.Context) (l finding.List) {
 	if os.Geteuid() == 0 {
-		l.Advise("machine.user", "this runs as root; lethe serve needs no such rights", "run it as a user of its own, such as lethe")
+		l.Advise("machine.user", "this runs as root, and cannot see whether lethe serve does, which needs no such rights", "see that its user is one of its own, as the systemd unit has it")
 	} else {
 		l.OK("machine.user", "this does not run as root")
 	}
