@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net"
 	"net/http"
@@ -17,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.etcd.io/gofail/code"
 
@@ -52,14 +55,49 @@ var buildWithFailpoints = sync.OnceValues(func() (b built, err error) {
 	}
 	kept := filepath.Join(cache, "lethe-failpoints")
 	b = built{filepath.Join(kept, c.hash()), c.names}
-	if _, err := os.Stat(b.binary); err == nil {
+	if now := time.Now(); os.Chtimes(b.binary, now, now) == nil {
 		return b, nil
 	}
-	if err := os.RemoveAll(kept); err != nil {
+	if err := forgetOld(kept); err != nil {
 		return b, err
 	}
 	return b, c.build(b.binary)
 })
+
+// forgetOld removes what was built and not used for longer than any run takes: another
+// run, from other sources, may be under way.
+func forgetOld(kept string) error {
+	all, err := os.ReadDir(kept)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range all {
+		about, gone := e.Info()
+		if gone != nil || time.Since(about.ModTime()) < 2*24*time.Hour {
+			continue
+		}
+		err = errors.Join(err, os.RemoveAll(filepath.Join(kept, e.Name())))
+	}
+	return err
+}
+
+// TestOtherBuildsAreKept: those of another run are not removed, and old ones are.
+func TestOtherBuildsAreKept(t *testing.T) {
+	kept := t.TempDir()
+	for name, age := range map[string]time.Duration{"other": time.Hour, "old": 30 * 24 * time.Hour} {
+		path, then := filepath.Join(kept, name), time.Now().Add(-age)
+		if err := errors.Join(os.WriteFile(path, nil, 0o700), os.Chtimes(path, then, then)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := forgetOld(kept)
+	if left, _ := filepath.Glob(filepath.Join(kept, "*")); err != nil || len(left) != 1 || filepath.Base(left[0]) != "other" {
+		t.Errorf("%q are left, %v", left, err)
+	}
+	if err := forgetOld(filepath.Join(kept, "nothing")); err != nil {
+		t.Error(err)
+	}
+}
 
 // sourceCopy holds what the program is built from, failpoints enabled.
 type sourceCopy struct {
