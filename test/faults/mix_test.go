@@ -46,6 +46,7 @@ type mix struct {
 	tenant       string
 	client       http.Client
 
+	over                    atomic.Bool // there is nobody left to ask
 	serial                  atomic.Int64
 	sent                    atomic.Int64 // requests that reached the server
 	served, refused, failed atomic.Int64
@@ -77,7 +78,7 @@ func (m *mix) run(enough int64, stop func() bool) {
 	var asking sync.WaitGroup
 	for range 24 {
 		asking.Go(func() {
-			for m.sent.Load() < enough || !stop() {
+			for !m.over.Load() && (m.sent.Load() < enough || !stop()) {
 				pick(visits).do(m)
 			}
 		})

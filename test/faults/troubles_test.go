@@ -14,7 +14,10 @@ import (
 func (c *canaries) hatch(enough int64) {
 	pause := sized(c.t, 200*time.Millisecond, time.Second, time.Second)
 	c.trouble.Go(func() {
-		defer c.done.Store(true)
+		defer func() { // by FailNow too, without a server
+			c.done.Store(true)
+			c.m.over.Store(c.t.Failed())
+		}()
 		for !c.done.Load() || c.m.sent.Load() < enough {
 			for _, trouble := range c.troubles() {
 				trouble()
