@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/gateway/fault"
 	"github.com/lethe-vault/lethe/recording"
 )
 
@@ -60,6 +61,11 @@ const (
 	unsealRows = 500
 )
 
+// contained is for a goroutine that serves a request.
+func contained(do func() error) func() error {
+	return func() error { return fault.Contain(do) }
+}
+
 // unsealAll reads and opens versions. One that was erased meanwhile is left out.
 func (l *lister) unsealAll(ctx context.Context, dir string, ids []recording.Version) ([]listed, error) {
 	hands := min(runtime.GOMAXPROCS(0), unsealers)
@@ -67,10 +73,10 @@ func (l *lister) unsealAll(ctx context.Context, dir string, ids []recording.Vers
 	out := make([][]listed, hands)
 	group, ctx := errgroup.WithContext(ctx)
 	for i, run := range slices.Collect(slices.Chunk(ids, share)) {
-		group.Go(func() (err error) { // waited for below
+		group.Go(contained(func() (err error) { // waited for below
 			out[i], err = l.unsealRun(ctx, dir, run)
 			return err
-		})
+		}))
 	}
 	err := group.Wait()
 	return slices.Concat(out...), err
@@ -163,10 +169,10 @@ func (l *lister) readNames(ctx context.Context, dir string, unread []catalog.Ind
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(unsealers)
 	for i, sub := range unread {
-		group.Go(func() (err error) { // waited for below
+		group.Go(contained(func() (err error) { // waited for below
 			below[i], err = l.anyBelow(gctx, sub)
 			return err
-		})
+		}))
 	}
 	if err := group.Wait(); err != nil {
 		return err

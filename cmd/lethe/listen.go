@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"slices"
@@ -41,7 +40,7 @@ type listener struct {
 }
 
 // listen takes the addresses of all services, or none.
-func listen(log *slog.Logger, services ...service) (all []listener, err error) {
+func listen(log netLog, services ...service) (all []listener, err error) {
 	for _, s := range services {
 		at, err := net.Listen("tcp", s.addr)
 		if err != nil {
@@ -58,7 +57,7 @@ func listen(log *slog.Logger, services ...service) (all []listener, err error) {
 			ReadTimeout:       s.readWithin,
 			IdleTimeout:       idleFor,
 			MaxHeaderBytes:    maxHeader,
-			ErrorLog:          slog.NewLogLogger(log.With("listener", s.name).Handler(), slog.LevelWarn),
+			ErrorLog:          log.of(s.name),
 
 			DisableGeneralOptionsHandler: true, // "OPTIONS *" is a request like any other
 		}})

@@ -124,7 +124,7 @@ func (p *program) serveFronts(ctx context.Context, s config.Config, run live) er
 	if err != nil {
 		return err
 	}
-	all, err := listen(run.log, services...)
+	all, err := listen(netLog{run.log, s.Log.Addresses}, services...)
 	if err != nil {
 		return err
 	}

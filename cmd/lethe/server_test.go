@@ -77,7 +77,7 @@ func TestDrain(t *testing.T) {
 		<-leave
 		io.WriteString(w, "whole")
 	})
-	all, err := listen(slog.New(slog.DiscardHandler), service{"slow", "127.0.0.1:0", slow, 0, plainHTTP, 1024})
+	all, err := listen(netLog{slog.New(slog.DiscardHandler), false}, service{"slow", "127.0.0.1:0", slow, 0, plainHTTP, 1024})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,7 +76,7 @@ func expand(secret *Key, info []byte) (k Key) {
 	if err != nil {
 		panic("keytree: HKDF refused 32 bytes: " + err.Error()) // its limit is 255 × 32
 	}
-	copy(k.b[:], out)
+	copy(k.Bytes(), out)
 	clear(out)
 	return k
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/lethe-vault/lethe/gateway/accesslog"
 	"github.com/lethe-vault/lethe/gateway/audit"
+	"github.com/lethe-vault/lethe/gateway/fault"
 )
 
 // answers keeps what an observer is told.
@@ -150,7 +152,7 @@ func TestGuard(t *testing.T) {
 	d := newDesk(accesslog.Options{})
 	_, e := d.Begin(request())
 	err := e.Guard(func() error { panic("+49123456789") })
-	if !errors.Is(err, accesslog.ErrPanic) || strings.Contains(err.Error(), "+49") {
+	if !errors.Is(err, fault.ErrPanic) || strings.Contains(err.Error(), "+49") {
 		t.Errorf("Guard = %v", err)
 	}
 	e.Fail("InternalError", err)
@@ -172,6 +174,23 @@ func TestGuard(t *testing.T) {
 		}
 	}()
 	_ = e.Guard(func() error { panic(http.ErrAbortHandler) })
+}
+
+// A part of what was asked for met a fault, and the rest was done.
+func TestFaultOfAPart(t *testing.T) {
+	d := newDesk(accesslog.Options{})
+	r, e := d.Begin(request())
+	audit.Durable(r.Context())
+	e.Met(nil)
+	e.Met(fmt.Errorf("one of many: %w", fault.Contain(func() error { panic("+49123456789") })))
+	e.End(200, 0, 0)
+	line := d.lines(t)[0]
+	if stack, _ := line["stack"].(string); line["level"] != "ERROR" || !strings.Contains(stack, "TestFaultOfAPart") || strings.Contains(d.text.String(), "+49") {
+		t.Errorf("line %v", line)
+	}
+	if !d.got[0].Panicked {
+		t.Error("the observer is not told")
+	}
 }
 
 // set is a fault of the program when m is nil.

@@ -3,41 +3,26 @@ package accesslog
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"runtime"
-	"runtime/debug"
 	"time"
 
+	"github.com/lethe-vault/lethe/gateway/fault"
 	"github.com/lethe-vault/lethe/recording"
 )
 
-// ErrPanic: serving the request met a fault of this program.
-var ErrPanic = errors.New("accesslog: panic")
-
-// Guard runs serve and turns its panic into ErrPanic. The account says where it
-// was, but not what was at hand: of the value it keeps only what the Go runtime
-// itself says, for any other may hold what the client sent.
-func (e *Entry) Guard(serve func() error) (err error) {
-	defer func() {
-		switch p := recover().(type) {
-		case nil:
-		case runtime.Error:
-			err = e.panicked(p.Error())
-		default:
-			if p == any(http.ErrAbortHandler) {
-				panic(p) // says no more than that the connection is to be cut
-			}
-			err = e.panicked(fmt.Sprintf("of a %T", p))
-		}
-	}()
-	return serve()
+// Guard runs serve, and notes its panic.
+func (e *Entry) Guard(serve func() error) error {
+	err := fault.Contain(serve)
+	e.Met(err)
+	return err
 }
 
-func (e *Entry) panicked(what string) error {
-	e.Answer.Panicked, e.stack = true, debug.Stack()
-	return fmt.Errorf("%w: %s", ErrPanic, what)
+// Met notes an error that is, or comes from, a fault of the program.
+func (e *Entry) Met(err error) {
+	if p, ok := errors.AsType[*fault.Panic](err); ok {
+		e.Answer.Panicked, e.stack = true, p.Stack
+	}
 }
 
 // Fail notes that the request was refused or failed, under the code that the
@@ -72,6 +57,8 @@ func (e *Entry) verdict() (slog.Level, string) {
 	switch {
 	case e.left, e.code != "" && e.r.Context().Err() != nil && !e.Answer.Panicked:
 		return slog.LevelInfo, "request abandoned"
+	case e.code == "" && e.Answer.Panicked:
+		return slog.LevelError, "request failed in part"
 	case e.code == "" && e.of.options.Successes:
 		return slog.LevelInfo, "request served"
 	case e.code == "":

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/lethe-vault/lethe/gateway"
+	"github.com/lethe-vault/lethe/gateway/fault"
 	"github.com/lethe-vault/lethe/recording"
 )
 
@@ -104,6 +105,7 @@ func (f *Front) deleteObjects(w http.ResponseWriter, r *http.Request, in verifie
 		return err
 	}
 	for _, err := range failed {
+		in.entry.Met(err)
 		if err != nil && ours(r, err) {
 			f.log.LogAttrs(r.Context(), slog.LevelError, "request failed in part", slog.String("request_id", in.entry.ID),
 				slog.String("operation", in.entry.Answer.Operation), slog.Any("error", err))
@@ -119,7 +121,7 @@ func (f *Front) deleteEach(ctx context.Context, in verified, objects []deletionE
 	group.SetLimit(deleteAtOnce)
 	for i, o := range objects {
 		group.Go(func() error {
-			failed[i] = f.deleteOne(ctx, in, o)
+			failed[i] = fault.Contain(func() error { return f.deleteOne(ctx, in, o) })
 			return nil
 		})
 	}

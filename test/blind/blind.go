@@ -5,10 +5,16 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
+	"encoding/xml"
 	"fmt"
 	"io/fs"
+	"net/textproto"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -26,6 +32,49 @@ func AddBytes(needles map[string][]byte, name, b string) {
 		}
 	}
 }
+
+// AddEscaped adds the forms that a text takes where something quotes it: in a URL, in
+// JSON, XML or Go's syntax, as a header's name, and as the bytes of an array that fmt
+// or a stack trace prints.
+func AddEscaped(needles map[string][]byte, name, text string) {
+	add := func(form, escaped string) {
+		if escaped != text {
+			needles[name+" "+form] = []byte(escaped)
+		}
+	}
+	add("in a path", url.PathEscape(text))
+	add("in a query", url.QueryEscape(text))
+	add("in a query, of lower-case hex", lowerEscapes(url.QueryEscape(text)))
+	add("in Go", inner(strconv.Quote(text)))
+	add("in Go's ASCII", inner(strconv.QuoteToASCII(text)))
+	quoted, err := json.Marshal(text) // which escapes what HTML would take for a tag
+	if err != nil {
+		panic(err) // cannot be: it is a string
+	}
+	add("in JSON", inner(string(quoted)))
+	var x bytes.Buffer
+	if err := xml.EscapeText(&x, []byte(text)); err != nil {
+		panic(err) // cannot be: a buffer takes all
+	}
+	add("in XML", x.String())
+	add("as a header's name", textproto.CanonicalMIMEHeaderKey(text))
+	add("in upper-case hex", strings.ToUpper(hex.EncodeToString([]byte(text))))
+	add("as bytes", strings.Trim(fmt.Sprint([]byte(text)), "[]"))
+	var words []string
+	for _, b := range []byte(text)[:min(len(text), tracedBytes)] {
+		words = append(words, fmt.Sprintf("%#x", b))
+	}
+	add("in a stack trace", strings.Join(words, ", "))
+}
+
+// tracedBytes are fewer than Go's stack traces show of an array.
+const tracedBytes = 5
+
+func inner(quoted string) string { return quoted[1 : len(quoted)-1] }
+
+var escapes = regexp.MustCompile("%[0-9A-F]{2}")
+
+func lowerEscapes(s string) string { return escapes.ReplaceAllStringFunc(s, strings.ToLower) }
 
 // Search looks for needles in the contents and names of a file or tree.
 func Search(place string, needles map[string][]byte) (searched int64, err error) {

@@ -43,8 +43,7 @@ func withFailpoints(t testing.TB) built {
 }
 
 // buildWithFailpoints builds from a copy, since gofail rewrites sources, and keeps
-// what it built in the user's cache. What nobody has used for a day goes: another
-// checkout may be running its own.
+// what it built in the user's cache until the sources change.
 var buildWithFailpoints = sync.OnceValues(func() (b built, err error) {
 	c := sourceCopy{files: map[string][]byte{}}
 	if err := c.all(); err != nil {
@@ -56,31 +55,48 @@ var buildWithFailpoints = sync.OnceValues(func() (b built, err error) {
 	}
 	kept := filepath.Join(cache, "lethe-failpoints")
 	b = built{filepath.Join(kept, c.hash()), c.names}
-	if err := os.Chtimes(b.binary, time.Time{}, time.Now()); err == nil {
+	if now := time.Now(); os.Chtimes(b.binary, now, now) == nil {
 		return b, nil
 	}
-	if err := removeUnused(kept, 24*time.Hour); err != nil {
+	if err := forgetOld(kept); err != nil {
 		return b, err
 	}
 	return b, c.build(b.binary)
 })
 
-// removeUnused removes the files in dir that are older than age.
-func removeUnused(dir string, age time.Duration) error {
-	files, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+// forgetOld removes what was built and not used for longer than any run takes: another
+// run, from other sources, may be under way.
+func forgetOld(kept string) error {
+	all, err := os.ReadDir(kept)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	for _, f := range files {
-		info, err := f.Info()
-		if err == nil && time.Since(info.ModTime()) > age {
-			err = os.Remove(filepath.Join(dir, f.Name()))
+	for _, e := range all {
+		about, gone := e.Info()
+		if gone != nil || time.Since(about.ModTime()) < 2*24*time.Hour {
+			continue
 		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // another has removed it
-			return err
+		err = errors.Join(err, os.RemoveAll(filepath.Join(kept, e.Name())))
+	}
+	return err
+}
+
+// TestOtherBuildsAreKept: those of another run are not removed, and old ones are.
+func TestOtherBuildsAreKept(t *testing.T) {
+	kept := t.TempDir()
+	for name, age := range map[string]time.Duration{"other": time.Hour, "old": 30 * 24 * time.Hour} {
+		path, then := filepath.Join(kept, name), time.Now().Add(-age)
+		if err := errors.Join(os.WriteFile(path, nil, 0o700), os.Chtimes(path, then, then)); err != nil {
+			t.Fatal(err)
 		}
 	}
-	return nil
+	err := forgetOld(kept)
+	if left, _ := filepath.Glob(filepath.Join(kept, "*")); err != nil || len(left) != 1 || filepath.Base(left[0]) != "other" {
+		t.Errorf("%q are left, %v", left, err)
+	}
+	if err := forgetOld(filepath.Join(kept, "nothing")); err != nil {
+		t.Error(err)
+	}
 }
 
 // sourceCopy holds what the program is built from, failpoints enabled.

@@ -113,13 +113,39 @@ func newWay(t *testing.T, p parts, part string) *way {
 // through makes the proxy and gives its address.
 func (w *way) through(upstream string) string {
 	w.t.Helper()
-	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	w.proxy = toxiproxy.NewProxy(server, w.part, "127.0.0.1:0", upstream)
-	if err := w.proxy.Start(); err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(w.proxy.Stop)
+	w.proxy = newProxy(w.t, w.part, upstream)
 	return w.proxy.Listen
+}
+
+// newProxy starts a proxy on the way to upstream, through which all goes as it came
+// until it is given a toxic.
+func newProxy(t *testing.T, name, upstream string) *toxiproxy.Proxy {
+	t.Helper()
+	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	p := toxiproxy.NewProxy(server, name, "127.0.0.1:0", upstream)
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Stop)
+	return p
+}
+
+// poison gives a proxy a toxic on one of its streams.
+func poison(t *testing.T, p *toxiproxy.Proxy, x toxic, stream string) {
+	t.Helper()
+	_, err := p.Toxics.AddToxicJson(strings.NewReader(fmt.Sprintf(
+		`{"name": "it", "type": %q, "stream": %q, "attributes": %s}`, x.name, stream, x.attributes)))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// cure takes the toxic away.
+func cure(t *testing.T, p *toxiproxy.Proxy) {
+	t.Helper()
+	if err := p.Toxics.RemoveToxic(t.Context(), "it"); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // suffer has clients work while the toxic is there, and then until all works.
@@ -132,17 +158,11 @@ func (w *way) suffer(x toxic, stream string) {
 		w.client = newClient(w.t, w.s.S3, w.keys, "calls")
 	}
 	before := w.refused
-	_, err := w.proxy.Toxics.AddToxicJson(strings.NewReader(fmt.Sprintf(
-		`{"name": "it", "type": %q, "stream": %q, "attributes": %s}`, x.name, stream, x.attributes)))
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	poison(w.t, w.proxy, x, stream)
 	began := time.Now()
 	w.do(work, x.name)
 	took := time.Since(began)
-	if err := w.proxy.Toxics.RemoveToxic(w.t.Context(), "it"); err != nil {
-		w.t.Fatal(err)
-	}
+	cure(w.t, w.proxy)
 	recovered := w.recovers(x.name)
 	w.t.Logf("%s %s: %d operations in %v, %d refused, works again after %v", x.name, stream, len(work),
 		took.Round(time.Millisecond), w.refused-before, recovered.Round(time.Millisecond))

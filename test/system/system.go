@@ -116,7 +116,14 @@ func ScaledAWS(t testing.TB) *System {
 // they are.
 func On(t testing.TB, v *servers.VaultServer, store *servers.S3Server, pg *servers.PostgresServer, env ...string) *System {
 	t.Helper()
+	return OnOf(t, Binary(t), v, store, pg, env...)
+}
+
+// OnOf is On, but of another binary.
+func OnOf(t testing.TB, binary string, v *servers.VaultServer, store *servers.S3Server, pg *servers.PostgresServer, env ...string) *System {
+	t.Helper()
 	s := prepare(t, v, store, pg, env...)
+	s.binary = binary
 	s.begin()
 	return s
 }

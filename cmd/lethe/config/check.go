@@ -56,11 +56,15 @@ func password(database string) bool {
 	return has || u.Query().Has("password")
 }
 
-// hidePassword is a database's URL as it may be shown.
-func hidePassword(database string) string {
-	u, err := url.Parse(database)
-	if err != nil {
-		return "[hidden]"
+// hidePassword is a URL as it may be shown. Of what has no place for a user, nothing
+// is shown if it may hold a password all the same.
+func hidePassword(written string) string {
+	u, err := url.Parse(written)
+	if err != nil || u.Host == "" {
+		if strings.Contains(written, "@") || strings.Contains(written, "password") {
+			return "[hidden]"
+		}
+		return written
 	}
 	if q := u.Query(); q.Has("password") {
 		q.Set("password", "xxxxx")

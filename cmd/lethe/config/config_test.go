@@ -73,6 +73,28 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+// A URL may hold a password, be it one or none.
+func TestPasswordsAreHidden(t *testing.T) {
+	const canary = "canary-password"
+	for _, name := range []string{"LETHE_TRACE_ENDPOINT", "LETHE_VAULT", "LETHE_CATALOG"} {
+		for _, url := range []string{"ftp://u:" + canary + "@h/", "u:" + canary + "@h:1", "https://u:" + canary + "@h:port", "h:1?password=" + canary} {
+			_, err := given{env: []string{name + "=" + url}}.load(t)
+			if err == nil || strings.Contains(err.Error(), canary) {
+				t.Errorf("%s=%s: %v", name, url, err)
+			}
+		}
+	}
+	s := given{env: []string{"LETHE_TRACE_ENDPOINT=https://u:" + canary + "@h/", "LETHE_CATALOG=postgres://u:" + canary + "@h/d"}}.settings(t)
+	for _, setting := range s.List() {
+		if strings.Contains(setting.Value, canary) {
+			t.Errorf("%s is shown as %s", setting.Key, setting.Value)
+		}
+	}
+	if _, err := (given{env: []string{"LETHE_TRACE_ENDPOINT=h:4318"}}).load(t); err == nil || !strings.Contains(err.Error(), `"h:4318"`) {
+		t.Errorf("what is wrong is not shown: %v", err)
+	}
+}
+
 func TestKinds(t *testing.T) {
 	s := given{
 		file: `

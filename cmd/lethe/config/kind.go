@@ -80,15 +80,17 @@ func listenAddress(at func(*Config) *string) kind {
 	})
 }
 
-// httpURL is the base of another server.
+// httpURL is the base of another server, which may hold a password.
 func httpURL(at func(*Config) *string) kind {
-	return checked("URL", "url", at, func(s string) error {
+	k := checked("URL", "url", at, func(s string) error {
 		u, err := url.Parse(s)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 			return errors.New("not a URL; write https://HOST:PORT")
 		}
 		return nil
 	})
+	k.hide = hidePassword
+	return k
 }
 
 // oneOf is one of a few words.
