@@ -49,6 +49,16 @@ func (l lastAnchor) olderThan(stored Anchor) bool {
 	return l.moved || stored.Number > l.Number || stored.Number == l.Number && stored.Nonce != l.Nonce
 }
 
+// latestSign is now or, if the clock was set back since, after the last sign of
+// life of what is open, so that NotBefore is above them all.
+func (d dialect) latestSign() string {
+	return `(SELECT max(s.sign) FROM (SELECT ` + d.now + ` AS sign
+		UNION ALL SELECT max(seen_at) + 1 FROM versions WHERE state = 'intent' AND blob <> ''
+		UNION ALL SELECT max(seen_at) + 1 FROM uploads
+		UNION ALL SELECT max(seen_at) + 1 FROM parts WHERE state = 'intent'
+		UNION ALL SELECT not_before FROM anchors WHERE id = 1) s)`
+}
+
 // Advance puts an anchor with a fresh nonce in the place of the last, and gives
 // it. stored is the newest that the store had, looked for before; the zero Anchor
 // if it had none. Restored says that the catalog is an older copy of itself, or
@@ -70,7 +80,7 @@ func (c *Catalog) Advance(ctx context.Context, stored Anchor, nonce [16]byte) (n
 		}
 		restored = last.olderThan(stored)
 		_, err = tx.ExecContext(ctx, `UPDATE anchors SET number = $1, nonce = $2, timeline = `+d.timeline+`,
-			not_before = CASE WHEN $3 THEN `+d.now+` ELSE not_before END WHERE id = 1`,
+			not_before = CASE WHEN $3 THEN `+d.latestSign()+` ELSE not_before END WHERE id = 1`,
 			max(last.Number, stored.Number)+1, nonce[:], restored)
 		if err != nil {
 			return err

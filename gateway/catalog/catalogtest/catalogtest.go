@@ -69,6 +69,7 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"a residue is claimed once", testRaceToClaim},
 		{"a create meets a sweep", testRaceToSweep},
 		{"anchors", testAnchors},
+		{"anchors of a clock that was set back", testAnchorOfAClockSetBack},
 		{"every blob", testEachBlob},
 		{"buckets that are closing", testClosingBuckets},
 		{"erase", testErase},

@@ -309,6 +309,28 @@ func testAnchors(t *testing.T, v *Vault) {
 	wantEqual(t, "AbortPut(by a sweep that began before)", aborted, false)
 }
 
+// testAnchorOfAClockSetBack: what a copy has open is spared also where its clock
+// is behind that of the database it was copied from.
+func testAnchorOfAClockSetBack(t *testing.T, v *Vault) {
+	ctx, in := t.Context(), v.Intend(t)
+	u := v.upload(t)
+	v.behind(t, `UPDATE versions SET seen_at = seen_at + 3000000`)
+	v.behind(t, `UPDATE uploads SET seen_at = seen_at + 3000000`)
+	_, restored, err := v.Advance(ctx, catalog.Anchor{Number: 9, Nonce: nonce()}, nonce())
+	must(t, err)
+	wantEqual(t, "restored", restored, true)
+	time.Sleep(3*time.Second + silence)
+	aborted, err := v.AbortPut(ctx, catalog.Version{Intent: in}, catalog.Age{}, nil)
+	must(t, err)
+	wantEqual(t, "AbortPut", aborted, false)
+	aborted, err = v.AbortStale(ctx, u, catalog.Age{}, nil)
+	must(t, err)
+	wantEqual(t, "AbortStale", aborted, false)
+	b, err := v.Backlog(ctx, 0, 0)
+	must(t, err)
+	wantEqual(t, "Backlog", b, catalog.Backlog{Held: 2})
+}
+
 // testEachBlob names what rows know of, wherever that is.
 func testEachBlob(t *testing.T, v *Vault) {
 	in, u := v.Intend(t), v.upload(t)
