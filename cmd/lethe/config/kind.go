@@ -82,13 +82,15 @@ func listenAddress(at func(*Config) *string) kind {
 
 // httpURL is the base of another server.
 func httpURL(at func(*Config) *string) kind {
-	return checked("URL", "url", at, func(s string) error {
+	k := checked("URL", "url", at, func(s string) error {
 		u, err := url.Parse(s)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 			return errors.New("not a URL; write https://HOST:PORT")
 		}
 		return nil
 	})
+	k.hide = hideAccess
+	return k
 }
 
 // oneOf is one of a few words.
