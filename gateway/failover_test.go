@@ -2,8 +2,10 @@ package gateway_test
 
 import (
 	"bytes"
+	"errors"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/lethe-vault/lethe/crypto/localkeys"
 	"github.com/lethe-vault/lethe/gateway"
@@ -86,4 +88,41 @@ func putAcross(t *testing.T, f *gatewaytest.Fixture, c gateway.Caller, primary *
 		t.Fatal(err)
 	}
 	return replica, content
+}
+
+// A standby took over that had not heard of a revocation: it is read in the
+// store's journal, by a process that goes on.
+func TestRevocationOutlivesFailover(t *testing.T) {
+	primary := servers.PostgreSQL(t)
+	dsn := primary.Database(t)
+	parts := onPostgres(t, dsn)
+	f := gatewaytest.On(t, parts)
+	_, revoked := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	_, erased := f.Pair("other", gateway.BucketSettings{Name: calls})
+	replica := primary.Replica(t)
+	parts.Catalog = openPostgres(t, servers.Either(t, primary, replica, dsn))
+	g := gatewaytest.On(t, parts)
+	for _, reader := range []gateway.Caller{revoked, erased} {
+		if _, err := g.Stat(t.Context(), g.Caller(reader.Who), calls, "a"); !errors.Is(err, recording.ErrNotFound) {
+			t.Fatal(err) // but the tenant is known to be current
+		}
+	}
+	if _, err := g.RevokeTenant(t.Context(), g.Operator(), "acme"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.EraseTenant(t.Context(), f.Operator(), "other"); err != nil {
+		t.Fatal(err)
+	}
+	primary.Stop()
+	for reader, want := range map[string]error{revoked.Who: recording.ErrTenantRevoked, erased.Who: recording.ErrTenantErased} {
+		for deadline := time.Now().Add(8 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+			_, err := g.Credential(t.Context(), reader)
+			if errors.Is(err, want) {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("Credential = %v, want %v\n%s", err, want, g.Log)
+			}
+		}
+	}
 }

@@ -177,6 +177,18 @@ func (p *PostgresServer) At(t testing.TB, dsn string) string {
 	return p.dsn(strings.TrimPrefix(u.Path, "/"))
 }
 
+// Either is the connection string of a database that is on both servers, for a
+// client that takes the first one which is up.
+func Either(t testing.TB, first, second *PostgresServer, dsn string) string {
+	t.Helper()
+	one := fmt.Sprintf("127.0.0.1:%d", first.Port)
+	both := strings.Replace(dsn, one, fmt.Sprintf("%s,127.0.0.1:%d", one, second.Port), 1)
+	if both == dsn {
+		t.Fatalf("%s is not on the first server", dsn)
+	}
+	return both
+}
+
 // Database creates a fresh, empty database and gives its connection string.
 func (p *PostgresServer) Database(t testing.TB) (dsn string) {
 	t.Helper()
