@@ -3,7 +3,6 @@ package gateway
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -20,7 +19,9 @@ import (
 // A sweep aborts only uploads that are open, but in a catalog that was put back
 // from a copy an upload may be open that was acknowledged since. So each sweep
 // writes an anchor, to the catalog and then to the store; a store that has one
-// the catalog does not know of has seen a later catalog than this.
+// the catalog does not know of has seen a later catalog than this. A standby that
+// took over may lack commits that are younger than the last anchor, which its
+// database tells by being on another timeline.
 const anchorPrefix = "sweep/"
 
 // anchorsKept bounds the older anchors that one sweep deletes.
@@ -48,25 +49,14 @@ func (g *Gateway) anchor(ctx context.Context) (now catalog.Anchor, restored bool
 	if err != nil {
 		return now, false, err
 	}
-	last, err := g.catalog.Anchor(ctx)
-	if err != nil {
-		return now, false, err
-	}
-	next := catalog.Anchor{Number: last.Number + 1}
+	newest := catalog.Anchor{}
 	if len(stored) > 0 {
-		newest := stored[0]
-		restored = newest.Number > last.Number || newest.Number == last.Number && newest.Nonce != last.Nonce
-		next.Number = max(next.Number, newest.Number+1)
+		newest = stored[0]
 	}
-	rand.Read(next.Nonce[:]) // never fails: crypto/rand ends the program instead
-	now, err = g.catalog.Advance(ctx, last, next, restored)
-	if errors.Is(err, catalog.ErrBehind) { // another sweeper is about it: its anchor is as good
-		now, err = g.catalog.Anchor(ctx)
-		return now, false, err
-	}
+	now, restored, err = g.catalog.Advance(ctx, newest, place())
 	if err == nil && restored {
-		g.log.Error("the catalog is an older copy of itself: uploads that it has open were perhaps completed since, and none of them is given up",
-			"number", last.Number, "store", stored[0].Number)
+		g.log.Error("the catalog is an older copy of itself, or took over from another: uploads that it has open were perhaps completed since, and none of them is given up",
+			"number", now.Number, "store", newest.Number)
 	}
 	// gofail: var anchorWrite string
 	// return now, restored, failpoint(anchorWrite)

@@ -96,14 +96,20 @@ func (g *Gateway) eraseTenant(ctx context.Context, id recording.Tenant) error {
 // confirm makes sure that the tenant's erasure was asked for: no key is
 // destroyed because of what a row says, which whoever writes the database can
 // say too. The last entry of the journal, sealed under the tenant's key, must
-// say it. Once the key is gone, it cannot be asked and nothing can be lost.
+// say it. That key is opened by the head in the store, since the row's may have
+// been written so that it opens nothing. Once the provider has forgotten it, it
+// cannot be asked and nothing can be lost.
 func (g *Gateway) confirm(ctx context.Context, t catalog.Tenant) error {
-	keys, err := g.keys(ctx, t)
-	if errors.Is(err, recording.ErrTenantErased) {
+	head, err := keytree.ReadHead(ctx, g.blobs, t.ID, uint64(t.Epoch))
+	if err != nil {
+		return unavailable(err)
+	}
+	keys, err := keytree.Unwrap(ctx, g.provider, head)
+	if errors.Is(err, keytree.ErrForgotten) {
 		return nil
 	}
 	if err != nil {
-		return err
+		return unavailable(err)
 	}
 	defer keys.Clear()
 	sealed, err := g.readEntry(ctx, t.ID, t.Journal)

@@ -228,23 +228,48 @@ func TestRefusalWhileErasing(t *testing.T) {
 	})
 }
 
-// Who writes rows destroys no key: an erasure must stand in the journal.
+// Who writes rows destroys no key: an erasure must stand in the journal, and a
+// head that opens nothing is no reason not to read it there.
 func TestErasureThatNobodyAskedForIsRefused(t *testing.T) {
+	for forged, head := range map[string]func(*keytree.Head){
+		"the state alone": func(*keytree.Head) {},
+		"a head that says erased": func(h *keytree.Head) {
+			h.Kind, h.Version, h.Wrapped = keytree.HeadErased, 0, nil
+		},
+		"a head of another key": func(h *keytree.Head) { h.Wrapped[len(h.Wrapped)-1] ^= 1 },
+	} {
+		t.Run(forged, func(t *testing.T) { refuseForged(t, head) })
+	}
+}
+
+func refuseForged(t *testing.T, forge func(*keytree.Head)) {
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	if _, err := f.Put(t.Context(), recorder, gatewaytest.Upload(calls, "a", sound(1, 1000))); err != nil {
 		t.Fatal(err)
 	}
-	execute(t, f.Dir, `UPDATE tenants SET state = 'erasing'`)
+	row, err := f.Catalog.TenantByName(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, err := keytree.ParseHead(row.Head)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forge(&head)
+	execute(t, f.Dir, `UPDATE tenants SET state = 'erasing', head = ?`, head.Marshal())
 	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(f.Log.String(), "its journal does not"); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("no alarm\n%s", f.Log.String())
+		}
+		if _, err := f.Keys.Latest(t.Context(), keytree.RootOf(row.ID)); err != nil {
+			t.Fatalf("the tenant's root: %v", err)
 		}
 	}
 	if n := blobs(t, f, "head/"); n != 1 {
 		t.Errorf("%d heads, want the first alone", n)
 	}
-	execute(t, f.Dir, `UPDATE tenants SET state = 'active'`)
+	execute(t, f.Dir, `UPDATE tenants SET state = 'active', head = ?`, row.Head)
 	if _, err := f.Open(t.Context(), f.Caller(reader.Who), calls, "a"); err != nil {
 		t.Errorf("Open once the row says the truth again: %v", err)
 	}

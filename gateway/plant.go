@@ -53,32 +53,46 @@ func (g *Gateway) awaitPlanting(ctx context.Context, t recording.Tenant) error {
 	}
 }
 
-// plantAsked plants, until the gateway is closed, what fronts ask for.
+// plantAsked plants, until the gateway is closed, what fronts ask for. What fails
+// is passed over until all others had their turn.
 func (g *Gateway) plantAsked() {
+	over := 0
 	for pause := plantEvery; sleep(g.life, pause) == nil; {
 		pause = plantEvery
-		if err := g.plantOnce(g.life); err != nil && g.life.Err() == nil {
-			g.log.Error("a new tenant waits for its root", "error", err)
-			pause = eraseRetry
+		seen, failed := g.plantSome(g.life, over)
+		if over += failed; seen < plantMost {
+			if over > 0 {
+				pause = eraseRetry
+			}
+			over = 0
 		}
 	}
 }
 
-func (g *Gateway) plantOnce(ctx context.Context) error {
-	asked, err := g.catalog.Plantings(ctx, plantMost)
-	if err != nil {
-		return err
+// plantSome plants what was asked for first, after passing over some, and reports
+// how many it saw and how many of them failed.
+func (g *Gateway) plantSome(ctx context.Context, over int) (seen, failed int) {
+	asked, err := g.catalog.Plantings(ctx, plantMost, over)
+	if err != nil && ctx.Err() == nil {
+		g.log.Error("new tenants not looked for", "error", err)
+		return 0, 1
 	}
 	for _, p := range asked {
-		if err := g.plantNew(ctx, p.Tenant); err != nil {
-			return err
+		err := g.plantNew(ctx, p.Tenant)
+		if err == nil {
+			err = g.catalog.EndPlanting(ctx, p.Tenant)
 		}
-		if err := g.catalog.EndPlanting(ctx, p.Tenant); err != nil {
-			return err
+		if ctx.Err() != nil {
+			return 0, 0
+		}
+		if err != nil {
+			failed++
+			g.log.Error("a new tenant waits for its root", "tenant", p.Tenant.String(), "error", err)
+			continue
 		}
 		g.log.Info("root of a new tenant made", "tenant", p.Tenant.String())
 	}
-	return nil
+	return len(asked), failed
 }
 
 // plantNew makes the root of a tenant that has no head in the store. One that

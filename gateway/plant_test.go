@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,7 +57,7 @@ func TestTenantMadeAtAFront(t *testing.T) {
 		if _, _, err := front.CreateTenant(t.Context(), front.Operator(), "acme"); !errors.Is(err, recording.ErrNoEraser) {
 			t.Fatalf("CreateTenant without an eraser: %v, want ErrNoEraser", err)
 		}
-		if left, err := front.Catalog.Plantings(t.Context(), 9); err != nil || len(left) != 0 {
+		if left, err := front.Catalog.Plantings(t.Context(), 9, 0); err != nil || len(left) != 0 {
 			t.Errorf("still asked for: %v, %v", left, err)
 		}
 		eraser := start(gateway.Eraser)
@@ -125,6 +126,26 @@ func TestErasureAskedAtAFront(t *testing.T) {
 		time.Sleep(time.Minute)
 		if got := state(t, front, "acme"); got != "erased" {
 			t.Errorf("with an eraser the tenant is %q", got)
+		}
+	})
+}
+
+// A planting that fails, for whatever reason, keeps no other from being done.
+func TestPlantingThatFailsKeepsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		front, start := apart(t)
+		for range 10 { // more than are looked at together; their heads are damaged
+			id := recording.NewTenant()
+			if err := front.Blobs.Create(t.Context(), keytree.HeadKey(id, 0), strings.NewReader("head"), 4); err != nil {
+				t.Fatal(err)
+			}
+			if err := front.Catalog.AskPlanting(t.Context(), catalog.Planting{Tenant: id, AskedAt: time.Now()}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		start(gateway.Eraser)
+		if _, _, err := front.CreateTenant(t.Context(), front.Operator(), "acme"); err != nil {
+			t.Fatalf("CreateTenant beside plantings that fail: %v", err)
 		}
 	})
 }

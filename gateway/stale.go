@@ -34,7 +34,7 @@ func (g *Gateway) abortStale(ctx context.Context, a catalog.Anchor, r *SweepRepo
 
 // ages says who counts as lost.
 func (g *Gateway) ages(a catalog.Anchor) (uploads, attempts catalog.Age) {
-	return catalog.Age{Silent: g.stale, NotBefore: a.NotBefore}, catalog.Age{Silent: g.sweeps.config.Lease, NotBefore: a.NotBefore}
+	return catalog.Age{Silent: g.stale, Anchor: a.Number}, catalog.Age{Silent: g.sweeps.config.Lease, Anchor: a.Number}
 }
 
 // repeat finds rows and acts on each, until there are none or the step's bounds

@@ -164,12 +164,7 @@ func (g *Gateway) sweep(ctx context.Context) (SweepReport, error) {
 
 // backlog counts what there is to do.
 func (g *Gateway) backlog(ctx context.Context) (catalog.Backlog, error) {
-	anchor, err := g.catalog.Anchor(ctx)
-	if err != nil {
-		return catalog.Backlog{}, err
-	}
-	uploads, attempts := g.ages(anchor)
-	return g.catalog.Backlog(ctx, uploads, attempts)
+	return g.catalog.Backlog(ctx, g.stale, g.sweeps.config.Lease)
 }
 
 // note keeps what a sweep has done.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -380,6 +381,21 @@ func TestSweepOfARestoredCatalog(t *testing.T) {
 			t.Errorf("orphans = %+v, %v; want the one that the copy lacks", r.Orphans, err)
 		}
 	})
+}
+
+// What a probe or a check of the store could not delete is no orphan.
+func TestCensusPassesOverChecks(t *testing.T) {
+	f := gatewaytest.New(t)
+	s := impatient(t, f.Parts)
+	for _, key := range []string{"probe/0123456789abcdef", "doctor/abcdefgh/first"} {
+		if err := f.Blobs.Create(t.Context(), key, strings.NewReader("x"), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sweep(t, s)
+	if r, err := s.Sweep(t.Context(), s.Operator(), true); err != nil || r.Orphans.Seen < 2 || r.Orphans.Tenants+r.Orphans.Recordings != 0 {
+		t.Errorf("orphans = %+v, %v", r.Orphans, err)
+	}
 }
 
 // A deletion of a bucket that was killed halfway is ended, and its name is free.

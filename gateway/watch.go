@@ -26,6 +26,8 @@ type states struct {
 	mu  sync.RWMutex // guards all below
 	of  map[recording.Tenant]catalog.Standing
 	ask time.Time // when the last good poll was begun
+
+	timeline string // of the database; "" before the first poll
 }
 
 func newStates() *states { return &states{} }
@@ -80,6 +82,15 @@ func (s *states) replace(asked time.Time, now map[recording.Tenant]catalog.Stand
 	return stale
 }
 
+// moved reports whether the database is on another timeline than it was.
+func (s *states) moved(timeline string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.timeline
+	s.timeline = timeline
+	return was != "" && was != timeline
+}
+
 // watch polls until the gateway is closed.
 func (g *Gateway) watch() {
 	next := time.NewTimer(pollEvery)
@@ -100,10 +111,27 @@ func (g *Gateway) watch() {
 	}
 }
 
+// lookBehind has every tenant caught up anew: the database that took over may lack
+// entries that the store's journals have, and so revocations and erasures.
+func (g *Gateway) lookBehind() {
+	g.log.Warn("another server of the catalog took over; what it lacks of settings is read in the store")
+	g.current.Clear()
+	if g.roles.Has(Front) || g.roles.Has(Eraser) {
+		g.working.Go(g.catchUpAll)
+	}
+}
+
 // poll reads all states, drops keys that must go, and takes up erasures where
 // this process has them to drive.
 func (g *Gateway) poll(ctx context.Context) error {
 	asked := time.Now()
+	timeline, err := g.catalog.Timeline(ctx)
+	if err != nil {
+		return err
+	}
+	if g.states.moved(timeline) {
+		g.lookBehind()
+	}
 	list, err := g.catalog.Standings(ctx)
 	if err != nil {
 		return err

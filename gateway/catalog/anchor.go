@@ -30,27 +30,71 @@ func (c *Catalog) Anchor(ctx context.Context) (Anchor, error) {
 	return a, explain(ctx, err)
 }
 
-// Advance puts next in the place of last, and gives it as it is now. Restored
-// says that the catalog was found to be an older copy: from now on nothing is
-// judged that showed its last sign of life before. ErrBehind: last is not the last.
-func (c *Catalog) Advance(ctx context.Context, last, next Anchor, restored bool) (Anchor, error) {
-	var now Anchor
-	err := c.write(ctx, "Advance", func(ctx context.Context, tx *sql.Tx) error {
+// lastAnchor is the last anchor, and whether the database is on another timeline
+// since.
+type lastAnchor struct {
+	Anchor
+	moved bool
+}
+
+func (l *lastAnchor) columns() []any { return append(l.Anchor.columns(), &l.moved) }
+
+func (d dialect) selectLastAnchor() string {
+	return `SELECT a.number, a.nonce, a.not_before, a.timeline NOT IN ('', ` + d.timeline + `) FROM anchors a WHERE a.id = 1`
+}
+
+// olderThan reports whether the catalog is an older copy of the one that a store
+// with this newest anchor has seen, or may be one.
+func (l lastAnchor) olderThan(stored Anchor) bool {
+	return l.moved || stored.Number > l.Number || stored.Number == l.Number && stored.Nonce != l.Nonce
+}
+
+// latestSign is now or, if the clock was set back since, after the last sign of
+// life of what is open, so that NotBefore is above them all.
+func (d dialect) latestSign() string {
+	return `(SELECT max(s.sign) FROM (SELECT ` + d.now + ` AS sign
+		UNION ALL SELECT max(seen_at) + 1 FROM versions WHERE state = 'intent' AND blob <> ''
+		UNION ALL SELECT max(seen_at) + 1 FROM uploads
+		UNION ALL SELECT max(seen_at) + 1 FROM parts WHERE state = 'intent'
+		UNION ALL SELECT not_before FROM anchors WHERE id = 1) s)`
+}
+
+// Advance puts an anchor with a fresh nonce in the place of the last, and gives
+// it. stored is the newest that the store had, looked for before; the zero Anchor
+// if it had none. Restored says that the catalog is an older copy of itself, or
+// one that took over from another and may lack its last commits: from now on
+// nothing is judged that showed its last sign of life before.
+func (c *Catalog) Advance(ctx context.Context, stored Anchor, nonce [16]byte) (now Anchor, restored bool, err error) {
+	d := c.dialect
+	err = c.write(ctx, "Advance", func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO anchors (id, number, nonce, not_before) VALUES (1, 0, $1, 0) ON CONFLICT DO NOTHING`, make([]byte, 16))
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE anchors SET number = $1, nonce = $2,
-			not_before = CASE WHEN $3 THEN `+c.dialect.now+` ELSE not_before END WHERE id = 1 AND number = $4 AND nonce = $5`,
-			next.Number, next.Nonce[:], restored, last.Number, last.Nonce[:])
+		last, err := get[lastAnchor](ctx, tx, recording.ErrNotFound, d.selectLastAnchor())
+		if err != nil {
+			return err
+		}
+		if now = last.Anchor; now.Nonce == nonce { // committed, and not answered
+			return nil
+		}
+		restored = last.olderThan(stored)
+		_, err = tx.ExecContext(ctx, `UPDATE anchors SET number = $1, nonce = $2, timeline = `+d.timeline+`,
+			not_before = CASE WHEN $3 THEN `+d.latestSign()+` ELSE not_before END WHERE id = 1`,
+			max(last.Number, stored.Number)+1, nonce[:], restored)
 		if err != nil {
 			return err
 		}
 		now, err = get[Anchor](ctx, tx, recording.ErrNotFound, selectAnchor)
-		if err == nil && (now.Number != next.Number || now.Nonce != next.Nonce) {
-			err = ErrBehind
-		}
 		return err
 	})
-	return now, err
+	return now, restored, err
+}
+
+// judged is from which last sign of life on uploads are judged; NULL, so that
+// none is, where the catalog has not the anchor whose number is $2 or a later one,
+// or is on another timeline than its last. It is asked for in the statement that
+// judges: a database can be replaced in the midst of a sweep.
+func (d dialect) judged() string {
+	return `(SELECT a.not_before FROM anchors a WHERE a.id = 1 AND a.number >= $2 AND a.timeline = ` + d.timeline + `)`
 }

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"time"
 
 	"github.com/lethe-vault/lethe/recording"
 )
@@ -22,23 +23,28 @@ func (b *Backlog) columns() []any {
 	return []any{&b.Uploads, &b.Puts, &b.Parts, &b.Due, &b.Waiting, &b.Locked, &b.Buckets, &b.Held}
 }
 
-// Backlog counts for the ages given.
-func (c *Catalog) Backlog(ctx context.Context, uploads, attempts Age) (Backlog, error) {
-	now := c.dialect.now
+// judgedNow is from which last sign of life on the next sweep would judge, as far
+// as the catalog can tell by itself.
+func (d dialect) judgedNow() string {
+	return `CASE WHEN EXISTS (SELECT 1 FROM anchors WHERE id = 1 AND timeline NOT IN ('', ` + d.timeline + `)) THEN 9223372036854775807
+		ELSE COALESCE((SELECT not_before FROM anchors WHERE id = 1), 0) END`
+}
+
+// Backlog counts what has been silent for so long, uploads in parts and others.
+func (c *Catalog) Backlog(ctx context.Context, uploads, attempts time.Duration) (Backlog, error) {
+	now, judged := c.dialect.now, c.dialect.judgedNow()
 	b, err := get[Backlog](ctx, c.read("Backlog"), recording.ErrNotFound, `SELECT
-		(SELECT count(*) FROM uploads u WHERE u.seen_at < `+now+` - $1 AND u.seen_at >= $2
-			AND NOT EXISTS (SELECT 1 FROM parts p WHERE p.version = u.version AND p.seen_at >= `+now+` - $3)),
-		(SELECT count(*) FROM versions v WHERE v.state = 'intent' AND v.blob <> '' AND v.seen_at < `+now+` - $4 AND v.seen_at >= $5),
-		(SELECT count(*) FROM parts p WHERE p.state = 'intent' AND p.seen_at < `+now+` - $6 AND p.seen_at >= $7),
+		(SELECT count(*) FROM uploads u WHERE u.seen_at < `+now+` - $1 AND u.seen_at >= `+judged+`
+			AND NOT EXISTS (SELECT 1 FROM parts p WHERE p.version = u.version AND p.seen_at >= `+now+` - $2)),
+		(SELECT count(*) FROM versions v WHERE v.state = 'intent' AND v.blob <> '' AND v.seen_at < `+now+` - $3 AND v.seen_at >= `+judged+`),
+		(SELECT count(*) FROM parts p WHERE p.state = 'intent' AND p.seen_at < `+now+` - $4 AND p.seen_at >= `+judged+`),
 		(SELECT count(*) FROM residues r WHERE r.due <= `+now+`),
 		(SELECT count(*) FROM residues r WHERE r.due > `+now+`),
 		(SELECT count(*) FROM residues r WHERE r.locked),
-		(SELECT count(*) FROM buckets b WHERE b.closing AND b.closing_at < `+now+` - $8),
-		(SELECT count(*) FROM uploads u WHERE u.seen_at < $9)
-			+ (SELECT count(*) FROM versions v WHERE v.state = 'intent' AND v.blob <> '' AND v.seen_at < $10)
-			+ (SELECT count(*) FROM parts p WHERE p.state = 'intent' AND p.seen_at < $11)`,
-		uploads.Silent.Microseconds(), uploads.NotBefore, uploads.Silent.Microseconds(),
-		attempts.Silent.Microseconds(), attempts.NotBefore, attempts.Silent.Microseconds(), attempts.NotBefore,
-		attempts.Silent.Microseconds(), attempts.NotBefore, attempts.NotBefore, attempts.NotBefore)
+		(SELECT count(*) FROM buckets b WHERE b.closing AND b.closing_at < `+now+` - $5),
+		(SELECT count(*) FROM uploads u WHERE u.seen_at < `+judged+`)
+			+ (SELECT count(*) FROM versions v WHERE v.state = 'intent' AND v.blob <> '' AND v.seen_at < `+judged+`)
+			+ (SELECT count(*) FROM parts p WHERE p.state = 'intent' AND p.seen_at < `+judged+`)`,
+		uploads.Microseconds(), uploads.Microseconds(), attempts.Microseconds(), attempts.Microseconds(), attempts.Microseconds())
 	return b, explain(ctx, err)
 }

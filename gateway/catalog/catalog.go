@@ -61,7 +61,11 @@ func OpenObserved(ctx context.Context, dsn string, o observe.Observer) (*Catalog
 		return nil, fmt.Errorf("open catalog: %w", err)
 	}
 	c.observer = o
-	if err := c.migrate(ctx); err != nil {
+	err = c.migrate(ctx)
+	if err == nil {
+		err = c.learn(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open catalog: %w", explain(ctx, err)), c.Close())
 	}
 	return c, nil

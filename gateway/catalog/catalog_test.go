@@ -84,6 +84,7 @@ func wantIndexes(t *testing.T, cat *catalog.Catalog, queries map[string][]any) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		plan = strings.ReplaceAll(plan, "Seq Scan on anchors", "") // it has one row
 		for _, bad := range []string{"Seq Scan", "SCAN ", "(tenant=?)", "Filter: (name_index", "Filter: (dir_index"} {
 			if strings.Contains(plan, bad) {
 				t.Errorf("%s\nhas in its plan %q:\n%s", query, bad, plan)

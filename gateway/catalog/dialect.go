@@ -26,14 +26,25 @@ type dialect struct {
 	// now is the database's clock in microseconds, by which all replicas judge
 	// who is alive. It stands still within a statement, else no index serves it.
 	now string
+	// timeline names the one that the database is on; '' if it has none. On
+	// PostgreSQL a server that goes on from what another had, as a standby that
+	// takes over or a backup does, begins a new one.
+	timeline string
 }
 
+const noTimeline = `''`
+
 var (
-	sqlite   = dialect{name: goose.DialectSQLite3, now: `CAST(unixepoch('subsec') * 1000000 AS BIGINT)`}
+	sqlite = dialect{
+		name:     goose.DialectSQLite3,
+		now:      `CAST(unixepoch('subsec') * 1000000 AS BIGINT)`,
+		timeline: noTimeline,
+	}
 	postgres = dialect{
 		name:      goose.DialectPostgres,
 		forUpdate: " FOR UPDATE OF v",
 		now:       `CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000 AS BIGINT)`,
+		timeline:  `CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END`,
 	}
 )
 
@@ -103,6 +114,17 @@ func openPostgres(dsn string) (*Catalog, error) {
 	db.SetMaxIdleConns(postgresConns)
 	db.SetConnMaxIdleTime(postgresIdleTime)
 	return &Catalog{dialect: postgres, writer: db, reader: db}, nil
+}
+
+// learn finds out whether the database can name its timeline: relatives of
+// PostgreSQL, which have no standbys that lag, cannot.
+func (c *Catalog) learn(ctx context.Context) error {
+	var timeline string
+	err := c.writer.QueryRowContext(ctx, `SELECT `+c.dialect.timeline).Scan(&timeline)
+	if err != nil && answered(err) && !away(err) {
+		c.dialect.timeline, err = noTimeline, nil
+	}
+	return err
 }
 
 //go:embed migrations/*.sql

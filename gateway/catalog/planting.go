@@ -22,7 +22,7 @@ var errNoPlanting = errors.New("catalog: no such planting")
 
 const (
 	selectPlanting  = `SELECT tenant, asked_at FROM plantings WHERE tenant = $1`
-	selectPlantings = `SELECT tenant, asked_at FROM plantings ORDER BY asked_at, tenant LIMIT $1`
+	selectPlantings = `SELECT tenant, asked_at FROM plantings ORDER BY asked_at, tenant LIMIT $1 OFFSET $2`
 )
 
 // AskPlanting asks for a new tenant's root.
@@ -32,9 +32,10 @@ func (c *Catalog) AskPlanting(ctx context.Context, p Planting) error {
 	})
 }
 
-// Plantings gives those that were asked for first, at most limit of them.
-func (c *Catalog) Plantings(ctx context.Context, limit int) ([]Planting, error) {
-	p, err := all[Planting](ctx, c.read("Plantings"), selectPlantings, limit)
+// Plantings gives those that were asked for first, after passing over some, at
+// most limit of them.
+func (c *Catalog) Plantings(ctx context.Context, limit, over int) ([]Planting, error) {
+	p, err := all[Planting](ctx, c.read("Plantings"), selectPlantings, limit, over)
 	return p, explain(ctx, err)
 }
 

@@ -13,8 +13,8 @@ import (
 // Age says which uploads have shown no sign of life for so long that they count
 // as lost. All of it goes by the database's clock.
 type Age struct {
-	Silent    time.Duration // since the last sign of life
-	NotBefore int64         // an anchor's: what showed its last sign of life before is not judged
+	Silent time.Duration // since the last sign of life
+	Anchor int64         // number of the anchor by which to judge: a catalog that lacks it is an older copy, and nothing is judged there
 }
 
 // Alive notes that the writer of a whole upload lives. ErrAborted: it has been
@@ -40,22 +40,22 @@ func (c *Catalog) alive(ctx context.Context, query string, args ...any) error {
 	})
 }
 
-// The conditions end in $1, the microseconds of silence, and $2, NotBefore.
+// The conditions end in $1, the microseconds of silence, and $2, an anchor's number.
 func (d dialect) stalePut() string {
-	return `v.state = 'intent' AND v.blob <> '' AND v.seen_at < ` + d.now + ` - $1 AND v.seen_at >= $2`
+	return `v.state = 'intent' AND v.blob <> '' AND v.seen_at < ` + d.now + ` - $1 AND v.seen_at >= ` + d.judged()
 }
 
 func (d dialect) stalePart() string {
-	return `p.state = 'intent' AND p.seen_at < ` + d.now + ` - $1 AND p.seen_at >= $2`
+	return `p.state = 'intent' AND p.seen_at < ` + d.now + ` - $1 AND p.seen_at >= ` + d.judged()
 }
 
 func (d dialect) staleUpload() string {
-	return `u.seen_at < ` + d.now + ` - $1 AND u.seen_at >= $2
+	return `u.seen_at < ` + d.now + ` - $1 AND u.seen_at >= ` + d.judged() + `
 		AND NOT EXISTS (SELECT 1 FROM parts p WHERE p.version = u.version AND p.seen_at >= ` + d.now + ` - $1)`
 }
 
 func (a Age) args(more ...any) []any {
-	return append([]any{a.Silent.Microseconds(), a.NotBefore}, more...)
+	return append([]any{a.Silent.Microseconds(), a.Anchor}, more...)
 }
 
 func (d dialect) selectStalePuts() string {
@@ -123,7 +123,7 @@ func (c *Catalog) StaleParts(ctx context.Context, age Age, limit, over int) ([]P
 func (c *Catalog) DropStale(ctx context.Context, p Part, age Age, events []audit.Record) (dropped bool, err error) {
 	err = c.write(ctx, "DropStale", func(ctx context.Context, tx *sql.Tx) error {
 		var n int64
-		is, err := get[mayGo](ctx, tx, recording.ErrNotFound, `SELECT `+c.dialect.stalePart()+` FROM parts p WHERE p.blob = $3`, age.args(p.Blob)...)
+		is, err := get[mayGo](ctx, tx, recording.ErrNotFound, `SELECT COALESCE(`+c.dialect.stalePart()+`, FALSE) FROM parts p WHERE p.blob = $3`, age.args(p.Blob)...)
 		if err == nil && is.bool {
 			n, err = c.dialect.dropParts(ctx, tx, `blob = $1 AND state = 'intent'`, p.Blob)
 		}

@@ -102,6 +102,22 @@ type Standing struct {
 
 func (s *Standing) columns() []any { return []any{fixed(s.Tenant[:]), &s.State, &s.Epoch} }
 
+// timelineRow is the name of a timeline.
+type timelineRow struct{ string }
+
+func (r *timelineRow) columns() []any { return []any{&r.string} }
+
+// Timeline names the one that the database is on, "" if it has none: another
+// than before tells that another server took over, which may lack what was
+// committed last.
+func (c *Catalog) Timeline(ctx context.Context) (string, error) {
+	if c.dialect.timeline == noTimeline {
+		return "", nil
+	}
+	t, err := get[timelineRow](ctx, c.read("Timeline"), recording.ErrNotFound, `SELECT `+c.dialect.timeline)
+	return t.string, explain(ctx, err)
+}
+
 // Standings gives the standing of every tenant.
 func (c *Catalog) Standings(ctx context.Context) ([]Standing, error) {
 	s, err := all[Standing](ctx, c.read("Standings"), `SELECT id, state, epoch FROM tenants`)

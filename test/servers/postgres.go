@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/user"
@@ -165,6 +166,29 @@ func (p *PostgresServer) dsn(database string) string {
 	return fmt.Sprintf("postgres://lethe@127.0.0.1:%d/%s?sslmode=disable", p.Port, database)
 }
 
+// At is the connection string of a database of this server that has the name of
+// another's.
+func (p *PostgresServer) At(t testing.TB, dsn string) string {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.dsn(strings.TrimPrefix(u.Path, "/"))
+}
+
+// Either is the connection string of a database that is on both servers, for a
+// client that takes the first one which is up.
+func Either(t testing.TB, first, second *PostgresServer, dsn string) string {
+	t.Helper()
+	one := fmt.Sprintf("127.0.0.1:%d", first.Port)
+	both := strings.Replace(dsn, one, fmt.Sprintf("%s,127.0.0.1:%d", one, second.Port), 1)
+	if both == dsn {
+		t.Fatalf("%s is not on the first server", dsn)
+	}
+	return both
+}
+
 // Database creates a fresh, empty database and gives its connection string.
 func (p *PostgresServer) Database(t testing.TB) (dsn string) {
 	t.Helper()
@@ -178,6 +202,51 @@ func (p *PostgresServer) Database(t testing.TB) (dsn string) {
 		t.Fatal(err)
 	}
 	return p.dsn(name)
+}
+
+// Replica gives a server that has everything p has now, and nothing p gets from
+// now on: a standby that lags, and takes over.
+func (p *PostgresServer) Replica(t testing.TB) *PostgresServer {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "lethe-postgres-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	r := &PostgresServer{dir: dir}
+	for _, step := range []func() error{r.findBinaries, r.findUser, func() error { return r.follow(p) }} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r.Port, err = freePort(); err != nil {
+		t.Fatal(err)
+	}
+	r.Start(t)
+	t.Cleanup(r.Stop)
+	conn, err := pgx.Connect(t.Context(), r.dsn("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	promoted := false
+	if err := conn.QueryRow(t.Context(), `SELECT pg_promote()`).Scan(&promoted); err != nil || !promoted {
+		t.Fatalf("pg_promote() = %t, %v", promoted, err)
+	}
+	return r
+}
+
+// follow copies a running server, and makes a standby of the copy.
+func (p *PostgresServer) follow(primary *PostgresServer) error {
+	out, err := p.command("pg_basebackup", "--pgdata", p.data(), "--dbname", primary.dsn("postgres"), "--checkpoint", "fast").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("pg_basebackup: %w\n%s", err, out)
+	}
+	signal := filepath.Join(p.data(), "standby.signal")
+	if err := os.WriteFile(signal, nil, 0o600); err != nil || p.credential == nil {
+		return err
+	}
+	return os.Chown(signal, int(p.credential.Uid), int(p.credential.Gid))
 }
 
 // Stop ends the server in order, cutting its sessions: PostgreSQL's "fast shutdown".

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -53,23 +54,53 @@ func password(database string) bool {
 		return false
 	}
 	_, has := u.User.Password()
-	return has || u.Query().Has("password")
+	return has || slices.ContainsFunc(slices.Collect(maps.Keys(u.Query())), secretParameter)
 }
 
-// hidePassword is a URL as it may be shown. Of what has no place for a user, nothing
-// is shown if it may hold a password all the same.
-func hidePassword(written string) string {
-	u, err := url.Parse(written)
-	if err != nil || u.Host == "" {
-		if strings.Contains(written, "@") || strings.Contains(written, "password") {
-			return "[hidden]"
+// secretParameter reports whether a parameter of a database's URL is a password:
+// of the user, or of the key of its certificate.
+func secretParameter(name string) bool { return strings.Contains(strings.ToLower(name), "password") }
+
+const hidden = "[hidden]"
+
+// hidePassword is a database's URL as it may be shown. A password that was not
+// escaped can lie in any part of it.
+func hidePassword(database string) string {
+	if strings.HasPrefix(database, "sqlite:") {
+		return database
+	}
+	u, err := url.Parse(database)
+	if err != nil || u.Host == "" || u.Fragment != "" || strings.Contains(u.Path+u.RawQuery, "@") {
+		return hidden
+	}
+	return hideIn(u, secretParameter)
+}
+
+// hideAccess is the URL of another server as it may be shown: without a user, who
+// may be a token, and without what its parameters say.
+func hideAccess(server string) string {
+	if !strings.ContainsAny(server, "@?#") { // also of what is no URL
+		return server
+	}
+	u, err := url.Parse(server)
+	if err != nil || u.Host == "" || u.Fragment != "" || strings.Contains(u.Path, "@") {
+		return hidden
+	}
+	if u.User != nil {
+		u.User = url.User("xxxxx")
+	}
+	return hideIn(u, func(string) bool { return true })
+}
+
+// hideIn is u without its password and the values of secret parameters.
+func hideIn(u *url.URL, secret func(parameter string) bool) string {
+	q := u.Query()
+	for name := range q {
+		if secret(name) {
+			q.Set(name, "xxxxx")
 		}
-		return written
 	}
-	if q := u.Query(); q.Has("password") {
-		q.Set("password", "xxxxx")
-		u.RawQuery = q.Encode()
-	}
+	u.RawQuery = q.Encode()
 	return u.Redacted()
 }
 

@@ -249,3 +249,45 @@ func TestReference(t *testing.T) {
 		t.Errorf("%s is not what lethe config docs prints (%v); go test ./cmd/lethe/config -update writes it", path, err)
 	}
 }
+
+// No form of an address shows a password, whether it can be used or not.
+func TestPasswordsInAddresses(t *testing.T) {
+	for _, env := range []string{
+		"LETHE_CATALOG=postgres://u:s3cret@db/lethe",
+		"LETHE_CATALOG=postgres://u@db/lethe?password=s3cret",
+		"LETHE_CATALOG=postgres://u@db/lethe?sslkey=/k&sslpassword=s3cret",
+		"LETHE_CATALOG=postgres://u:/s3cret@db/lethe",
+		"LETHE_CATALOG=postgres://u:1?s3cret@db/lethe",
+		"LETHE_CATALOG=postgres://u:1#s3cret@db/lethe",
+		"LETHE_CATALOG=postgres://u:%s3cret@db/lethe",
+		"LETHE_CATALOG=host=db user=u password=s3cret",
+		"LETHE_CATALOG=u:s3cret@db/lethe",
+		"LETHE_VAULT=https://u:s3cret@vault:8200",
+		"LETHE_TRACE_ENDPOINT=https://s3cret@receiver/v1/traces",
+		"LETHE_TRACE_ENDPOINT=https://receiver/v1/traces?key=s3cret",
+		"LETHE_TRACE_ENDPOINT=receiver?key=s3cret",
+	} {
+		all := given{env: []string{env, "LETHE_VAULT_TOKEN=t"}}
+		s, err := all.load(t)
+		var told strings.Builder
+		if err != nil {
+			told.WriteString(err.Error())
+		} else {
+			for _, set := range s.List() {
+				told.WriteString(set.Value + "\n")
+			}
+		}
+		if strings.Contains(told.String(), "s3cret") {
+			t.Errorf("%s is shown in\n%s", env, told.String())
+		}
+	}
+	shown := given{env: []string{"LETHE_CATALOG=sqlite:/a@b/c?d", "LETHE_TRACE_ENDPOINT=https://receiver/v1/traces"}}.settings(t).List()
+	for _, want := range []string{"sqlite:/a@b/c?d", "https://receiver/v1/traces"} {
+		if !slices.ContainsFunc(shown, func(s config.Setting) bool { return s.Value == want }) {
+			t.Errorf("%s is not shown", want)
+		}
+	}
+	if _, err := (given{file: "catalog:\n  url: postgres://u@db/lethe?sslpassword=s3cret\n"}).load(t); err == nil {
+		t.Error("a password in the file was accepted")
+	}
+}

@@ -34,7 +34,7 @@ func (k Key) shown(written string) string {
 	case written == "":
 		return ""
 	case k.SecretIn != "":
-		return "[hidden]"
+		return hidden
 	case k.Is.hide != nil:
 		return k.Is.hide(written)
 	}

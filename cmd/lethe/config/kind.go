@@ -80,7 +80,7 @@ func listenAddress(at func(*Config) *string) kind {
 	})
 }
 
-// httpURL is the base of another server, which may hold a password.
+// httpURL is the base of another server.
 func httpURL(at func(*Config) *string) kind {
 	k := checked("URL", "url", at, func(s string) error {
 		u, err := url.Parse(s)
@@ -89,7 +89,7 @@ func httpURL(at func(*Config) *string) kind {
 		}
 		return nil
 	})
-	k.hide = hidePassword
+	k.hide = hideAccess
 	return k
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/lethe-vault/lethe/cmd/lethe/doctor"
 	"github.com/lethe-vault/lethe/finding"
 	"github.com/lethe-vault/lethe/gateway/blob"
+	"github.com/lethe-vault/lethe/gateway/blob/filestore"
 )
 
 // settings are those of serve with these flags, in an empty data directory.
@@ -98,6 +99,29 @@ func TestSilentServers(t *testing.T) {
 	wants(t, examine(t, c), map[string]finding.Level{"clock.store": finding.Skipped})
 	if took := time.Since(begun); took > 20*time.Second {
 		t.Errorf("found after %v", took)
+	}
+}
+
+// Only a refusal says that the bucket is closed to strangers.
+func TestPublicBucket(t *testing.T) {
+	for status, want := range map[int]finding.Level{
+		http.StatusOK: finding.Failure, http.StatusForbidden: finding.OK, http.StatusUnauthorized: finding.OK,
+		http.StatusServiceUnavailable: finding.Skipped, http.StatusTooManyRequests: finding.Skipped,
+		http.StatusTemporaryRedirect: finding.Skipped, http.StatusBadRequest: finding.Skipped,
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		defer server.Close()
+		c := settings(t, "--store-bucket", "b", "--store-endpoint", strings.TrimPrefix(server.URL, "http://"), "--store-insecure")
+		store, err := filestore.New(filepath.Join(t.TempDir(), "blobs"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer store.Close()
+		wants(t, doctor.Run(t.Context(), doctor.Subject{
+			Config:  c,
+			Catalog: func() (string, error) { return "sqlite:" + filepath.Join(c.Data, "catalog.db"), nil },
+			Store:   func(context.Context) (blob.Store, error) { return store, nil },
+		}), map[string]finding.Level{"store.public": want})
 	}
 }
 

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -61,10 +62,10 @@ func (s Subject) public(ctx context.Context, l *finding.List, store blob.Store) 
 	listed, err := served(ctx, bucket+"?list-type=2&max-keys=1")
 	read, also := served(ctx, bucket+"/"+key)
 	switch {
-	case err != nil || also != nil:
-		l.Skip("store.public", "the store did not answer a stranger", "see that the bucket is not public")
 	case listed || read:
 		l.Fail("store.public", "anyone may "+able(listed, read), "take the public policy or ACL off the bucket: its ciphertext is nobody's business, and copies outlive every deletion")
+	case err != nil || also != nil:
+		l.Skip("store.public", "the store neither served a stranger nor refused one", "see that the bucket is not public")
 	default:
 		l.OK("store.public", "a stranger may neither list the bucket nor read a blob")
 	}
@@ -80,6 +81,11 @@ func able(listed, read bool) string {
 	return "read its blobs"
 }
 
+// errNeither: the answer neither serves nor refuses, such as a redirect, or that
+// the store is busy.
+var errNeither = errors.New("doctor: neither served nor refused")
+
+// served reports whether a stranger is given what is at an address.
 func served(ctx context.Context, at string) (bool, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
 	if err != nil {
@@ -90,6 +96,14 @@ func served(ctx context.Context, at string) (bool, error) {
 		return false, err
 	}
 	defer answer.Body.Close()
-	_, err = io.Copy(io.Discard, io.LimitReader(answer.Body, 64<<10))
-	return answer.StatusCode == http.StatusOK, err
+	if _, err := io.Copy(io.Discard, io.LimitReader(answer.Body, 64<<10)); err != nil {
+		return false, err
+	}
+	switch answer.StatusCode {
+	case http.StatusOK:
+		return true, nil
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound: // the last hides what is there
+		return false, nil
+	}
+	return false, errNeither
 }

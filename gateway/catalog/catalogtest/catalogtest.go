@@ -69,6 +69,7 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"a residue is claimed once", testRaceToClaim},
 		{"a create meets a sweep", testRaceToSweep},
 		{"anchors", testAnchors},
+		{"anchors of a clock that was set back", testAnchorOfAClockSetBack},
 		{"every blob", testEachBlob},
 		{"buckets that are closing", testClosingBuckets},
 		{"erase", testErase},
@@ -124,6 +125,8 @@ func NewVault(t testing.TB, dsn string) *Vault {
 		Tenant: v.Tenant, Sequence: 1, Bucket: &v.Bucket,
 		New: &catalog.NewTenant{Name: "acme", Head: catalog.Head{Epoch: 1, Bytes: []byte("head 1")}, CreatedAt: now()},
 	}))
+	_, _, err := v.Advance(t.Context(), catalog.Anchor{}, nonce())
+	must(t, err)
 	return v
 }
 
@@ -194,6 +197,8 @@ func (v *Vault) State(t testing.TB, version recording.Version) catalog.VersionSt
 
 // Random draws an index.
 func Random() catalog.Index { return catalog.Index(bytes(32)) }
+
+func nonce() [16]byte { return [16]byte(bytes(16)) }
 
 func bytes(n int) []byte {
 	b := make([]byte, n)

@@ -16,10 +16,13 @@ func testPlantings(t *testing.T, v *Vault) {
 		must(t, v.AskPlanting(ctx, p))
 	}
 	for limit, want := range map[int][]catalog.Planting{1: {first}, 5: {first, second}} {
-		got, err := v.Plantings(ctx, limit)
+		got, err := v.Plantings(ctx, limit, 0)
 		must(t, err)
 		wantEqual(t, "Plantings", got, want)
 	}
+	got, err := v.Plantings(ctx, 5, 1)
+	must(t, err)
+	wantEqual(t, "Plantings after the first", got, []catalog.Planting{second})
 	for range 2 { // ended twice is ended
 		must(t, v.EndPlanting(ctx, first.Tenant))
 	}

@@ -34,9 +34,13 @@ func testStalePuts(t *testing.T, v *Vault) {
 	if len(found) != 1 || found[0].Intent != silent {
 		t.Fatalf("StalePuts = %+v, want the silent one", found)
 	}
-	none, err := v.StalePuts(ctx, catalog.Age{NotBefore: time.Now().Add(time.Hour).UnixMicro()}, 10, 0)
+	later := catalog.Age{Silent: silence, Anchor: 2} // of a catalog that was swept once more
+	none, err := v.StalePuts(ctx, later, 10, 0)
 	must(t, err)
 	wantEqual(t, "StalePuts(not judged)", len(none), 0)
+	spared, err := v.AbortPut(ctx, found[0], later, nil)
+	must(t, err)
+	wantEqual(t, "AbortPut(not judged)", spared, false)
 	done := event(v.Tenant, now())
 	for range 2 { // repeated
 		aborted, err := v.AbortPut(ctx, found[0], age, []audit.Record{done})
@@ -79,7 +83,10 @@ func testStaleParts(t *testing.T, v *Vault) {
 		must(t, err)
 		wantEqual(t, "DropStale", dropped, true)
 	}
-	dropped, err := v.DropStale(ctx, alive, catalog.Age{Silent: time.Hour}, nil)
+	dropped, err := v.DropStale(ctx, alive, catalog.Age{Anchor: 2}, nil)
+	must(t, err)
+	wantEqual(t, "DropStale(not judged)", dropped, false)
+	dropped, err = v.DropStale(ctx, alive, catalog.Age{Silent: time.Hour}, nil)
 	must(t, err)
 	wantEqual(t, "DropStale(of what lives)", dropped, false)
 	_, err = v.StorePart(ctx, silent)
@@ -154,14 +161,14 @@ func testResidues(t *testing.T, v *Vault) {
 	if len(due) != 1 || due[0].Blob != locked.Blob || !due[0].Locked || due[0].Tries != 1 {
 		t.Errorf("due after a failure = %+v", due)
 	}
-	b, err := v.Backlog(ctx, catalog.Age{Silent: time.Hour}, catalog.Age{Silent: time.Hour})
+	b, err := v.Backlog(ctx, time.Hour, time.Hour)
 	must(t, err)
 	wantEqual(t, "Backlog", b, catalog.Backlog{Due: 1, Waiting: 1, Locked: 1})
 	gone := event(v.Tenant, now())
 	for range 2 { // repeated
 		must(t, v.Forget(ctx, claimed, []audit.Record{gone}))
 	}
-	b, err = v.Backlog(ctx, catalog.Age{}, catalog.Age{})
+	b, err = v.Backlog(ctx, 0, 0)
 	must(t, err)
 	wantEqual(t, "Backlog(forgotten)", b, catalog.Backlog{})
 }
@@ -191,6 +198,13 @@ func testResidueInUse(t *testing.T, v *Vault) {
 // litter notes a residue behind the catalog's back.
 func (v *Vault) litter(t testing.TB, r catalog.Residue) {
 	t.Helper()
+	v.behind(t, `INSERT INTO residues (blob, tenant, version, why, certain, since, due, tries, locked)
+		VALUES ($1, $2, $3, 'aborted', TRUE, 0, 0, 0, FALSE)`, r.Blob, r.Tenant[:], r.Version[:])
+}
+
+// behind executes a statement behind the catalog's back.
+func (v *Vault) behind(t testing.TB, query string, args ...any) {
+	t.Helper()
 	driver, dsn := "pgx", v.DSN
 	if path, ok := strings.CutPrefix(v.DSN, "sqlite:"); ok {
 		driver, dsn = "sqlite3", "file:"+path+"?_pragma=busy_timeout(10000)"
@@ -198,8 +212,7 @@ func (v *Vault) litter(t testing.TB, r catalog.Residue) {
 	db, err := sql.Open(driver, dsn)
 	must(t, err)
 	defer db.Close()
-	_, err = db.ExecContext(t.Context(), `INSERT INTO residues (blob, tenant, version, why, certain, since, due, tries, locked)
-		VALUES ($1, $2, $3, 'aborted', TRUE, 0, 0, 0, FALSE)`, r.Blob, r.Tenant[:], r.Version[:])
+	_, err = db.ExecContext(t.Context(), query, args...)
 	must(t, err)
 }
 
@@ -257,28 +270,65 @@ func testRaceToSweep(t *testing.T, v *Vault) {
 	}
 }
 
+// testAnchors: a catalog that has every anchor of its store goes on; one that
+// lacks one judges nothing of what it had then.
 func testAnchors(t *testing.T, v *Vault) {
 	ctx := t.Context()
-	none, err := v.Anchor(ctx)
+	first, err := v.Anchor(ctx) // the vault's
 	must(t, err)
-	wantEqual(t, "Anchor(of a young catalog)", none, catalog.Anchor{})
-	first, second := catalog.Anchor{Number: 1, Nonce: [16]byte{1}}, catalog.Anchor{Number: 7, Nonce: [16]byte{7}}
+	wantEqual(t, "number", first.Number, int64(1))
+	own := nonce()
+	var second catalog.Anchor
 	for range 2 { // repeated
-		got, err := v.Advance(ctx, none, first, false)
+		var restored bool
+		second, restored, err = v.Advance(ctx, first, own)
 		must(t, err)
-		wantEqual(t, "Advance", got, first)
+		wantEqual(t, "Advance", second, catalog.Anchor{Number: 2, Nonce: own})
+		wantEqual(t, "restored", restored, false)
 	}
-	_, err = v.Advance(ctx, none, second, false)
-	wantErr(t, "Advance(from one before)", err, catalog.ErrBehind)
+	_, restored, err := v.Advance(ctx, first, nonce()) // another sweeper was about it
+	must(t, err)
+	wantEqual(t, "restored by another's", restored, false)
+
+	in := v.Intend(t)
 	before := time.Now().Add(-time.Second).UnixMicro()
-	got, err := v.Advance(ctx, first, second, true)
-	must(t, err)
-	if got.NotBefore < before || got.Number != 7 || got.Nonce != second.Nonce {
-		t.Errorf("Advance(restored) = %+v", got)
+	for _, stored := range []catalog.Anchor{
+		{Number: 9, Nonce: nonce()},  // a later one
+		{Number: 10, Nonce: nonce()}, // another in the place of the last
+	} {
+		got, restored, err := v.Advance(ctx, stored, nonce())
+		must(t, err)
+		if !restored || got.NotBefore < before || got.Number != stored.Number+1 {
+			t.Errorf("Advance(%d) = %+v, %t", stored.Number, got, restored)
+		}
+		before = got.NotBefore
 	}
-	kept, err := v.Advance(ctx, got, catalog.Anchor{Number: 8}, false)
+	time.Sleep(2 * time.Millisecond)
+	aborted, err := v.AbortPut(ctx, catalog.Version{Intent: in}, catalog.Age{Anchor: second.Number}, nil)
 	must(t, err)
-	wantEqual(t, "not before", kept.NotBefore, got.NotBefore)
+	wantEqual(t, "AbortPut(by a sweep that began before)", aborted, false)
+}
+
+// testAnchorOfAClockSetBack: what a copy has open is spared also where its clock
+// is behind that of the database it was copied from.
+func testAnchorOfAClockSetBack(t *testing.T, v *Vault) {
+	ctx, in := t.Context(), v.Intend(t)
+	u := v.upload(t)
+	v.behind(t, `UPDATE versions SET seen_at = seen_at + 3000000`)
+	v.behind(t, `UPDATE uploads SET seen_at = seen_at + 3000000`)
+	_, restored, err := v.Advance(ctx, catalog.Anchor{Number: 9, Nonce: nonce()}, nonce())
+	must(t, err)
+	wantEqual(t, "restored", restored, true)
+	time.Sleep(3*time.Second + silence)
+	aborted, err := v.AbortPut(ctx, catalog.Version{Intent: in}, catalog.Age{}, nil)
+	must(t, err)
+	wantEqual(t, "AbortPut", aborted, false)
+	aborted, err = v.AbortStale(ctx, u, catalog.Age{}, nil)
+	must(t, err)
+	wantEqual(t, "AbortStale", aborted, false)
+	b, err := v.Backlog(ctx, 0, 0)
+	must(t, err)
+	wantEqual(t, "Backlog", b, catalog.Backlog{Held: 2})
 }
 
 // testEachBlob names what rows know of, wherever that is.
