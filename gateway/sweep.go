@@ -52,7 +52,7 @@ type SweepReport struct {
 	Blobs    Swept // of all these and of erased recordings
 	Buckets  Swept // whose deletion was interrupted
 	Waiting  int64 // blobs that are to be deleted, or looked for again, later
-	Held     int64 // uploads that are not judged, because the catalog is an older copy of itself
+	Held     int64 // uploads that are not judged, because the catalog is an older copy of itself or failed over
 	Restored bool  // this sweep found it to be one
 	Orphans  *Orphans
 }

@@ -17,7 +17,7 @@ var sweeping = slices.Concat(
 	[]statistic{
 		gauge("lethe_sweep_waiting_blobs", "Blobs that sweep is to delete, or to look for again, later.", func(s gateway.Stats) float64 { return float64(s.Sweeps.Backlog.Waiting) }),
 		gauge("lethe_sweep_locked_blobs", "Blobs that a lock of the store kept when their deletion was last tried.", func(s gateway.Stats) float64 { return float64(s.Sweeps.Backlog.Locked) }),
-		gauge("lethe_sweep_held_uploads", "Uploads that are not judged, because the catalog is an older copy of itself.", func(s gateway.Stats) float64 { return float64(s.Sweeps.Backlog.Held) }),
+		gauge("lethe_sweep_held_uploads", "Uploads that are not judged, because the catalog is an older copy of itself or failed over.", func(s gateway.Stats) float64 { return float64(s.Sweeps.Backlog.Held) }),
 		counter("lethe_sweeps_broken_off_total", "Sweeps that did not do all they could.", func(s gateway.Stats) float64 { return float64(s.Sweeps.Failures) }),
 		gauge("lethe_sweep_completed_timestamp_seconds", "When the last sweep ended that did all it could, in Unix time.", completed),
 		gauge("lethe_orphan_blobs", "Blobs that no row of the catalog knew of when they were last counted.", orphans),

@@ -188,7 +188,7 @@ type Sweep struct {
 	Buckets Swept `json:"buckets"`
 	DryRun  bool  `json:"dry_run"`
 
-	// Held Uploads that are not judged, because the catalog is an older copy of itself.
+	// Held Uploads that are not judged, because the catalog is an older copy of itself or failed over.
 	Held    int64    `json:"held"`
 	Orphans *Orphans `json:"orphans,omitempty"`
 
@@ -202,7 +202,7 @@ type Sweep struct {
 	// recordings; buckets whose deletion was interrupted.
 	Puts Swept `json:"puts"`
 
-	// Restored This sweep found the catalog to be an older copy of itself.
+	// Restored This sweep found the catalog to be an older copy of itself or to have failed over.
 	Restored bool `json:"restored"`
 
 	// Uploads One kind of what was left behind: uploads in parts that got no part for
