@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ type options struct {
 	Rounds   int           `json:"rounds"` // each measures every case on every side once
 	Duration time.Duration `json:"duration_ns"`
 	Seed     uint64        `json:"seed"`
+	Profiles string        `json:"profiles,omitempty"` // directory
 }
 
 // shortCases are those that docs/performance.md has targets for, and the rate
@@ -30,11 +32,12 @@ var (
 	duration = flag.Duration("duration", 2*time.Second, "how long each case is measured on each side, in each round")
 	seed     = flag.Uint64("seed", 1, "draws contents and offsets, and which side is first")
 	results  = flag.String("results", "", "file that gets the results as JSON")
+	profiles = flag.String("profiles", "", "directory that gets a CPU and an allocation profile of Lethe for each case, taken in the last round")
 )
 
 // BenchmarkLethe is the whole run. It is one iteration: -benchtime 1x.
 func BenchmarkLethe(b *testing.B) {
-	o := options{Cases: *cases, Sides: *sides, Rounds: *rounds, Duration: *duration, Seed: *seed}
+	o := options{Cases: *cases, Sides: *sides, Rounds: *rounds, Duration: *duration, Seed: *seed, Profiles: *profiles}
 	if o.Cases == "short" {
 		o.Cases = shortCases
 	}
@@ -55,7 +58,7 @@ func BenchmarkLethe(b *testing.B) {
 // TestReport runs a little of everything and looks at the form of what comes
 // out: no time is judged here.
 func TestReport(t *testing.T) {
-	o := options{Cases: `^(put-64KiB|get-64KiB|range-64KiB) x(1|8)$`, Sides: "direct,lethe,embedded", Rounds: 2, Duration: 50 * time.Millisecond, Seed: 1}
+	o := options{Cases: `^(put-64KiB|get-64KiB|range-64KiB) x(1|8)$`, Sides: "direct,lethe,embedded", Rounds: 2, Duration: 50 * time.Millisecond, Seed: 1, Profiles: t.TempDir()}
 	want := measure(t, o)
 	text, err := json.Marshal(want)
 	if err != nil {
@@ -70,6 +73,9 @@ func TestReport(t *testing.T) {
 	}
 	for _, result := range r.Results {
 		checkResult(t, o, result)
+	}
+	if found, err := filepath.Glob(filepath.Join(o.Profiles, "*.pprof")); err != nil || len(found) != 2*2*6 { // of two sides
+		t.Errorf("profiles: %v, %v", found, err)
 	}
 	var table strings.Builder
 	r.print(&table)

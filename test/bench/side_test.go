@@ -14,6 +14,7 @@ type side struct {
 	name      string
 	processes map[string]func() []int // by name, the ids of each
 	vault     func() int              // requests that its Vault has had; nil: it has none
+	lethe     *system.System          // nil: it has none
 	writers   []*client
 	readers   []*client
 }
@@ -63,7 +64,7 @@ func newDirect(t testing.TB, s *system.System, c *content) *side {
 
 func newLethe(t testing.TB, name string, s *system.System, c *content) *side {
 	t.Helper()
-	l := &side{name: name, processes: map[string]func() []int{"lethe": func() []int { return []int{s.PID()} }}}
+	l := &side{name: name, lethe: s, processes: map[string]func() []int{"lethe": func() []int { return []int{s.PID()} }}}
 	if s.Store != nil {
 		l.processes["minio"], l.processes["vault"], l.processes["postgres"] = s.Store.PIDs, s.Vault.PIDs, s.Postgres.PIDs
 		l.vault = func() (n int) {
