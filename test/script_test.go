@@ -65,9 +65,8 @@ func setup(t testing.TB, env *testscript.Env, s *system.System) error {
 	env.Setenv("PATH", filepath.Dir(system.Binary(t))+string(filepath.ListSeparator)+env.Getenv("PATH"))
 	env.Setenv("LETHE_S3", s.S3)
 	env.Setenv("LETHE_ADDR", s.API)
-	token, err := os.ReadFile(filepath.Join(s.Dir, "owner.token"))
-	env.Setenv("LETHE_TOKEN", strings.TrimSpace(string(token)))
-	return err
+	env.Setenv("LETHE_TOKEN", s.OwnerToken())
+	return nil
 }
 
 func of(ts *testscript.TestScript) *script { return ts.Value("script").(*script) }

@@ -36,15 +36,16 @@ func measure(t testing.TB, o options) report {
 	for _, w := range all {
 		samples[w] = map[string][]sample{}
 	}
+	profiles := ""
 	for round := range o.Rounds {
+		if round == o.Rounds-1 {
+			profiles = o.Profiles
+		}
 		for i, w := range all {
 			fmt.Fprintf(os.Stderr, "\rround %d of %d, case %d of %d, %v ", round+1, o.Rounds, i+1, len(all), time.Since(began).Round(time.Second))
 			for k := range sides { // another one is first each time
 				s := sides[(int(o.Seed)+round+i+k)%len(sides)]
-				wait := func() {}
-				if round == o.Rounds-1 {
-					wait = s.profile(t, o.Profiles, w, o.Duration)
-				}
+				wait := s.profile(t, profiles, w, o.Duration)
 				samples[w][s.name] = append(samples[w][s.name], s.run(t, w, o.Duration, o.Seed+uint64(round)))
 				wait()
 			}

@@ -11,8 +11,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/lethe-vault/lethe/test/system"
 )
 
 // profiled is what is asked of a Lethe while it is measured: where its processor time
@@ -27,11 +25,12 @@ func (s *side) profile(t testing.TB, dir string, w workload, d time.Duration) (w
 		return func() {}
 	}
 	var fetching sync.WaitGroup
+	owner := s.lethe.OwnerToken()
 	for _, kind := range profiled {
 		path := filepath.Join(dir, strings.ReplaceAll(fmt.Sprintf("%s %v %s.pprof", s.name, w, kind), " ", "_"))
 		query := fmt.Sprintf("/debug/pprof/%s?seconds=%d", kind, max(1, int(d/time.Second)))
 		fetching.Go(func() {
-			if err := fetch(t.Context(), s.lethe, query, path); err != nil {
+			if err := fetch(t.Context(), s.lethe.Ops+query, owner, path); err != nil {
 				t.Errorf("%s: %v", query, err)
 			}
 		})
@@ -39,17 +38,13 @@ func (s *side) profile(t testing.TB, dir string, w workload, d time.Duration) (w
 	return fetching.Wait
 }
 
-// fetch keeps in a file what the address of the probes answers to the owner.
-func fetch(ctx context.Context, s *system.System, query, path string) error {
-	token, err := os.ReadFile(filepath.Join(s.Dir, "owner.token"))
+// fetch keeps in a file what an address answers to the owner.
+func fetch(ctx context.Context, address, owner, path string) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Ops+query, nil)
-	if err != nil {
-		return err
-	}
-	r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	r.Header.Set("Authorization", "Bearer "+owner)
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return err

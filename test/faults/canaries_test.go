@@ -122,7 +122,7 @@ func (c *canaries) introduce() {
 			c.t.Fatal(err)
 		}
 	}
-	c.m.admin, c.m.owner = made.AdminToken, c.file("owner.token")
+	c.m.admin, c.m.owner = made.AdminToken, c.s.OwnerToken()
 	c.secrets["the owner's token"], c.secrets["the admin's token"] = c.m.owner, c.m.admin
 	c.secrets["a recorder's secret key"], c.secrets["a reader's secret key"] = c.m.recorder.SecretKey, c.m.all.SecretKey
 	for _, role := range []hashivault.Role{hashivault.Data, hashivault.Eraser, hashivault.Provisioner} {

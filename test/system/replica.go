@@ -4,10 +4,21 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // ownerToken is the file of a data directory that operates its server.
 const ownerToken = "owner.token"
+
+// OwnerToken is what operates the server of s.
+func (s *System) OwnerToken() string {
+	s.t.Helper()
+	token, err := os.ReadFile(filepath.Join(s.Dir, ownerToken))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return strings.TrimSpace(string(token))
+}
 
 // Replica starts another server on the Vault, store and database of s, a
 // scaled-out system, and with its owner. Its Reads count no requests.
@@ -28,11 +39,7 @@ func (s *System) beside() *System {
 		Dir: s.t.TempDir(), Vault: s.Vault, Store: s.Store, Postgres: s.Postgres,
 		t: s.t, binary: s.binary, env: slices.Clone(s.env),
 	}
-	token, err := os.ReadFile(filepath.Join(s.Dir, ownerToken))
-	if err == nil {
-		err = os.WriteFile(filepath.Join(r.Dir, ownerToken), token, 0o600)
-	}
-	if err != nil {
+	if err := os.WriteFile(filepath.Join(r.Dir, ownerToken), []byte(s.OwnerToken()), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
 	return r
