@@ -18,6 +18,7 @@ import (
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/crypto/localkeys"
+	"github.com/lethe-vault/lethe/fault"
 	"github.com/lethe-vault/lethe/gateway/blob/filestore"
 	"github.com/lethe-vault/lethe/recording"
 )
@@ -212,6 +213,33 @@ func TestManyWaitForOneReservation(t *testing.T) {
 		}
 	})
 }
+
+// A panic in what many requests wait for is the error of each, and ends nothing else.
+func TestPanicIsContained(t *testing.T) {
+	p := provider(t)
+	h := plant(t, p)
+	l := keytree.NewLeases(panickingProvider{p}, func(recording.Tenant) {})
+	defer l.Close()
+	if _, err := l.Keys(t.Context(), h); !errors.Is(err, fault.ErrPanic) {
+		t.Errorf("Keys: %v, want ErrPanic", err)
+	}
+	r := keytree.NewReserver(panickingStore{store(t)})
+	if _, err := r.Next(t.Context(), h.Tenant, keytree.Recordings); !errors.Is(err, fault.ErrPanic) {
+		t.Errorf("Next: %v, want ErrPanic", err)
+	}
+}
+
+// panickingProvider and panickingStore have a fault of the program.
+type (
+	panickingProvider struct{ keytree.Provider }
+	panickingStore    struct{ keytree.Store }
+)
+
+func (panickingProvider) Unwrap(context.Context, keytree.Root, []byte, []byte) (keytree.Key, error) {
+	panic("unwrap")
+}
+
+func (panickingStore) Create(context.Context, string, io.Reader, int64) error { panic("create") }
 
 func TestHeads(t *testing.T) {
 	s, p := store(t), provider(t)

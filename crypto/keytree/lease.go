@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"github.com/lethe-vault/lethe/fault"
 	"github.com/lethe-vault/lethe/recording"
 )
 
@@ -74,8 +75,12 @@ func (l *Leases) Keys(ctx context.Context, h Head) (*Keys, error) {
 		return k, nil
 	}
 	flight := fmt.Sprintf("%v/%d", h.Tenant, h.Epoch)
-	done := l.flight.DoChan(flight, func() (any, error) {
-		return l.unwrap(context.WithoutCancel(ctx), h)
+	done := l.flight.DoChan(flight, func() (k any, err error) {
+		err = fault.Contain(func() (err error) {
+			k, err = l.unwrap(context.WithoutCancel(ctx), h)
+			return err
+		})
+		return k, err
 	})
 	select {
 	case <-ctx.Done():

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"github.com/lethe-vault/lethe/fault"
 	"github.com/lethe-vault/lethe/recording"
 )
 
@@ -82,7 +83,7 @@ func (r *Reserver) Next(ctx context.Context, tenant recording.Tenant, tree Tree)
 			return slot, nil
 		}
 		done := r.flight.DoChan(reservationKey(t, 0), func() (any, error) {
-			return nil, r.reserve(context.WithoutCancel(ctx), t, b)
+			return nil, fault.Contain(func() error { return r.reserve(context.WithoutCancel(ctx), t, b) })
 		})
 		select {
 		case <-ctx.Done():

@@ -12,9 +12,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lethe-vault/lethe/fault"
 	"github.com/lethe-vault/lethe/gateway/accesslog"
 	"github.com/lethe-vault/lethe/gateway/audit"
-	"github.com/lethe-vault/lethe/gateway/fault"
 )
 
 // answers keeps what an observer is told.

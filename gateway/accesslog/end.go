@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/lethe-vault/lethe/gateway/fault"
+	"github.com/lethe-vault/lethe/fault"
 	"github.com/lethe-vault/lethe/recording"
 )
 

@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/lethe-vault/lethe/fault"
 	"github.com/lethe-vault/lethe/gateway"
-	"github.com/lethe-vault/lethe/gateway/fault"
 	"github.com/lethe-vault/lethe/recording"
 )
 

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/lethe-vault/lethe/gateway/fault"
+	"github.com/lethe-vault/lethe/fault"
 )
 
 // A panic is told of without what was at hand.
