@@ -104,7 +104,7 @@ func (g *Gateway) confirm(ctx context.Context, t catalog.Tenant) error {
 	if err != nil {
 		return unavailable(err)
 	}
-	keys, err := keytree.Unwrap(ctx, g.provider, head)
+	keys, err := keytree.Unwrap(ctx, g.provider, keytree.InStore(g.blobs), head)
 	if errors.Is(err, keytree.ErrForgotten) {
 		return nil
 	}

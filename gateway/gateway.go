@@ -87,7 +87,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 	if g.observer == nil {
 		g.observer = observe.Nobody
 	}
-	g.leases = keytree.NewLeases(c.Keys, g.shelves.drop)
+	g.leases = keytree.NewLeases(c.Keys, keytree.InStore(c.Blobs), g.shelves.drop)
 	g.life, g.end = context.WithCancel(context.Background())
 	g.sessions = newSessions(g.logServed, c.Logger)
 	g.states = newStates()

@@ -179,7 +179,7 @@ func TestUnwrapThatEndsAfterDropIsNotKept(t *testing.T) {
 			<-goOn
 		}
 		return nil
-	}}, func(recording.Tenant) {})
+	}}, nil, func(recording.Tenant) {})
 	defer leases.Close()
 	first := make(chan error, 1)
 	go func() {

@@ -8,7 +8,7 @@ import (
 
 // NewLeasesAt leases by a clock the test moves.
 func NewLeasesAt(p Provider, now func() time.Duration, ended func(recording.Tenant)) *Leases {
-	l := NewLeases(p, ended)
+	l := NewLeases(p, nil, ended)
 	l.now = now
 	return l
 }
@@ -25,3 +25,6 @@ func SystemKeysKept(k *Keys) int {
 	}
 	return kept
 }
+
+// ParsePack reads a pack without a head.
+func ParsePack(id PackID, b []byte) (Pack, error) { return parsePack(id, b) }

@@ -15,29 +15,86 @@ var ErrErased = errors.New("keytree: tenant is erased")
 // gave it lasts. It is a value of one request or one segment; do not keep it.
 type Keys struct {
 	tenant recording.Tenant
-	root   Key
 	epoch  uint64
+	live   bool // not cleared
+	top    tops
+	pages  Pages
 	trails *trails     // nil unless Follow made it
 	system *systemKeys // nil unless a lease gave it
 }
 
-// Slot derives the key of one leaf.
+var errCleared = errors.New("keytree: keys were cleared")
+
+// Slot derives the key of one leaf. ErrPunctured: it was forgotten. Beneath a node
+// under which something was, it needs that node's page: then also the errors of
+// Pages.
 func (k *Keys) Slot(ctx context.Context, t Tree, slot uint64) (Key, error) {
-	if slot > MaxSlot {
-		return Key{}, fmt.Errorf("keytree: slot %d is outside the tree", slot)
+	if err := (Slot{t, slot}).check(); err != nil {
+		return Key{}, err
 	}
-	if k.root.IsZero() {
-		return Key{}, errors.New("keytree: keys were cleared")
+	if !k.live {
+		return Key{}, errCleared
 	}
 	if k.trails != nil {
-		return k.trails.slotKey(&k.root, k.tenant, t, slot), ctx.Err()
+		return k.trails.slotKey(ctx, k, t, slot)
 	}
-	return slotKey(&k.root, k.tenant, t, slot), ctx.Err()
+	h := *k.top.of(t)
+	for level := 0; level < depth; level++ {
+		var err error
+		if h, err = k.below(ctx, &h, nodeOf(t, level, slot), slot); err != nil {
+			return Key{}, err
+		}
+	}
+	return h.leaf(t, slot)
 }
+
+// below gives the holder of the child of a node that lies on the way to slot.
+func (k *Keys) below(ctx context.Context, h *holder, at Node, slot uint64) (holder, error) {
+	if h.kind != explicit {
+		return h.below(k.tenant, at, slot), ctx.Err()
+	}
+	plain, err := k.unseal(ctx, h, slot)
+	if err != nil {
+		return holder{}, err
+	}
+	defer clear(plain)
+	return one(plain, h.page, at.toward(slot))
+}
+
+// below is Keys.below where no page is needed.
+func (h *holder) below(tenant recording.Tenant, at Node, slot uint64) holder {
+	if h.kind == gone {
+		return holder{}
+	}
+	return holder{kind: implicit, key: childSecret(&h.key, tenant, at, byte(at.toward(slot)))}
+}
+
+// leaf gives the key that h, at the bottom of a tree, holds.
+func (h *holder) leaf(t Tree, slot uint64) (Key, error) {
+	switch h.kind {
+	case implicit:
+		return h.key, nil
+	case gone:
+		return Key{}, fmt.Errorf("%w: %d of tree %d", ErrPunctured, slot, t)
+	}
+	return Key{}, ErrPage
+}
+
+// unseal finds and opens the page by which h holds a node.
+func (k *Keys) unseal(ctx context.Context, h *holder, slot uint64) ([]byte, error) {
+	sealed, err := k.pages.Page(ctx, h.page, slot)
+	if err != nil {
+		return nil, err
+	}
+	return openPage(h, sealed)
+}
+
+// Epoch is that of the head whose root they are.
+func (k *Keys) Epoch() uint64 { return k.epoch }
 
 // System derives the key of a slot of the system tree.
 func (k *Keys) System(ctx context.Context, slot uint64) (Key, error) {
-	if k.system == nil || k.root.IsZero() {
+	if k.system == nil || !k.live {
 		return k.Slot(ctx, System, slot)
 	}
 	if key, ok := k.system.find(slot); ok {
@@ -54,7 +111,8 @@ func (k *Keys) System(ctx context.Context, slot uint64) (Key, error) {
 // derived any more. Nil is cleared.
 func (k *Keys) Clear() {
 	if k != nil {
-		k.root.Clear()
+		k.live = false
+		k.top.clear()
 		k.trails.clear()
 	}
 }
@@ -76,14 +134,23 @@ func Plant(ctx context.Context, p Provider, s Store, tenant recording.Tenant) (H
 	return h, Commit(ctx, s, h)
 }
 
-// Unwrap opens a head's root.
-func Unwrap(ctx context.Context, p Provider, h Head) (*Keys, error) {
+// Unwrap opens a head's root, beneath which pages are found where pages says.
+func Unwrap(ctx context.Context, p Provider, pages Pages, h Head) (*Keys, error) {
 	if h.Kind == HeadErased {
 		return nil, ErrErased
 	}
-	secret, err := p.Unwrap(ctx, RootOf(h.Tenant), h.Wrapped, h.bind())
+	root, err := p.Unwrap(ctx, RootOf(h.Tenant), h.Wrapped, h.bind())
 	if err != nil {
 		return nil, fmt.Errorf("unwrap root of %v: %w", h.Tenant, err)
 	}
-	return &Keys{tenant: h.Tenant, root: secret, epoch: h.Epoch}, nil
+	defer root.Clear()
+	k := &Keys{tenant: h.Tenant, epoch: h.Epoch, live: true, pages: pages}
+	if h.Kind == HeadSeed {
+		k.top = deriveTops(&root, h.Tenant)
+		return k, nil
+	}
+	if k.top, err = openTops(root, h.Tenant, h.Epoch, h.Top); err != nil {
+		return nil, fmt.Errorf("top page of %v: %w", h.Tenant, err)
+	}
+	return k, nil
 }

@@ -65,7 +65,7 @@ func plant(t testing.TB, p keytree.Provider) keytree.Head {
 
 func TestSlotKeysDiffer(t *testing.T) {
 	p := provider(t)
-	keys, err := keytree.Unwrap(t.Context(), p, plant(t, p))
+	keys, err := keytree.Unwrap(t.Context(), p, nil, plant(t, p))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestSlotKeysDiffer(t *testing.T) {
 func TestDEKOpensOnlyWhereItWasWrapped(t *testing.T) {
 	p := provider(t)
 	h := plant(t, p)
-	keys, err := keytree.Unwrap(t.Context(), p, h)
+	keys, err := keytree.Unwrap(t.Context(), p, nil, h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +218,7 @@ func TestManyWaitForOneReservation(t *testing.T) {
 func TestPanicIsContained(t *testing.T) {
 	p := provider(t)
 	h := plant(t, p)
-	l := keytree.NewLeases(panickingProvider{p}, func(recording.Tenant) {})
+	l := keytree.NewLeases(panickingProvider{p}, nil, func(recording.Tenant) {})
 	defer l.Close()
 	if _, err := l.Keys(t.Context(), h); !errors.Is(err, fault.ErrPanic) {
 		t.Errorf("Keys: %v, want ErrPanic", err)
@@ -261,7 +261,7 @@ func TestHeads(t *testing.T) {
 		"epoch":  {Tenant: h.Tenant, Epoch: 1, Version: 1, Wrapped: h.Wrapped},
 		"tenant": {Tenant: recording.NewTenant(), Version: 1, Wrapped: h.Wrapped},
 	} {
-		if _, err := keytree.Unwrap(t.Context(), p, moved); err == nil {
+		if _, err := keytree.Unwrap(t.Context(), p, nil, moved); err == nil {
 			t.Errorf("a root moved to another %s unwraps", what)
 		}
 	}
@@ -362,7 +362,7 @@ func (c *fakeClock) add(d time.Duration) { c.t.Add(int64(d)) }
 
 func TestErasedHeadGivesNoKeys(t *testing.T) {
 	p := provider(t)
-	l := keytree.NewLeases(p, func(recording.Tenant) {})
+	l := keytree.NewLeases(p, nil, func(recording.Tenant) {})
 	defer l.Close()
 	h := plant(t, p)
 	if _, err := l.Keys(t.Context(), h); err != nil {

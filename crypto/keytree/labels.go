@@ -6,6 +6,8 @@ const (
 	labelRoot  = "lethe/v1/root"  // bind of a wrapped root
 	labelTree  = "lethe/v1/tree"  // root secret → secret of a tree
 	labelChild = "lethe/v1/child" // secret of a node → secret of its child
+	labelTop   = "lethe/v1/top"   // AAD of the top page, which a head holds
+	labelPage  = "lethe/v1/page"  // AAD of the page of a node
 	labelKEK   = "lethe/v1/kek"   // slot keys → key-encryption key
 	labelDEK   = "lethe/v1/dek"   // AAD of a wrapped data key
 )

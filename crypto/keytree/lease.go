@@ -26,6 +26,7 @@ const unwrapTimeout = 10 * time.Second
 // unwrapped once per lease.
 type Leases struct {
 	provider Provider
+	pages    Pages
 	ended    func(recording.Tenant) // called with mu held
 	now      func() time.Duration   // since some fixed moment; never set back
 	flight   singleflight.Group
@@ -58,11 +59,11 @@ type lease struct {
 	end     *time.Timer // clears the lease if nobody asks again
 }
 
-// NewLeases leases roots from a provider. ended is told of every tenant whose
+// NewLeases leases roots from a provider, with the pages beneath them. ended is told of every tenant whose
 // root is cleared, and of one that is dropped even if none was held: what was
 // opened with the root must go too. It returns soon, and asks nothing of l.
-func NewLeases(p Provider, ended func(recording.Tenant)) *Leases {
-	return &Leases{provider: p, ended: ended, now: boottime, held: map[recording.Tenant]*lease{}}
+func NewLeases(p Provider, pages Pages, ended func(recording.Tenant)) *Leases {
+	return &Leases{provider: p, pages: pages, ended: ended, now: boottime, held: map[recording.Tenant]*lease{}}
 }
 
 // Keys gives the keys under a head, unwrapping its root unless it is leased.
@@ -140,7 +141,7 @@ func (l *Leases) unwrap(ctx context.Context, h Head) (*Keys, error) {
 	l.stats.Misses++
 	l.mu.Unlock()
 	sent := l.now()
-	k, err := Unwrap(ctx, l.provider, h)
+	k, err := Unwrap(ctx, l.provider, l.pages, h)
 	if err != nil {
 		return nil, err
 	}

@@ -13,11 +13,11 @@ import (
 func TestLeaseKeepsSystemKeys(t *testing.T) {
 	p := provider(t)
 	h := plant(t, p)
-	own, err := keytree.Unwrap(t.Context(), p, h)
+	own, err := keytree.Unwrap(t.Context(), p, nil, h)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := keytree.NewLeases(p, func(recording.Tenant) {})
+	l := keytree.NewLeases(p, nil, func(recording.Tenant) {})
 	var asking sync.WaitGroup
 	for range 4 {
 		asking.Go(func() {

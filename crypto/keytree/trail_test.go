@@ -11,7 +11,7 @@ import (
 
 func TestFollowGivesTheSameKeys(t *testing.T) {
 	p := provider(t)
-	keys, err := keytree.Unwrap(t.Context(), p, plant(t, p))
+	keys, err := keytree.Unwrap(t.Context(), p, nil, plant(t, p))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func BenchmarkNeighbours(b *testing.B) {
 		"followed": (*keytree.Keys).Follow,
 	} {
 		b.Run(name, func(b *testing.B) {
-			keys, err := keytree.Unwrap(b.Context(), p, h)
+			keys, err := keytree.Unwrap(b.Context(), p, nil, h)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -65,7 +65,7 @@ func BenchmarkNeighbours(b *testing.B) {
 func BenchmarkUnwrapDEK(b *testing.B) {
 	p := provider(b)
 	h := plant(b, p)
-	keys, err := keytree.Unwrap(b.Context(), p, h)
+	keys, err := keytree.Unwrap(b.Context(), p, nil, h)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -12,7 +12,6 @@ package keytree
 import (
 	"crypto/hkdf"
 	"crypto/sha256"
-	"encoding/binary"
 
 	"github.com/lethe-vault/lethe/recording"
 )
@@ -31,6 +30,7 @@ const (
 // The shape of a tree: 32^8 = 2^40 slots.
 const (
 	fanOutBits = 5
+	fanOut     = 1 << fanOutBits
 	depth      = 8
 	slotBits   = fanOutBits * depth
 	MaxSlot    = 1<<slotBits - 1
@@ -46,28 +46,10 @@ func treeSecret(root *Key, tenant recording.Tenant, t Tree) Key {
 	return expand(root, append(info, byte(t)))
 }
 
-// slotKey walks from a tree's top node to the leaf of a slot.
-func slotKey(root *Key, tenant recording.Tenant, t Tree, slot uint64) Key {
-	node := treeSecret(root, tenant, t)
-	for level := range depth {
-		node = childOn(&node, tenant, t, level, slot)
-	}
-	return node
-}
-
-// childOn derives the child of a node of level that lies on the way to slot.
-func childOn(node *Key, tenant recording.Tenant, t Tree, level int, slot uint64) Key {
-	shift := fanOutBits * (depth - level)
-	child := byte(slot >> (shift - fanOutBits) & (1<<fanOutBits - 1))
-	return childSecret(node, tenant, t, byte(level), slot>>shift, child)
-}
-
-// childSecret derives child i of the node at (level, index); level 0 is the top.
-func childSecret(node *Key, tenant recording.Tenant, t Tree, level byte, index uint64, i byte) Key {
+// childSecret derives child i of a node.
+func childSecret(secret *Key, tenant recording.Tenant, at Node, i byte) Key {
 	info := append([]byte(labelChild), tenant[:]...)
-	info = append(info, byte(t), level)
-	info = binary.BigEndian.AppendUint64(info, index)
-	return expand(node, append(info, i))
+	return expand(secret, append(at.append(info), i))
 }
 
 // expand is HKDF-Expand with SHA-256 (RFC 5869, section 2.3) to 32 bytes.

@@ -173,7 +173,7 @@ func (f *Fixture) Unseal(r audit.Record) audit.Event {
 	check(f.t, "find tenant", err)
 	head, err := keytree.ParseHead(row.Head)
 	check(f.t, "parse head", err)
-	keys, err := keytree.Unwrap(f.t.Context(), f.Parts.Keys, head)
+	keys, err := keytree.Unwrap(f.t.Context(), f.Parts.Keys, keytree.InStore(f.Parts.Blobs), head)
 	check(f.t, "unwrap root", err)
 	key, err := keys.System(f.t.Context(), keytree.AuditSlot(r.At))
 	check(f.t, "derive audit key", err)

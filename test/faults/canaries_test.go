@@ -177,7 +177,7 @@ func (c *canaries) rootKey() {
 		c.t.Fatal(err)
 	}
 	o := &opened{Provider: vault}
-	if _, err := keytree.Unwrap(ctx, o, head); err != nil {
+	if _, err := keytree.Unwrap(ctx, o, nil, head); err != nil {
 		c.t.Fatal(err)
 	}
 	c.secrets["the tenant's root key"] = string(o.secret.Bytes())
