@@ -262,7 +262,7 @@ func refuseForged(t *testing.T, forge func(*keytree.Head)) {
 		if time.Now().After(deadline) {
 			t.Fatalf("no alarm\n%s", f.Log.String())
 		}
-		if _, err := f.Keys.Latest(t.Context(), keytree.RootOf(row.ID)); err != nil {
+		if _, err := f.Keys.Versions(t.Context(), keytree.RootOf(row.ID)); err != nil {
 			t.Fatalf("the tenant's root: %v", err)
 		}
 	}

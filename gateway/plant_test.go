@@ -81,7 +81,7 @@ func TestPlantingOfAnOldTenant(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		version, err := front.Keys.Latest(t.Context(), keytree.RootOf(row.ID))
+		version, err := front.Keys.Versions(t.Context(), keytree.RootOf(row.ID))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +92,7 @@ func TestPlantingOfAnOldTenant(t *testing.T) {
 		if waits, err := front.Catalog.Planting(t.Context(), row.ID); err != nil || waits {
 			t.Errorf("the planting still waits: %v", err)
 		}
-		if now, err := front.Keys.Latest(t.Context(), keytree.RootOf(row.ID)); err != nil || now != version {
+		if now, err := front.Keys.Versions(t.Context(), keytree.RootOf(row.ID)); err != nil || now != version {
 			t.Errorf("the root is at version %d, %v; it was at %d", now, err, version)
 		}
 		if _, err := front.Credential(t.Context(), reader.Who); err != nil {

@@ -89,10 +89,10 @@ func (p *Provider) Rotate(ctx context.Context, root keytree.Root) (int, error) {
 	return k.Latest, err
 }
 
-// Latest reads the key.
-func (p *Provider) Latest(ctx context.Context, root keytree.Root) (int, error) {
+// Versions reads the key.
+func (p *Provider) Versions(ctx context.Context, root keytree.Root) (keytree.Versions, error) {
 	k, err := p.read(ctx, request{"read", Eraser, root})
-	return k.Latest, err
+	return keytree.Versions{Oldest: max(k.MinAvailable, 1), Latest: k.Latest}, err
 }
 
 // Retire raises both minimums and trims, one version at a time, then reads

@@ -244,7 +244,7 @@ func TestErrorsRepeatNothing(t *testing.T) {
 	root, wrapped := wrap(t, p)
 	_, bind := p.Unwrap(t.Context(), root, wrapped, []byte("other bind"))
 	_, future := p.Unwrap(t.Context(), root, relabel(wrapped, 7), []byte("bind"))
-	_, missing := p.Latest(t.Context(), providertest.NewRoot())
+	_, missing := p.Versions(t.Context(), providertest.NewRoot())
 	for _, err := range []error{bind, future, missing} {
 		for _, leak := range []string{"authentication", "too new", "URL", "errors", "://", string(wrapped[9:])} {
 			if strings.Contains(err.Error(), leak) {

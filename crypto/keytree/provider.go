@@ -31,8 +31,8 @@ type Provider interface {
 	// Rotate adds the next version and reports its number.
 	Rotate(ctx context.Context, root Root) (version int, err error)
 
-	// Latest reports the newest version of root.
-	Latest(ctx context.Context, root Root) (version int, err error)
+	// Versions reports the oldest and the newest version of root that exist.
+	Versions(ctx context.Context, root Root) (Versions, error)
 
 	// Retire destroys every version below the given one for good, and has
 	// verified that they are gone when it returns nil. It may be repeated.
@@ -42,6 +42,9 @@ type Provider interface {
 	// verified. Destroying what is destroyed is not an error.
 	Destroy(ctx context.Context, root Root) error
 }
+
+// Versions are those of a root that exist: none older, in no archive, and none newer.
+type Versions struct{ Oldest, Latest int }
 
 // The errors of a Provider. Everything a caller may branch on is one of these.
 var (

@@ -144,13 +144,13 @@ func (p *Provider) Rotate(ctx context.Context, root keytree.Root) (version int, 
 	return version, nil
 }
 
-// Latest reports the newest version of root.
-func (p *Provider) Latest(ctx context.Context, root keytree.Root) (version int, err error) {
+// Versions reads the file of root.
+func (p *Provider) Versions(ctx context.Context, root keytree.Root) (v keytree.Versions, err error) {
 	err = p.look(ctx, "read", root, func(f file) error {
-		version = f.latest()
+		v = keytree.Versions{Oldest: f.first, Latest: f.latest()}
 		return nil
 	})
-	return version, err
+	return v, err
 }
 
 // Retire rewrites the file without the older versions and reads it back.

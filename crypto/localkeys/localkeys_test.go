@@ -323,8 +323,8 @@ func TestSwappedFiles(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, map[string][]byte{string(other): h.after})
 	p := open(t, dir)
-	if _, err := p.Latest(t.Context(), other); !errors.Is(err, keytree.ErrUnavailable) {
-		t.Fatalf("Latest: %v, want ErrUnavailable", err)
+	if _, err := p.Versions(t.Context(), other); !errors.Is(err, keytree.ErrUnavailable) {
+		t.Fatalf("Versions: %v, want ErrUnavailable", err)
 	}
 }
 

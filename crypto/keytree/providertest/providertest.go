@@ -157,16 +157,21 @@ func (a *actor) rotatesTo(want int) {
 
 func (a *actor) isAt(want int) {
 	a.Helper()
-	version, err := a.Latest(a.ctx, a.root)
-	a.must(err, "Latest")
-	if version != want {
-		a.Fatalf("Latest() = %d, want %d", version, want)
+	versions, err := a.Versions(a.ctx, a.root)
+	a.must(err, "Versions")
+	if versions.Latest != want {
+		a.Fatalf("Versions().Latest = %d, want %d", versions.Latest, want)
 	}
 }
 
 func (a *actor) retires(below int) {
 	a.Helper()
 	a.must(a.Retire(a.ctx, a.root, below), "Retire")
+	versions, err := a.Versions(a.ctx, a.root)
+	a.must(err, "Versions")
+	if versions.Oldest < below {
+		a.Fatalf("Versions().Oldest = %d, retired up to %d", versions.Oldest, below)
+	}
 }
 
 func (a *actor) destroys() {
@@ -176,16 +181,16 @@ func (a *actor) destroys() {
 
 func (a *actor) isGone() {
 	a.Helper()
-	_, err := a.Latest(a.ctx, a.root)
-	a.wants(err, keytree.ErrForgotten, "Latest")
+	_, err := a.Versions(a.ctx, a.root)
+	a.wants(err, keytree.ErrForgotten, "Versions")
 	_, err = a.Rotate(a.ctx, a.root)
 	a.wants(err, keytree.ErrForgotten, "Rotate")
 	a.wants(a.Retire(a.ctx, a.root, 1), keytree.ErrForgotten, "Retire")
 	if _, err = a.Wrap(a.ctx, a.root, 1, keytree.NewKey(), nil); err == nil {
 		a.Fatal("Wrap: worked under a root that is not there")
 	}
-	_, err = a.Latest(a.ctx, a.root)
-	a.wants(err, keytree.ErrForgotten, "Latest after Wrap") // Wrap must not have made it
+	_, err = a.Versions(a.ctx, a.root)
+	a.wants(err, keytree.ErrForgotten, "Versions after Wrap") // Wrap must not have made it
 }
 
 // with gives w with other wrapped bytes.

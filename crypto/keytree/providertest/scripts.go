@@ -210,9 +210,9 @@ func hostileNames(a *actor) {
 		_, unwrap := a.Unwrap(a.ctx, name, w.wrapped, []byte(w.bind))
 		_, wrap := a.Wrap(a.ctx, name, 1, w.key, nil)
 		_, rotate := a.Rotate(a.ctx, name)
-		_, latest := a.Latest(a.ctx, name)
+		_, versions := a.Versions(a.ctx, name)
 		for _, err := range []error{
-			a.Create(a.ctx, name), unwrap, wrap, rotate, latest,
+			a.Create(a.ctx, name), unwrap, wrap, rotate, versions,
 			a.Retire(a.ctx, name, 1), a.Destroy(a.ctx, name),
 		} {
 			if err == nil || errors.Is(err, keytree.ErrForgotten) {
@@ -282,11 +282,11 @@ func (a *actor) isUnavailable(w wrapping) {
 	a.Helper()
 	_, unwrap := a.Unwrap(a.ctx, a.root, w.wrapped, []byte(w.bind))
 	_, wrap := a.Wrap(a.ctx, a.root, 1, w.key, []byte(w.bind))
-	_, latest := a.Latest(a.ctx, a.root)
+	_, versions := a.Versions(a.ctx, a.root)
 	_, rotate := a.Rotate(a.ctx, a.root)
 	retire := a.Retire(a.ctx, a.root, 1)
 	destroy := a.Destroy(a.ctx, a.root)
-	for _, err := range []error{unwrap, wrap, latest, rotate, retire, destroy} {
+	for _, err := range []error{unwrap, wrap, versions, rotate, retire, destroy} {
 		a.wants(err, keytree.ErrUnavailable, "during the outage")
 		if errors.Is(err, keytree.ErrForgotten) {
 			a.Fatalf("the outage was taken for an erasure: %v", err)
