@@ -3,10 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 
-	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/recording"
 )
@@ -17,36 +14,24 @@ func (g *Gateway) catchUp(ctx context.Context, t *catalog.Tenant) error {
 	if _, seen := g.current.Load(t.ID); seen {
 		return nil
 	}
-	erased, err := g.erasedInStore(ctx, *t)
-	if err != nil {
-		return err
+	was := t.Epoch
+	err := g.following().Follow(ctx, t)
+	if t.Epoch != was {
+		g.leases.Drop(t.ID)
+	}
+	erased := errors.Is(err, recording.ErrTenantErased)
+	if err != nil && !erased {
+		return unavailable(err)
 	}
 	err = g.rollForward(ctx, t)
-	if erased {
-		return recording.ErrTenantErased // whether or not its key is left to read why
+	if erased { // whether or not its key is left to read why
+		return recording.ErrTenantErased
 	}
 	if err != nil {
 		return err
 	}
 	g.current.Store(t.ID, struct{}{})
 	return nil
-}
-
-// erasedInStore looks for a head that the catalog does not know. One that says
-// erased refuses the tenant and does no more: only the entry of the journal
-// that asked for the erasure, which no one forges, goes on with it.
-func (g *Gateway) erasedInStore(ctx context.Context, t catalog.Tenant) (bool, error) {
-	next, err := keytree.ReadHead(ctx, g.blobs, t.ID, uint64(t.Epoch)+1)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, unavailable(err)
-	}
-	if next.Kind != keytree.HeadErased {
-		return false, fmt.Errorf("%w: the catalog of %v is behind the store's heads", recording.ErrIncident, t.ID)
-	}
-	return true, nil
 }
 
 // catchUpAll does for every tenant, when a server starts, what its first

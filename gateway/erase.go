@@ -2,149 +2,258 @@ package gateway
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
+	"github.com/lethe-vault/lethe/crypto/claim"
 	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/gateway/eraser"
 	"github.com/lethe-vault/lethe/policy"
 	"github.com/lethe-vault/lethe/recording"
 )
 
-// EraseTenant destroys the tenant's key for good. It returns once reads and
-// writes are refused and the request is durable; the rest goes on by itself,
-// across restarts and on any replica:
-//
-//	erasing    the request is the last entry of the journal, and everything is refused
-//	committed  a head that says erased is created in the store
-//	destroyed  the provider has destroyed every version of the root, verified
-//	drained    no lease that was given before can still be held
-//	erased     the catalog says so
-//
-// Killed anywhere, the next poll of any replica takes it up; every step may be
-// repeated.
-func (g *Gateway) EraseTenant(ctx context.Context, c Caller, name string) (TenantInfo, error) {
-	return g.setState(ctx, c, policy.EraseAll, name, catalog.TenantErasing)
+// Erasure says which recording to erase.
+type Erasure struct {
+	Bucket  recording.Bucket
+	Name    recording.Name
+	Version recording.Version // the one to erase; zero is what stands under Name
+	All     bool              // every version of what stands under Name; Version is zero
 }
 
-// Erasures are tried again after eraseRetry until they succeed.
-const eraseRetry = 5 * time.Second
+// reasonS3 is why a recording is erased that an S3 client deletes: its protocol
+// has no place to say more.
+const reasonS3 = "deleted over S3"
 
-// driveErasure carries a tenant's erasure to its end in the background, once
-// in this process however often it is asked.
-func (g *Gateway) driveErasure(t recording.Tenant) {
-	if _, running := g.erasures.LoadOrStore(t, struct{}{}); running {
-		return
+// Erase erases a recording, or one version of it: if that was the current one, the
+// newest that is left takes its place. It gives the version that it found, zero if
+// there was none.
+//
+//	queued     the rows say so, with the event, in one transaction: every later read is
+//	           refused, and running ones end within pollEvery
+//	recorded   the store has the sealed request; Erase returns nil from here on
+//	deleted    the blobs are gone from the store, where it can
+//
+// An epoch follows in which the keys are forgotten; see package eraser. Killed
+// between, the rest goes on by itself. Erasing what is not there succeeds, so a
+// client that heard nothing may repeat itself.
+func (g *Gateway) Erase(ctx context.Context, c Caller, what Erasure) (recording.Version, error) {
+	grant, err := g.permit(ctx, c, policy.Erase, policy.Target{Tenant: c.Tenant, Bucket: what.Bucket, Name: what.Name})
+	if err != nil {
+		return recording.Version{}, err
 	}
-	g.working.Go(func() {
-		defer g.erasures.Delete(t)
-		for {
-			err := g.eraseTenant(g.life, t)
-			if err == nil || g.life.Err() != nil {
-				return
-			}
-			g.log.Error("erasure of tenant goes on later", "tenant", t.String(), "error", err)
-			select {
-			case <-g.life.Done():
-				return
-			case <-time.After(eraseRetry):
-			}
+	s, err := g.enter(ctx, c.tenant)
+	if err != nil {
+		return recording.Version{}, err
+	}
+	defer s.end()
+	found, _, err := g.eraseRecording(ctx, s, what, reasonS3, grant.event)
+	return found, err
+}
+
+// ErasureRequest says what to erase of a tenant: a recording, unless Subject or Day
+// is set.
+type ErasureRequest struct {
+	Recording Erasure
+	Subject   recording.Subject      // all that tells of them
+	Day       recording.RetentionDay // all that expires on it
+	Reason    string                 // as claim.CheckReason takes it
+}
+
+// ErasureInfo is what is known of an erasure.
+type ErasureInfo struct {
+	ID          recording.ErasureID
+	Tenant      recording.Tenant
+	Scope       claim.Kind
+	State       string // queued, punctured, effective, certified
+	Who         string
+	Reason      string
+	AskedAt     time.Time
+	Versions    int64 // made unreadable by themselves; those below a subject or a day are not counted
+	Refiled     int64 // in the scope, and kept
+	Epoch       int64 // that punctured it; 0 before
+	Certificate []byte
+	CertifiedAt time.Time
+
+	// Salt opens the certificate's commitment. It is in the answer to the request
+	// that made the erasure, and nowhere else; zero if another one did.
+	Salt claim.Salt
+}
+
+// EraseFor erases something of a tenant for whoever administers it. Erasing again
+// what is erased gives the erasure that did it, without its salt.
+//
+// recording.ErrNoErasure: there was nothing to erase, and nothing is known to have
+// been.
+func (g *Gateway) EraseFor(ctx context.Context, c Caller, tenant string, what ErasureRequest) (ErasureInfo, error) {
+	p, err := g.administer(ctx, c, policy.EraseSome, tenant)
+	if err != nil {
+		return ErasureInfo{}, err
+	}
+	if err := claim.CheckReason(what.Reason); err != nil {
+		return ErasureInfo{}, fmt.Errorf("%w: %w", recording.ErrReason, err)
+	}
+	s, err := g.enter(ctx, p.tenant)
+	if err != nil {
+		return ErasureInfo{}, err
+	}
+	defer s.end()
+	info, err := g.eraseScope(ctx, s, what, p.event)
+	if err == nil && info.ID == (recording.ErasureID{}) {
+		err = recording.ErrNoErasure
+	}
+	return info, err
+}
+
+func (g *Gateway) eraseScope(ctx context.Context, s scope, what ErasureRequest, e audit.Event) (ErasureInfo, error) {
+	switch {
+	case what.Subject != "":
+		index := s.subjectIndex(what.Subject)
+		n := catalog.NewErasure{Subject: &index}
+		return g.queue(ctx, s, n, claim.Scope{Kind: claim.OfSubject, Subject: string(what.Subject)}, what.Reason, e)
+	case what.Day != (recording.RetentionDay{}):
+		n := catalog.NewErasure{Day: int64(keytree.ExpirySlot(what.Day.Days, what.Day.Expires))}
+		of := claim.Scope{Kind: claim.OfDay, Class: what.Day.Class(), Date: what.Day.Date()}
+		return g.queue(ctx, s, n, of, what.Reason, e)
+	}
+	_, info, err := g.eraseRecording(ctx, s, what.Recording, what.Reason, e)
+	return info, err
+}
+
+// eraseRecording finds what to erase, and erases it. What it finds nothing of is
+// explained and no more.
+func (g *Gateway) eraseRecording(ctx context.Context, s scope, what Erasure, reason string, e audit.Event) (recording.Version, ErasureInfo, error) {
+	none := recording.Version{}
+	found, v, err := g.findVersion(ctx, s, what.Bucket, what.Name, what.Version)
+	if err != nil {
+		return none, ErasureInfo{}, g.noBucket(ctx, s, e, err)
+	}
+	e.Bucket = found.id
+	if v == nil {
+		return none, ErasureInfo{}, g.explain(ctx, s, e)
+	}
+	e.Recording, e.Version = v.Recording, v.Version
+	n := catalog.NewErasure{Recording: v.Recording, Version: v.Version}
+	of := claim.Scope{Kind: claim.OfVersion, Bucket: string(what.Bucket), Name: string(what.Name), Version: v.Version.String()}
+	if what.All {
+		n.Version, e.Version = none, none
+		of.Kind, of.Version = claim.OfRecording, ""
+	}
+	info, err := g.queue(ctx, s, n, of, reason, e)
+	return v.Version, info, err
+}
+
+// queue is the moment after which nothing reads what was erased, and makes it
+// durable in the store too.
+func (g *Gateway) queue(ctx context.Context, s scope, n catalog.NewErasure, of claim.Scope, reason string, e audit.Event) (ErasureInfo, error) {
+	var salt claim.Salt
+	rand.Read(salt[:]) // never fails: crypto/rand ends the program instead
+	commitment, err := claim.Commitment(salt, of)
+	if err != nil {
+		return ErasureInfo{}, err
+	}
+	settings, err := s.keys.System(ctx, keytree.SettingsSlot())
+	if err != nil {
+		return ErasureInfo{}, err
+	}
+	defer settings.Clear()
+	event, err := s.seal(ctx, e)
+	if err != nil {
+		return ErasureInfo{}, err
+	}
+	n.ErasureRow = catalog.ErasureRow{
+		ID: recording.NewErasureID(), Tenant: s.tenant.ID, Scope: string(of.Kind),
+		Who: e.Who, Reason: reason, Commitment: commitment[:], AskedAt: e.At,
+	}
+	n.Record = func(base int64, slots []catalog.Slot, versions []recording.Version) ([]byte, error) {
+		return eraser.StatementOf(n.ErasureRow, slots, versions).Seal(settings, s.tenant.ID, base)
+	}
+	// gofail: var eraseRows string
+	// return ErasureInfo{}, failpoint(eraseRows)
+	done, err := g.catalog.QueueErasure(ctx, n, []audit.Record{event})
+	if err != nil {
+		return ErasureInfo{}, unavailable(err)
+	}
+	return g.queued(ctx, done, salt)
+}
+
+// queued makes what was queued durable in the store, and deletes the blobs. One
+// that nobody was told of yet may have been queued by an earlier try.
+func (g *Gateway) queued(ctx context.Context, done catalog.Queued, salt claim.Salt) (ErasureInfo, error) {
+	row := done.Erasure
+	if row.ID != (recording.ErasureID{}) && !row.Recorded {
+		if err := eraser.Record(ctx, g.blobs, g.catalog, row); err != nil {
+			return ErasureInfo{}, unavailable(err)
 		}
-	})
+		g.eraser.Nudge()
+	}
+	// gofail: var eraseBlobs string
+	// return ErasureInfo{}, failpoint(eraseBlobs)
+	for _, v := range done.Gone {
+		g.removeResidues(ctx, v.Tenant, v.Version)
+	}
+	info := erasureInfo(row)
+	if !done.Again {
+		info.Salt = salt
+	}
+	return info, nil
 }
 
-func (g *Gateway) eraseTenant(ctx context.Context, id recording.Tenant) error {
-	t, err := g.catalog.Tenant(ctx, id)
-	if err != nil || t.State != catalog.TenantErasing {
-		return err
+func erasureInfo(r catalog.ErasureRow) ErasureInfo {
+	return ErasureInfo{
+		ID: r.ID, Tenant: r.Tenant, Scope: claim.Kind(r.Scope), State: string(r.State), Who: r.Who, Reason: r.Reason,
+		AskedAt: r.AskedAt, Versions: r.Versions, Refiled: r.Refiled, Epoch: r.Epoch,
+		Certificate: r.Certificate, CertifiedAt: r.CertifiedAt,
 	}
-	if err := g.confirm(ctx, t); err != nil {
-		return err
-	}
-	// gofail: var erasureCommit string
-	// return failpoint(erasureCommit)
-	head, err := g.commitErased(ctx, t)
-	if err != nil {
-		return err
-	}
-	g.leases.Drop(id)
-	// gofail: var erasureDestroy string
-	// return failpoint(erasureDestroy)
-	if err := g.provider.Destroy(ctx, keytree.RootOf(id)); err != nil {
-		return fmt.Errorf("destroy root of %v: %w", id, err)
-	}
-	// gofail: var erasureDestroyed string
-	// return failpoint(erasureDestroyed)
-
-	// From here no replica can lease the root, whatever state it believes in,
-	// and within stateAge none believes in another.
-	if err := sleep(ctx, stateAge+keytree.LeaseTime); err != nil {
-		return err
-	}
-	g.leases.Drop(id)
-	// gofail: var erasureEnd string
-	// return failpoint(erasureEnd)
-	err = g.catalog.Erased(ctx, id, catalog.Head{Epoch: int64(head.Epoch), Bytes: head.Marshal()})
-	if err == nil {
-		g.log.Info("tenant erased", "tenant", id.String(), "epoch", head.Epoch)
-	}
-	return err
 }
 
-// confirm makes sure that the tenant's erasure was asked for: no key is
-// destroyed because of what a row says, which whoever writes the database can
-// say too. The last entry of the journal, sealed under the tenant's key, must
-// say it. That key is opened by the head in the store, since the row's may have
-// been written so that it opens nothing. Once the provider has forgotten it, it
-// cannot be asked and nothing can be lost.
-func (g *Gateway) confirm(ctx context.Context, t catalog.Tenant) error {
-	head, err := keytree.ReadHead(ctx, g.blobs, t.ID, uint64(t.Epoch))
+// Erasure tells how far an erasure is, and gives its certificate once there is one.
+func (g *Gateway) Erasure(ctx context.Context, c Caller, id recording.ErasureID) (ErasureInfo, error) {
+	row, found := g.catalog.FindErasure(ctx, id)
+	if found != nil && !errors.Is(found, recording.ErrNoErasure) {
+		return ErasureInfo{}, unavailable(found)
+	}
+	grant, err := g.permit(ctx, c, policy.SeeErasure, policy.Target{Tenant: row.Tenant})
 	if err != nil {
-		return unavailable(err)
+		return ErasureInfo{}, err
 	}
-	keys, err := keytree.Unwrap(ctx, g.provider, keytree.InStore(g.blobs), head)
-	if errors.Is(err, keytree.ErrForgotten) {
-		return nil
+	grant.event.Tenant = row.Tenant
+	if err := g.explain(ctx, scope{}, grant.event); err != nil {
+		return ErasureInfo{}, err
 	}
-	if err != nil {
-		return unavailable(err)
-	}
-	defer keys.Clear()
-	sealed, err := g.readEntry(ctx, t.ID, t.Journal)
-	if err != nil {
-		return unavailable(err)
-	}
-	e, err := openEntry(ctx, keys, t.ID, t.Journal, sealed)
-	if err == nil && e.State != catalog.TenantErasing {
-		err = fmt.Errorf("%w: the catalog says that %v is to be erased, and its journal does not", recording.ErrIncident, t.ID)
-	}
-	return err
+	return erasureInfo(row), found
 }
 
-// commitErased creates the head that says erased, or finds it created.
-func (g *Gateway) commitErased(ctx context.Context, t catalog.Tenant) (keytree.Head, error) {
-	head := keytree.Head{Kind: keytree.HeadErased, Tenant: t.ID, Epoch: uint64(t.Epoch) + 1}
-	err := keytree.Commit(ctx, g.blobs, head)
-	if !errors.Is(err, fs.ErrExist) {
-		return head, err
-	}
-	found, err := keytree.ReadHead(ctx, g.blobs, t.ID, head.Epoch)
-	if err != nil {
-		return head, err
-	}
-	if found.Kind != keytree.HeadErased {
-		return head, fmt.Errorf("%w: the catalog of %v is behind the store's heads", recording.ErrIncident, t.ID)
-	}
-	return found, nil
-}
+// MostErasures bounds a page of Erasures.
+const MostErasures = 1000
 
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
+// Erasures gives a tenant's erasures from before a place, newest first, and the
+// place where the page ends: zero if it is the last.
+func (g *Gateway) Erasures(ctx context.Context, c Caller, tenant string, before catalog.ErasureCursor, limit int) ([]ErasureInfo, catalog.ErasureCursor, error) {
+	none := catalog.ErasureCursor{}
+	p, err := g.administer(ctx, c, policy.SeeErasure, tenant)
+	if err != nil {
+		return nil, none, err
 	}
+	if err := g.explain(ctx, scope{}, p.event); err != nil {
+		return nil, none, err
+	}
+	limit = min(max(limit, 1), MostErasures)
+	rows, err := g.catalog.Erasures(ctx, p.tenant.ID, before, limit+1)
+	if err != nil {
+		return nil, none, unavailable(err)
+	}
+	next := none
+	if len(rows) > limit {
+		rows = rows[:limit]
+		next = rows[limit-1].Cursor()
+	}
+	out := make([]ErasureInfo, len(rows))
+	for i, r := range rows {
+		out[i] = erasureInfo(r)
+	}
+	return out, next, nil
 }

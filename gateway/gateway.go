@@ -16,10 +16,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lethe-vault/lethe/crypto/claim"
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/gateway/blob"
 	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/gateway/eraser"
+	"github.com/lethe-vault/lethe/gateway/pages"
 	"github.com/lethe-vault/lethe/observe"
 	"github.com/lethe-vault/lethe/recording"
 )
@@ -36,8 +39,11 @@ type Config struct {
 
 	Observer observe.Observer // of the gateway's own steps; nil is observe.Nobody
 
+	Signer *claim.Signer // of certificates; nil where the roles have no eraser
+
 	StaleUpload time.Duration // after which an upload that got no part is given up; 0 is DefaultStaleUpload
 	Sweep       SweepConfig   // its zero means the defaults
+	EpochFloor  time.Duration // between two epochs of a tenant; 0 is eraser.DefaultFloor
 }
 
 // Gateway serves any number of callers at once. Replicas share nothing but
@@ -55,12 +61,13 @@ type Gateway struct {
 
 	slots    *keytree.Reserver
 	leases   *keytree.Leases
+	eraser   *eraser.Eraser
 	shelves  *shelves
 	audit    *audit.Log
 	sessions *sessions
 	states   *states
 	current  sync.Map // recording.Tenant → struct{}: seen not to be behind the store
-	erasures sync.Map // recording.Tenant → struct{}: driven by this process
+	erasures sync.Map // recording.Tenant → struct{}: whose own erasure is driven by this process
 
 	life    context.Context // ends with Close; background work hangs from it
 	end     context.CancelFunc
@@ -87,7 +94,12 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 	if g.observer == nil {
 		g.observer = observe.Nobody
 	}
-	g.leases = keytree.NewLeases(c.Keys, keytree.InStore(c.Blobs), g.shelves.drop)
+	found := pages.New(c.Catalog, c.Blobs)
+	g.leases = keytree.NewLeases(c.Keys, found, g.shelves.drop)
+	g.eraser = eraser.New(eraser.Config{
+		Blobs: c.Blobs, Catalog: c.Catalog, Keys: c.Keys, Pages: found, Signer: c.Signer, Logger: c.Logger,
+		Moved: g.leases.Drop, Floor: c.EpochFloor, Drain: stateAge + keytree.LeaseTime,
+	})
 	g.life, g.end = context.WithCancel(context.Background())
 	g.sessions = newSessions(g.logServed, c.Logger)
 	g.states = newStates()
@@ -108,6 +120,7 @@ func (g *Gateway) work() {
 	}
 	if g.roles.Has(Eraser) {
 		g.working.Go(g.plantAsked)
+		g.working.Go(func() { g.eraser.Run(g.life) })
 	}
 	if g.roles.Has(Sweeper) {
 		g.working.Go(g.sweepAlways)
@@ -135,7 +148,7 @@ func (g *Gateway) Ready(ctx context.Context) error {
 // unavailable says recording.ErrUnavailable of whatever a caller may try
 // again, and leaves every other error as it is.
 func unavailable(err error) error {
-	for _, known := range []error{keytree.ErrUnavailable, blob.ErrUnavailable, catalog.ErrUnavailable, catalog.ErrUnknown, audit.ErrClosed} {
+	for _, known := range []error{keytree.ErrUnavailable, blob.ErrUnavailable, catalog.ErrUnavailable, catalog.ErrUnknown, catalog.ErrTombstoned, audit.ErrClosed} {
 		if errors.Is(err, known) {
 			return fmt.Errorf("%w: %w", recording.ErrUnavailable, err)
 		}

@@ -190,7 +190,7 @@ func (g *Gateway) readEntry(ctx context.Context, t recording.Tenant, sequence in
 
 // replay applies one sealed entry.
 func (g *Gateway) replay(ctx context.Context, t catalog.Tenant, sequence int64, sealed []byte) error {
-	keys, err := g.keys(ctx, t)
+	keys, err := g.keys(ctx, &t)
 	if err != nil {
 		return err
 	}

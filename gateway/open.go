@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"time"
 
 	"github.com/lethe-vault/lethe/crypto/envelope"
@@ -164,7 +165,7 @@ func (s scope) unseal(ctx context.Context, b bucket, v catalog.Version) (unseale
 	id := recording.Identity{Tenant: s.tenant.ID, Recording: v.Recording, Version: v.Version}
 	dek, err := s.keys.UnwrapDEK(ctx, id, keySlots(v.Slots), v.WrappedDEK)
 	if err != nil {
-		return unsealed{}, damaged(id, err)
+		return unsealed{}, unopened(id, err)
 	}
 	defer dek.Clear() // what is given has a copy
 	factBytes, err := envelope.OpenFacts(dek, id, v.SealedFacts)
@@ -192,6 +193,18 @@ func (s scope) unseal(ctx context.Context, b bucket, v catalog.Version) (unseale
 
 // wholeUpload is the part number of a recording that came in one piece.
 const wholeUpload = 0
+
+// unopened says why a data key does not open. That a slot is punctured is the word
+// of a head, which only who may move the tenant can have made.
+func unopened(id recording.Identity, err error) error {
+	switch {
+	case errors.Is(err, keytree.ErrPunctured):
+		return fmt.Errorf("%w: version %v", recording.ErrErased, id.Version)
+	case errors.Is(err, keytree.ErrSealed), errors.Is(err, keytree.ErrPage), errors.Is(err, fs.ErrNotExist):
+		return damaged(id, err)
+	}
+	return unavailable(err)
+}
 
 func damaged(id recording.Identity, err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
@@ -249,7 +262,7 @@ func (r *Recording) Range(ctx context.Context, off, n int64) (io.ReadCloser, err
 		return io.NopCloser(eof{}), nil
 	}
 	ctx, end := r.gateway.step(ctx, "open stream")
-	out := &stream{ctx: ctx, recording: r, dek: r.dek, off: off, seen: time.Now(), rest: rest, ended: end}
+	out := &stream{ctx: ctx, recording: r, dek: r.dek, off: off, seen: time.Now(), rest: rest, tenant: r.session.tenant, ended: end}
 	if err := out.next(); err != nil {
 		end(err)
 		out.dek.Clear()

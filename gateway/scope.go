@@ -9,6 +9,7 @@ import (
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/gateway/eraser"
 	"github.com/lethe-vault/lethe/recording"
 )
 
@@ -60,7 +61,7 @@ func (g *Gateway) unlock(ctx context.Context, t catalog.Tenant) (scope, error) {
 	if t.State.Err() == recording.ErrTenantErased {
 		return scope{}, recording.ErrTenantErased
 	}
-	keys, err := g.keys(ctx, t)
+	keys, err := g.keys(ctx, &t)
 	if err != nil {
 		return scope{}, err
 	}
@@ -74,37 +75,60 @@ func (g *Gateway) unlock(ctx context.Context, t catalog.Tenant) (scope, error) {
 // end clears the scope's copy of the root.
 func (s scope) end() { s.keys.Clear() }
 
-// keys leases the root under the tenant's head.
-func (g *Gateway) keys(ctx context.Context, t catalog.Tenant) (*keytree.Keys, error) {
-	head, err := keytree.ParseHead(t.Head)
-	if err != nil || head.Tenant != t.ID {
-		return nil, fmt.Errorf("%w: the catalog's head of %v is not one of its own", recording.ErrIncident, t.ID)
+// keys leases the root under the tenant's head. A tenant that has moved to another
+// epoch since t was read is read again.
+func (g *Gateway) keys(ctx context.Context, t *catalog.Tenant) (*keytree.Keys, error) {
+	for {
+		head, err := keytree.ParseHead(t.Head)
+		if err != nil || head.Tenant != t.ID {
+			return nil, fmt.Errorf("%w: the catalog's head of %v is not one of its own", recording.ErrIncident, t.ID)
+		}
+		keys, err := g.leases.Keys(ctx, head)
+		switch {
+		case err == nil:
+			return keys, nil
+		case errors.Is(err, keytree.ErrErased):
+			return nil, recording.ErrTenantErased
+		case errors.Is(err, keytree.ErrForgotten), errors.Is(err, keytree.ErrRolledBack), errors.Is(err, keytree.ErrBind):
+			if err := g.lost(ctx, t, err); err != nil {
+				return nil, err
+			}
+		default:
+			return nil, unavailable(err)
+		}
 	}
-	keys, err := g.leases.Keys(ctx, head)
-	switch {
-	case err == nil:
-		return keys, nil
-	case errors.Is(err, keytree.ErrErased):
-		return nil, recording.ErrTenantErased
-	case errors.Is(err, keytree.ErrForgotten), errors.Is(err, keytree.ErrRolledBack), errors.Is(err, keytree.ErrBind):
-		return nil, g.lost(ctx, t.ID, err)
-	}
-	return nil, unavailable(err)
 }
 
-// lost judges a provider's word that a key is gone or another. It is not
-// believed: an erasure that t did not know of stands in the catalog, and
-// without one it is an incident.
-func (g *Gateway) lost(ctx context.Context, id recording.Tenant, said error) error {
-	t, err := g.catalog.Tenant(ctx, id)
+// lost judges a provider's word that a key is gone or another. It is not believed:
+// that the tenant has moved on since t was read stands in the catalog or in the
+// store, and t is that then; an erasure stands in the catalog; without either it is
+// an incident.
+func (g *Gateway) lost(ctx context.Context, t *catalog.Tenant, said error) error {
+	was := t.Epoch
+	fresh, err := g.catalog.Tenant(ctx, t.ID)
 	if err != nil && !errors.Is(err, recording.ErrNoTenant) {
 		return unavailable(err)
 	}
-	if err == nil && t.State.Err() == recording.ErrTenantErased {
-		return recording.ErrTenantErased
+	if err == nil {
+		if fresh.State.Err() == recording.ErrTenantErased {
+			return recording.ErrTenantErased
+		}
+		*t = fresh
+		if t.Epoch == was {
+			if err := g.following().Follow(ctx, t); err != nil {
+				return unavailable(err)
+			}
+		}
+		if t.Epoch > was {
+			return nil
+		}
 	}
-	g.log.Error("tenant's key is not what its head says, and it was not erased", "tenant", id.String(), "error", said)
+	g.log.Error("tenant's key is not what its head says, and it was not erased", "tenant", t.ID.String(), "error", said)
 	return fmt.Errorf("%w: %w", recording.ErrIncident, said)
+}
+
+func (g *Gateway) following() eraser.Following {
+	return eraser.Following{Blobs: g.blobs, Catalog: g.catalog, Keys: g.provider}
 }
 
 // seal readies an event about a tenant for the log.

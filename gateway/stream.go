@@ -89,6 +89,7 @@ type stream struct {
 	dek       keytree.Key // a copy: the recording may be closed before
 	off       int64       // of what is handed over next
 	rest      []slice
+	tenant    catalog.Tenant // in the epoch in which it was last seen
 	seen      time.Time // when the recording was last known not to be erased
 	asked     time.Time // when the stream last asked whether to go on
 	drops     uint64    // of keys, before it asked
@@ -141,12 +142,35 @@ func (s *stream) goOn() error {
 	if err := r.gateway.lookAgain(s.ctx, r, &s.seen); err != nil {
 		return err
 	}
-	keys, err := r.gateway.keys(s.ctx, r.session.tenant)
+	keys, err := r.gateway.keys(s.ctx, &s.tenant)
 	if err != nil {
 		return err
 	}
 	keys.Clear()
 	s.asked, s.drops = now, drops
+	return nil
+}
+
+// lookAgain ends a stream of what was erased since it began. It asks the
+// catalog every pollEvery, for as long as the stream runs; without an answer for
+// stateAge it ends the stream too.
+func (g *Gateway) lookAgain(ctx context.Context, r *Recording, seen *time.Time) error {
+	age := time.Since(*seen)
+	if age < pollEvery {
+		return nil
+	}
+	asked := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
+	defer cancel()
+	v, err := g.catalog.Version(ctx, r.session.tenant.ID, r.Info.Version)
+	switch {
+	case err == nil && v.State == catalog.Erased:
+		return recording.ErrErased
+	case err == nil:
+		*seen = asked
+	case age > stateAge:
+		return fmt.Errorf("%w: recording was seen %v ago", recording.ErrUnavailable, age.Round(time.Second))
+	}
 	return nil
 }
 

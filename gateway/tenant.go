@@ -36,7 +36,7 @@ func (g *Gateway) CreateTenant(ctx context.Context, c Caller, name string) (Tena
 		return TenantInfo{}, Secret{}, unavailable(err)
 	}
 	t.Epoch, t.Head = int64(head.Epoch), head.Marshal()
-	keys, err := g.keys(ctx, t)
+	keys, err := g.keys(ctx, &t)
 	if err != nil {
 		return TenantInfo{}, Secret{}, err
 	}

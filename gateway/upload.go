@@ -120,8 +120,12 @@ func (s scope) redraft(ctx context.Context, b bucket, up catalog.Upload, e audit
 		id: recording.Identity{Tenant: s.tenant.ID, Recording: up.Recording, Version: up.Version},
 	}
 	var err error
-	if d.dek, err = s.keys.UnwrapDEK(ctx, d.id, d.slots, up.WrappedDEK); err != nil {
-		return nil, damaged(d.id, err)
+	d.dek, err = s.keys.UnwrapDEK(ctx, d.id, d.slots, up.WrappedDEK)
+	if errors.Is(err, keytree.ErrPunctured) { // its subject or day was erased meanwhile
+		return nil, recording.ErrNoUpload
+	}
+	if err != nil {
+		return nil, unopened(d.id, err)
 	}
 	if err := d.open(up); err != nil {
 		d.dek.Clear()
@@ -242,6 +246,9 @@ func (s scope) openUploads(ctx context.Context, b bucket, rows []catalog.Upload,
 	var out []OpenUpload
 	for _, row := range rows {
 		d, err := s.redraft(ctx, b, row, audit.Event{})
+		if errors.Is(err, recording.ErrNoUpload) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

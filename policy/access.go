@@ -35,6 +35,8 @@ const (
 	Stat       Action = "stat"
 	List       Action = "list"
 	Erase      Action = "erase"
+	EraseSome  Action = "erasure.create"
+	SeeErasure Action = "erasure.see"
 	SeeBuckets Action = "bucket.list"
 	SeeBucket  Action = "bucket.see"
 	MakeBucket Action = "bucket.create"
@@ -91,6 +93,8 @@ var grants = map[Action]func(Principal) bool{
 	Stat:       func(p Principal) bool { return p.Kind == Reader },
 	List:       func(p Principal) bool { return p.Kind == Reader },
 	Erase:      func(p Principal) bool { return p.Kind == Reader && p.Write },
+	EraseSome:  administers,
+	SeeErasure: administers,
 	SeeBuckets: func(p Principal) bool { return p.Kind == Reader },
 	SeeBucket:  func(p Principal) bool { return p.Kind == Reader || p.Kind == Recorder },
 	MakeBucket: func(p Principal) bool { return administers(p) || keepsBuckets(p) },

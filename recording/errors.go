@@ -18,6 +18,8 @@ var (
 	ErrClassInvalid     = errors.New("integrity class must be A, B, C or D")
 	ErrClassTooWeak     = errors.New("upload proves less of its author than the bucket demands")
 	ErrRetention        = errors.New("retention must be a whole number of days such as 90d")
+	ErrDay              = errors.New("retention day must be a class and the date it expires, such as 90d/2026-12-31")
+	ErrReason           = errors.New("reason may not stand in a certificate")
 	ErrSettings         = errors.New("setting is not one of its values")
 
 	ErrNotFound    = errors.New("no such recording")

@@ -20,4 +20,5 @@ const (
 	LabelToken      = "lethe/v1/token"
 	LabelAudit      = "lethe/v1/audit"
 	LabelPage       = "lethe/v1/list-token"
+	LabelErasure    = "lethe/v1/erasure"
 )

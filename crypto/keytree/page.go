@@ -28,6 +28,15 @@ func nodeOf(t Tree, level int, slot uint64) Node {
 	return Node{t, uint8(level), slot >> (slotBits - fanOutBits*level)}
 }
 
+// Way gives the nodes that have a page once s was punctured, from the top.
+func (s Slot) Way() []Node {
+	out := make([]Node, depth)
+	for level := range out {
+		out[level] = nodeOf(s.Tree, level, s.Number)
+	}
+	return out
+}
+
 func (n Node) child(i int) Node { return Node{n.Tree, n.Level + 1, n.Index<<fanOutBits | uint64(i)} }
 
 // toward is the number of the child of n that lies on the way to slot.

@@ -43,3 +43,9 @@ func DaySlot(days int, created time.Time) uint64 {
 	expiry := created.Unix()/secondsPerDay + int64(days) + 1
 	return uint64(days)<<16 | uint64(expiry)
 }
+
+// ExpirySlot is the slot of a retention day by the date on which it expires. A class
+// is 1 to MaxRetentionDays, and a date is from 1970 to 2149.
+func ExpirySlot(days int, expires time.Time) uint64 {
+	return uint64(days)<<16 | uint64(expires.Unix()/secondsPerDay)
+}

@@ -1,0 +1,193 @@
+package eraser
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// puncture moves a tenant to its next epoch if slots are to be punctured, and
+// reports whether it did and whether others are left.
+func (e *Eraser) puncture(ctx context.Context, t *catalog.Tenant) (moved, more bool, err error) {
+	due, unrecorded, more, err := e.Catalog.ToPuncture(ctx, t.ID, keytree.MostPunctures)
+	if err != nil || len(due) == 0 {
+		return false, false, err
+	}
+	for _, row := range unrecorded {
+		if err := Record(ctx, e.Blobs, e.Catalog, row); err != nil {
+			return false, false, err
+		}
+	}
+	slots := make([]keytree.Slot, len(due))
+	for i, s := range due {
+		slots[i] = keytree.Slot{Tree: keytree.Tree(s.Tree), Number: uint64(s.Number)}
+	}
+	head, err := ownHead(*t)
+	if err != nil {
+		return false, false, err
+	}
+	target, err := e.rotate(ctx, head)
+	if err != nil {
+		return false, false, err
+	}
+	next, err := e.next(ctx, head, slots)
+	if err != nil {
+		return false, false, err
+	}
+	defer next.Clear()
+	head, err = next.Commit(ctx, e.Keys, e.Blobs, target)
+	if errors.Is(err, fs.ErrExist) { // another was first, or this one and was not told
+		return true, true, e.follow(ctx, t)
+	}
+	if err != nil {
+		return false, false, err
+	}
+	if err := e.following().follow(ctx, t, head, next.Slots, next.Pages()); err != nil {
+		return false, false, err
+	}
+	e.Moved(t.ID)
+	e.Logger.Info("tenant moved to its next epoch", "tenant", t.ID.String(), "epoch", head.Epoch,
+		"slots", len(slots), "pages", len(next.Pages()), "bytes", next.Bytes())
+	return true, more, nil
+}
+
+// ownHead is the head that a tenant's row has.
+func ownHead(t catalog.Tenant) (keytree.Head, error) {
+	head, err := keytree.ParseHead(t.Head)
+	if err != nil || head.Tenant != t.ID || int64(head.Epoch) != t.Epoch {
+		return head, fmt.Errorf("%w: the catalog's head of %v is not one of its own", recording.ErrIncident, t.ID)
+	}
+	return head, nil
+}
+
+// next makes the epoch after a head, in memory.
+func (e *Eraser) next(ctx context.Context, head keytree.Head, slots []keytree.Slot) (*keytree.Next, error) {
+	ahead, err := e.Pages.Ahead(ctx, head.Tenant, slots)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := keytree.Unwrap(ctx, e.Keys, ahead, head)
+	if err != nil {
+		return nil, distrust(head.Tenant, head, err)
+	}
+	defer keys.Clear()
+	return keys.Puncture(ctx, slots)
+}
+
+// rotate gives the version under which the next root is to be wrapped: always one
+// more than that of the head. If it exists already, someone was killed here.
+func (e *Eraser) rotate(ctx context.Context, head keytree.Head) (target int, err error) {
+	root, target := keytree.RootOf(head.Tenant), head.Version+1
+	has, err := e.Keys.Versions(ctx, root)
+	switch {
+	case err != nil:
+		return 0, distrust(head.Tenant, head, err)
+	case has.Latest >= target:
+		return target, nil
+	case has.Latest < head.Version:
+		return 0, distrust(head.Tenant, head, keytree.ErrRolledBack)
+	}
+	// gofail: var rootRotate string
+	// return 0, failpoint(rootRotate)
+	_, err = e.Keys.Rotate(ctx, root)
+	return target, err
+}
+
+// finish destroys what opens the epochs before a tenant's head, unless that is
+// done. The head was proved to open from both places where it is kept.
+func (e *Eraser) finish(ctx context.Context, t catalog.Tenant) error {
+	open, err := e.Catalog.UnfinishedEpochs(ctx, t.ID)
+	if err != nil || len(open) == 0 {
+		return err
+	}
+	head, err := ownHead(t)
+	if err != nil {
+		return err
+	}
+	if err := e.readBack(ctx, head); err != nil {
+		return err
+	}
+	root := keytree.RootOf(t.ID)
+	before, err := e.Keys.Versions(ctx, root)
+	if err != nil {
+		return err
+	}
+	// gofail: var rootRetire string
+	// return failpoint(rootRetire)
+	if err := e.Keys.Retire(ctx, root, head.Version); err != nil {
+		return fmt.Errorf("retire versions of %v: %w", t.ID, err)
+	}
+	after, err := e.Keys.Versions(ctx, root)
+	if err != nil {
+		return err
+	}
+	if after.Oldest < head.Version {
+		return fmt.Errorf("%w: the provider of %v still has version %d", recording.ErrIncident, t.ID, after.Oldest)
+	}
+	if err := e.refused(ctx, head); err != nil {
+		return err
+	}
+	for _, epoch := range open { // those before this one went with it
+		epoch.EffectiveAt, epoch.OldestBefore, epoch.OldestAfter = now(), int64(before.Oldest), int64(after.Oldest)
+		// gofail: var epochEffective string
+		// return failpoint(epochEffective)
+		if err := e.Catalog.EpochEffective(ctx, epoch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readBack proves that the head is kept in the store and in the catalog, and that
+// its root opens from either. What would open nothing else must not be destroyed.
+func (e *Eraser) readBack(ctx context.Context, head keytree.Head) error {
+	stored, err := keytree.ReadHead(ctx, e.Blobs, head.Tenant, head.Epoch)
+	if err != nil {
+		return fmt.Errorf("read back from the store: %w", distrust(head.Tenant, head, err))
+	}
+	row, err := e.Catalog.Tenant(ctx, head.Tenant)
+	if err != nil {
+		return fmt.Errorf("read back from the catalog: %w", err)
+	}
+	kept, err := ownHead(row)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(stored.Marshal(), kept.Marshal()) || !bytes.Equal(kept.Marshal(), head.Marshal()) {
+		return fmt.Errorf("%w: store and catalog have different heads of epoch %d of %v", recording.ErrIncident, head.Epoch, head.Tenant)
+	}
+	for _, h := range []keytree.Head{stored, kept} {
+		keys, err := keytree.Unwrap(ctx, e.Keys, nil, h)
+		if err != nil {
+			return fmt.Errorf("open the root that was read back: %w", distrust(head.Tenant, h, err))
+		}
+		keys.Clear()
+	}
+	return nil
+}
+
+// refused proves that the root of the epoch before opens no more.
+func (e *Eraser) refused(ctx context.Context, head keytree.Head) error {
+	before, err := keytree.ReadHead(ctx, e.Blobs, head.Tenant, head.Epoch-1)
+	if errors.Is(err, fs.ErrNotExist) { // superseded heads are deleted in time
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	keys, err := keytree.Unwrap(ctx, e.Keys, nil, before)
+	switch {
+	case errors.Is(err, keytree.ErrForgotten):
+		return nil
+	case err != nil:
+		return err
+	}
+	keys.Clear()
+	return fmt.Errorf("%w: the root of epoch %d of %v still opens", recording.ErrIncident, before.Epoch, head.Tenant)
+}

@@ -1,0 +1,197 @@
+// Package eraser makes erasures final. It drives each tenant from epoch to epoch:
+// the slots of what was erased are punctured in the key tree, the new root is
+// wrapped under a new version at the provider, committed in the store, followed by
+// the catalog, read back from both, and only then are older versions destroyed.
+//
+// The order, and why it is safe to be killed between any two steps, is
+// docs/design.md, "An epoch, step by step".
+package eraser
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/lethe-vault/lethe/crypto/claim"
+	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/fault"
+	"github.com/lethe-vault/lethe/gateway/blob"
+	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/gateway/pages"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// Config is what an Eraser is made of. Every field is required that does not say
+// what its zero means.
+type Config struct {
+	Blobs   blob.Store
+	Catalog *catalog.Catalog
+	Keys    keytree.Provider
+	Pages   *pages.Cache
+	Signer  *claim.Signer // of certificates; nil only if it never runs
+	Logger  *slog.Logger
+
+	// Moved is told of a tenant that this process has moved to another epoch, so
+	// that keys under the one before go at once; nil tells nobody.
+	Moved func(recording.Tenant)
+
+	Floor    time.Duration // between two epochs of a tenant, so that erasures share one; 0 is DefaultFloor
+	ScrapAge time.Duration // after which slots of overwritten and aborted data get an epoch of their own; 0 is DefaultScrapAge
+	Drain    time.Duration // after which no replica holds anything of the epoch before; 0 is keytree.LeaseTime
+}
+
+// The defaults of Config.
+const (
+	DefaultFloor    = time.Second
+	DefaultScrapAge = 10 * time.Minute
+)
+
+const (
+	lookEvery  = time.Second      // for tenants that have something to do
+	retryAfter = 5 * time.Second  // what failed
+	atOnce     = 4                // tenants
+	leaseFor   = time.Minute      // of a tenant's epochs, renewed at every step
+	passFor    = 10 * time.Minute // of one tenant, at most
+)
+
+// Eraser drives the epochs of all tenants. Replicas may each have one: they save
+// each other work by leases, and are safe without them.
+type Eraser struct {
+	Config
+	holder [16]byte // names this process in leases
+	nudged chan struct{}
+
+	mu   sync.Mutex // guards next
+	next map[recording.Tenant]time.Time
+}
+
+// New makes an eraser. Run runs it.
+func New(c Config) *Eraser {
+	c.Floor = cmp.Or(c.Floor, DefaultFloor)
+	c.ScrapAge = cmp.Or(c.ScrapAge, DefaultScrapAge)
+	c.Drain = cmp.Or(c.Drain, keytree.LeaseTime)
+	if c.Moved == nil {
+		c.Moved = func(recording.Tenant) {}
+	}
+	e := &Eraser{Config: c, nudged: make(chan struct{}, 1), next: map[recording.Tenant]time.Time{}}
+	rand.Read(e.holder[:]) // never fails: crypto/rand ends the program instead
+	return e
+}
+
+// Nudge has the eraser look now, because something was erased here.
+func (e *Eraser) Nudge() {
+	select {
+	case e.nudged <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// Run drives tenants until ctx ends.
+func (e *Eraser) Run(ctx context.Context) {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for ctx.Err() == nil {
+		if err := e.look(ctx); err != nil && ctx.Err() == nil {
+			e.Logger.Warn("erasures not looked for", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-look.C:
+		case <-e.nudged:
+		}
+	}
+}
+
+// look drives every tenant that has something to do and whose turn it is.
+func (e *Eraser) look(ctx context.Context) error {
+	tenants, err := e.Catalog.TenantsToPuncture(ctx, e.ScrapAge)
+	if err != nil {
+		return err
+	}
+	var driving errgroup.Group // each tenant's failure is its own
+	driving.SetLimit(atOnce)
+	for _, t := range tenants {
+		if !e.due(t) {
+			continue
+		}
+		driving.Go(func() error {
+			e.driveLogged(ctx, t)
+			return nil
+		})
+	}
+	return driving.Wait()
+}
+
+// due reports whether it is a tenant's turn, and gives the next one a floor.
+func (e *Eraser) due(t recording.Tenant) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if time.Now().Before(e.next[t]) {
+		return false
+	}
+	e.next[t] = time.Now().Add(e.Floor)
+	return true
+}
+
+func (e *Eraser) driveLogged(ctx context.Context, t recording.Tenant) {
+	err := fault.Contain(func() error { return e.Drive(ctx, t) })
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	level := slog.LevelWarn
+	if errors.Is(err, recording.ErrIncident) {
+		level = slog.LevelError
+	}
+	e.Logger.Log(ctx, level, "erasures of tenant go on later", "tenant", t.String(), "error", err)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.next[t] = time.Now().Add(retryAfter)
+}
+
+// Drive carries a tenant's erasures as far as they go now: those that are queued to
+// an epoch of which older versions are destroyed, those that have drained to their
+// certificates. Whatever fails or is killed is taken up by the next, anywhere.
+// Another process that drives the tenant is left to it.
+func (e *Eraser) Drive(ctx context.Context, id recording.Tenant) error {
+	ctx, cancel := context.WithTimeout(ctx, passFor)
+	defer cancel()
+	mine, err := e.Catalog.LeaseEpochs(ctx, id, e.holder, leaseFor)
+	if err != nil || !mine {
+		return err
+	}
+	err = e.drive(ctx, id)
+	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryAfter)
+	defer cancel()
+	return errors.Join(err, e.Catalog.LeaveEpochs(leaving, id, e.holder))
+}
+
+func (e *Eraser) drive(ctx context.Context, id recording.Tenant) error {
+	t, err := e.Catalog.Tenant(ctx, id)
+	if err != nil || t.State.Err() == recording.ErrTenantErased {
+		return err
+	}
+	if err := e.follow(ctx, &t); err != nil {
+		return err
+	}
+	if err := e.finish(ctx, t); err != nil {
+		return err
+	}
+	for more := true; more; {
+		var moved bool
+		if moved, more, err = e.puncture(ctx, &t); err != nil {
+			return err
+		}
+		if moved {
+			if err := e.finish(ctx, t); err != nil {
+				return err
+			}
+		}
+	}
+	return e.certify(ctx, t)
+}

@@ -1,0 +1,130 @@
+package eraser
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/gateway/blob"
+	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/gateway/pages"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// Following is what it takes to let a catalog follow the heads of the store.
+type Following struct {
+	Blobs   blob.Store
+	Catalog *catalog.Catalog
+	Keys    keytree.Provider
+}
+
+// Follow rolls a tenant's row forward to the newest head that the store has: one
+// that its coordinator did not live to tell the catalog of, or that an older copy of
+// the catalog lacks. A head is believed when its root opens, since nobody can wrap
+// one who may not move the tenant: recording.ErrIncident when it does not.
+// recording.ErrTenantErased: the newest head says so.
+func (f Following) Follow(ctx context.Context, t *catalog.Tenant) error {
+	for {
+		head, err := keytree.ReadHead(ctx, f.Blobs, t.ID, uint64(t.Epoch)+1)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if head.Kind == keytree.HeadErased {
+			return recording.ErrTenantErased
+		}
+		if err := f.adopt(ctx, t, head); err != nil {
+			return err
+		}
+	}
+}
+
+// adopt follows a head that was found in the store.
+func (f Following) adopt(ctx context.Context, t *catalog.Tenant, h keytree.Head) error {
+	keys, err := keytree.Unwrap(ctx, f.Keys, nil, h)
+	if errors.Is(err, keytree.ErrForgotten) { // then one that follows it says more
+		if _, later := keytree.ReadHead(ctx, f.Blobs, t.ID, h.Epoch+1); later == nil {
+			err = nil
+		}
+	}
+	if err != nil {
+		return distrust(t.ID, h, err)
+	}
+	keys.Clear()
+	pack := keytree.Pack{}
+	if h.Kind == keytree.HeadPunctured {
+		if pack, err = keytree.ReadPack(ctx, f.Blobs, h); err != nil {
+			return distrust(t.ID, h, err)
+		}
+	}
+	return f.follow(ctx, t, h, pack.Slots, pack.Pages)
+}
+
+// distrust says of what kind an error is about a head of the store.
+func distrust(t recording.Tenant, h keytree.Head, err error) error {
+	for _, wrong := range []error{
+		keytree.ErrForgotten, keytree.ErrRolledBack, keytree.ErrBind, keytree.ErrSealed, keytree.ErrPage, keytree.ErrPack, fs.ErrNotExist,
+	} {
+		if errors.Is(err, wrong) {
+			return fmt.Errorf("%w: epoch %d of %v, which the store has: %w", recording.ErrIncident, h.Epoch, t, err)
+		}
+	}
+	return err
+}
+
+// pagesAtOnce bounds the pages of one transaction, of some 1.1 kB each.
+const pagesAtOnce = 1000
+
+// follow lets the catalog follow a head: its pages first, which nothing leads to
+// before the row says that this is the tenant's head.
+func (f Following) follow(ctx context.Context, t *catalog.Tenant, h keytree.Head, slots []keytree.Slot, written []keytree.Page) error {
+	rows := make([]catalog.Page, len(written))
+	for i, p := range written {
+		rows[i] = pages.Row(p)
+	}
+	for some := range slices.Chunk(rows, pagesAtOnce) {
+		// gofail: var pagesFollow string
+		// return failpoint(pagesFollow)
+		if err := f.Catalog.PutPages(ctx, some); err != nil {
+			return err
+		}
+	}
+	next := catalog.Follow{
+		Tenant: t.ID, From: t.Epoch, Version: int64(h.Version),
+		Head: catalog.Head{Epoch: int64(h.Epoch), Bytes: h.Marshal()}, At: now(),
+	}
+	for _, s := range slots {
+		next.Slots = append(next.Slots, catalog.Slot{Tree: int64(s.Tree), Number: int64(s.Number)})
+	}
+	// gofail: var headFollow string
+	// return failpoint(headFollow)
+	if err := f.Catalog.FollowHead(ctx, next); err != nil {
+		return err
+	}
+	t.Epoch, t.Head = next.Head.Epoch, next.Head.Bytes
+	for some := range slices.Chunk(rows, pagesAtOnce) {
+		// What is missed here is found in the store by whoever still has the root
+		// before, for as long as a lease.
+		if err := f.Catalog.DropOlderPages(ctx, some); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// follow is Follow, and tells who holds keys of the epoch before.
+func (e *Eraser) follow(ctx context.Context, t *catalog.Tenant) error {
+	was := t.Epoch
+	err := e.following().Follow(ctx, t)
+	if t.Epoch != was {
+		e.Moved(t.ID)
+	}
+	return err
+}
+
+func (e *Eraser) following() Following { return Following{e.Blobs, e.Catalog, e.Keys} }
