@@ -181,7 +181,10 @@ func TestTenant(t *testing.T) {
 	e.Verification = []claim.Check{{Check: claim.KeyAbsent, Answer: claim.Forgotten}}
 	back, err := s.PublicKey().Verify(signed(t, s, e))
 	if err != nil || !strings.Contains(back.Text(), "none after") {
-		t.Errorf("%+v, %v", back, err)
+		t.Fatalf("%+v, %v", back, err)
+	}
+	if !back.Dates.Unlinkable.Equal(back.Dates.Effective) {
+		t.Errorf("unlinkable %v, effective %v: the keys of its indexes went with its root", back.Dates.Unlinkable, back.Dates.Effective)
 	}
 }
 

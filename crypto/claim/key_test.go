@@ -54,7 +54,8 @@ func TestKeysRefused(t *testing.T) {
 	good, public := claim.NewKey(), file(t, "ed25519.pub")
 	for name, key := range map[string][]byte{
 		"nothing": nil, "a public key": public, "two": append(bytes.Clone(good), good...), "text behind": append(bytes.Clone(good), "x"...),
-		"P-384": pkcs8(t, elliptic.P384()), "damaged": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")}),
+		"another block": bytes.ReplaceAll(good, []byte("PRIVATE"), []byte("EC PRIVATE")),
+		"P-384":         pkcs8(t, elliptic.P384()), "damaged": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")}),
 	} {
 		if _, err := claim.NewSigner(config(key)); !errors.Is(err, claim.ErrKey) {
 			t.Errorf("to sign, %s: %v", name, err)
@@ -62,7 +63,8 @@ func TestKeysRefused(t *testing.T) {
 	}
 	for name, key := range map[string][]byte{
 		"nothing": nil, "a private key": good, "two": append(bytes.Clone(public), public...),
-		"damaged": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte("x")}),
+		"another block": bytes.ReplaceAll(public, []byte("PUBLIC KEY"), []byte("CERTIFICATE")),
+		"damaged":       pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte("x")}),
 	} {
 		if _, err := claim.ParsePublicKey(key); !errors.Is(err, claim.ErrKey) {
 			t.Errorf("to verify, %s: %v", name, err)

@@ -58,6 +58,10 @@ func TestCommitment(t *testing.T) {
 			}
 		}
 	}
+	c := claim.Committed{Kind: claim.OfDay, Commitment: example(t).Scope.Commitment}
+	if err := c.OpenCommitment(salt, subject); !errors.Is(err, claim.ErrCommitment) {
+		t.Errorf("a subject's commitment, said to be a day's: %v", err)
+	}
 	if _, err := claim.ParseSalt(hash("5a") + "00"); err == nil {
 		t.Error("a salt of 33 bytes")
 	}

@@ -6,7 +6,6 @@ import (
 	"crypto"
 	"encoding/base64"
 	"encoding/json"
-	"io"
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 )
@@ -44,11 +43,11 @@ func (k *PublicKey) Verify(certificate []byte) (*Erasure, error) {
 func parseEnvelope(b []byte) (*dsse.Envelope, error) {
 	var env dsse.Envelope
 	var given bytes.Buffer
-	if len(b) > maxCertificate || decodeOne(b, &env) != nil || json.Compact(&given, b) != nil {
+	if len(b) > maxCertificate || json.Unmarshal(b, &env) != nil || json.Compact(&given, b) != nil {
 		return nil, ErrEnvelope
 	}
 	again, err := json.Marshal(env)
-	if err != nil || !bytes.Equal(given.Bytes(), again) { // a key twice, or in another case
+	if err != nil || !bytes.Equal(given.Bytes(), again) { // a member unknown, twice or in another case
 		return nil, ErrEnvelope
 	}
 	if env.PayloadType != PayloadType {
@@ -72,7 +71,7 @@ func isBase64(s string) bool {
 // parseErasure reads what encode wrote, and only that.
 func parseErasure(body []byte) (*Erasure, error) {
 	var e Erasure
-	if err := decodeOne(body, &e); err != nil {
+	if err := json.Unmarshal(body, &e); err != nil {
 		return nil, ErrStatement
 	}
 	if err := e.check(); err != nil {
@@ -83,19 +82,6 @@ func parseErasure(body []byte) (*Erasure, error) {
 		return nil, ErrStatement
 	}
 	return &e, nil
-}
-
-// decodeOne reads one JSON value with no field that v has not.
-func decodeOne(b []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return ErrEnvelope
-	}
-	return nil
 }
 
 // party is a key as DSSE sees it.
