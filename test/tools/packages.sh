@@ -9,6 +9,8 @@ packages=(
   s3cmd
   rclone
   bash-completion              # completes what lethe completion bash prints
+  openssl                      # checks certificates of erasure without our code
+  jq                           # the same
   man-db                       # shows the manual pages
   sox                          # makes long and many-formatted calls from short ones
   asterisk-core-sounds-en-wav  # real telephony speech
