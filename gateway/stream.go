@@ -90,9 +90,9 @@ type stream struct {
 	off       int64       // of what is handed over next
 	rest      []slice
 	tenant    catalog.Tenant // in the epoch in which it was last seen
-	seen      time.Time // when the recording was last known not to be erased
-	asked     time.Time // when the stream last asked whether to go on
-	drops     uint64    // of keys, before it asked
+	seen      time.Time      // when the recording was last known not to be erased
+	asked     time.Time      // when the stream last asked whether to go on
+	drops     uint64         // of keys, before it asked
 	reader    *envelope.Reader
 	stored    io.ReadCloser
 	closed    sync.Once

@@ -36,7 +36,7 @@ func (e *Eraser) puncture(ctx context.Context, t *catalog.Tenant) (moved, more b
 	if err != nil {
 		return false, false, err
 	}
-	next, err := e.next(ctx, head, slots)
+	next, err := e.nextEpoch(ctx, head, slots)
 	if err != nil {
 		return false, false, err
 	}
@@ -66,8 +66,8 @@ func ownHead(t catalog.Tenant) (keytree.Head, error) {
 	return head, nil
 }
 
-// next makes the epoch after a head, in memory.
-func (e *Eraser) next(ctx context.Context, head keytree.Head, slots []keytree.Slot) (*keytree.Next, error) {
+// nextEpoch makes the epoch after a head, in memory.
+func (e *Eraser) nextEpoch(ctx context.Context, head keytree.Head, slots []keytree.Slot) (*keytree.Next, error) {
 	ahead, err := e.Pages.Ahead(ctx, head.Tenant, slots)
 	if err != nil {
 		return nil, err

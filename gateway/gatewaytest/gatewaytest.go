@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/lethe-vault/lethe/crypto/claim"
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/crypto/localkeys"
 	"github.com/lethe-vault/lethe/gateway"
@@ -90,7 +91,7 @@ func On(t testing.TB, p Parts, edits ...func(*gateway.Config)) *Fixture {
 	t.Helper()
 	f := &Fixture{Parts: p, Owner: gateway.NewSecret("owner-token-of-this-test"), Log: &Log{}, t: t}
 	c := gateway.Config{
-		Blobs: p.Blobs, Catalog: p.Catalog, Keys: p.Keys, Owner: f.Owner,
+		Blobs: p.Blobs, Catalog: p.Catalog, Keys: p.Keys, Owner: f.Owner, Signer: signer(t),
 		Logger: slog.New(slog.NewJSONHandler(f.Log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, edit := range edits {
@@ -101,6 +102,16 @@ func On(t testing.TB, p Parts, edits ...func(*gateway.Config)) *Fixture {
 	check(t, "start gateway", err)
 	t.Cleanup(f.Gateway.Close)
 	return f
+}
+
+// signer signs certificates with a key of its own.
+func signer(t testing.TB) *claim.Signer {
+	t.Helper()
+	s, err := claim.NewSigner(claim.Config{
+		Key: claim.NewKey(), Program: claim.Program{Name: "lethe", Version: "test"}, Provider: claim.Local,
+	})
+	check(t, "make signer", err)
+	return s
 }
 
 // T is the test the fixture belongs to.

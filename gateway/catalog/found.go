@@ -1,0 +1,35 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// FindErasure finds an erasure of whichever tenant. ErrNoErasure: there is none.
+func (c *Catalog) FindErasure(ctx context.Context, id recording.ErasureID) (ErasureRow, error) {
+	e, err := get[ErasureRow](ctx, c.read("FindErasure"), recording.ErrNoErasure, `SELECT `+erasureColumns+` FROM erasures e WHERE e.id = $1`, id[:])
+	return e, explain(ctx, err)
+}
+
+// EpochsOf gives the epochs that punctured an erasure's slots, in their order.
+func (c *Catalog) EpochsOf(ctx context.Context, tenant recording.Tenant, id recording.ErasureID) ([]EpochRow, error) {
+	e, err := all[EpochRow](ctx, c.read("EpochsOf"), selectEpochs+` AND o.epoch IN (
+		SELECT p.epoch FROM punctures p WHERE p.erasure = $2) ORDER BY o.epoch`, tenant[:], id[:])
+	return e, explain(ctx, err)
+}
+
+// DropOlderPages removes what is kept of the same nodes from earlier epochs.
+func (c *Catalog) DropOlderPages(ctx context.Context, pages []Page) error {
+	return c.write(ctx, "DropOlderPages", func(ctx context.Context, tx *sql.Tx) error {
+		for _, p := range pages {
+			_, err := tx.ExecContext(ctx, `DELETE FROM pages WHERE tenant = $1 AND tree = $2 AND node = $3 AND epoch < $4`,
+				p.Tenant[:], p.Tree, p.Node, p.Epoch)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
