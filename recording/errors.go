@@ -24,6 +24,7 @@ var (
 	ErrNoVersion   = errors.New("no such version of a recording")
 	ErrVersion     = errors.New("version must be 32 lower-case hex digits")
 	ErrErased      = errors.New("recording was erased")
+	ErrNoErasure   = errors.New("no such erasure")
 	ErrExists      = errors.New("a recording with other content has this name")
 	ErrDenied      = errors.New("this credential may not do that")
 	ErrNoUpload    = errors.New("no such upload in parts, or it has ended")

@@ -27,6 +27,9 @@ type Version [16]byte
 // BucketID identifies a bucket without its name, which may be telling.
 type BucketID [16]byte
 
+// ErasureID identifies a request to erase something.
+type ErasureID [16]byte
+
 var base32Lower = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
 func random16() (b [16]byte) {
@@ -45,6 +48,9 @@ func NewVersion() Version { return random16() }
 
 // NewBucketID draws a bucket identifier.
 func NewBucketID() BucketID { return random16() }
+
+// NewErasureID draws an erasure identifier.
+func NewErasureID() ErasureID { return random16() }
 
 // String gives 26 characters of lower-case base32.
 func (t Tenant) String() string { return base32Lower.EncodeToString(t[:]) }
@@ -77,6 +83,19 @@ func ParseVersion(s string) (v Version, err error) {
 
 // String gives 32 characters of hex.
 func (b BucketID) String() string { return hex.EncodeToString(b[:]) }
+
+// String gives 32 characters of hex.
+func (e ErasureID) String() string { return hex.EncodeToString(e[:]) }
+
+// ParseErasureID reads what String wrote of an erasure that was drawn, and only
+// that. ErrNoErasure: no erasure is called so.
+func ParseErasureID(s string) (e ErasureID, err error) {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != len(e) || hex.EncodeToString(b) != s || ErasureID(b) == e {
+		return e, ErrNoErasure
+	}
+	return ErasureID(b), nil
+}
 
 // Bucket is the name of a bucket, unique within its tenant.
 type Bucket string
