@@ -40,11 +40,11 @@ func (c *Catalog) Buckets(ctx context.Context, tenant recording.Tenant) ([]Bucke
 	return b, explain(ctx, err)
 }
 
-const (
-	selectOpenBucket = `SELECT ` + bucketColumns + ` FROM buckets b WHERE b.tenant = $1 AND b.bucket = $2 AND NOT b.closing`
-	selectStoredIn   = `SELECT ` + versionColumns + ` FROM versions v
-	WHERE v.tenant = $1 AND v.bucket = $2 AND v.state IN ('committed', 'replaced') LIMIT 1`
-)
+const selectOpenBucket = `SELECT ` + bucketColumns + ` FROM buckets b WHERE b.tenant = $1 AND b.bucket = $2 AND NOT b.closing`
+
+// selectStoredIn passes over what is erased and not settled yet.
+var selectStoredIn = `SELECT ` + versionColumns + ` FROM versions v
+	WHERE v.tenant = $1 AND v.bucket = $2 AND v.state IN ('committed', 'replaced') AND ` + notBuried + ` LIMIT 1`
 
 // CloseBucket begins the deletion of a bucket, with the events that explain it:
 // from its commit on nothing can be begun or created in it, so that it stays as

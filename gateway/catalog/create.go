@@ -32,21 +32,22 @@ type Commit struct {
 }
 
 // Each ends after the database's clock. insertAllowed inserts only where the
-// tenant is active and has the bucket.
-const (
+// tenant is active and has the bucket, and no slot has a tombstone.
+var (
 	intoVersions = `INSERT INTO versions (version, tenant, bucket, recording, state, is_current, blob,
 	slot_recording, slot_subject, slot_day, created_at, seen_at) `
 	insertIntent  = intoVersions + `VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, `
 	insertOnce    = `) ON CONFLICT DO NOTHING`
 	insertAllowed = intoVersions + `SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, `
 	allowedOnce   = ` FROM tenants t JOIN buckets b ON b.tenant = t.id
-	WHERE t.id = $2 AND t.state = 'active' AND b.bucket = $3 AND NOT b.closing ON CONFLICT DO NOTHING`
+	WHERE t.id = $2 AND t.state = 'active' AND b.bucket = $3 AND NOT b.closing AND ` + noneBuried("t.id", "$8", "$9", "$10") + ` ON CONFLICT DO NOTHING`
+	selectBuried = `SELECT ` + anyBuried("$1", "$2", "$3", "$4")
 )
 
 // Begin records an intent and the events that led to it, in one transaction.
 // An intent that is recorded already is success, and changes nothing.
-// ErrNoTenant, ErrTenantRevoked, ErrTenantErased, ErrNoBucket: nothing may be
-// written.
+// ErrNoTenant, ErrTenantRevoked, ErrTenantErased, ErrNoBucket, ErrTombstoned:
+// nothing may be written.
 func (c *Catalog) Begin(ctx context.Context, in Intent, events []audit.Record) error {
 	return c.write(ctx, "Begin", func(ctx context.Context, tx *sql.Tx) error {
 		fresh, err := in.insert(ctx, tx, c.dialect)
@@ -75,6 +76,13 @@ func (in Intent) insert(ctx context.Context, tx *sql.Tx, d dialect) (fresh bool,
 	if err == nil {
 		_, err = get[Bucket](ctx, tx, recording.ErrNoBucket, selectOpenBucket, in.Tenant[:], in.Bucket[:])
 	}
+	if err != nil {
+		return true, err
+	}
+	slots, err := get[yes](ctx, tx, recording.ErrNotFound, selectBuried, in.Tenant[:], in.Slots.Recording, in.Slots.Subject, in.Slots.Day)
+	if err == nil && slots.bool {
+		err = ErrTombstoned
+	}
 	return true, err
 }
 
@@ -91,8 +99,8 @@ func (in Intent) row() []any {
 // and changes nothing.
 //
 // ErrAborted: the intent is not open. ErrTenantRevoked, ErrTenantErased,
-// ErrNoBucket: nothing may be written there. ErrExists: the name is taken, and
-// Overwrite is Never. ErrMoved: the name stands for another recording, so what
+// ErrNoBucket: nothing may be written there. ErrTombstoned: nor under its slots.
+// ErrExists: the name is taken, and Overwrite is Never. ErrMoved: the name stands for another recording, so what
 // was begun as a version of this one cannot be its next. ErrParts: a part on the
 // list is not stored any more. ErrUnavailable: nothing was written. ErrUnknown: the
 // database was lost during COMMIT and could not be asked. Any other answer is
@@ -102,7 +110,31 @@ func (in Intent) row() []any {
 // after it. Whoever must see all that came before looks in a serializable
 // transaction, which such a Create does not survive.
 func (c *Catalog) Create(ctx context.Context, cm Commit, events []audit.Record) error {
-	return c.write(ctx, "Create", func(ctx context.Context, tx *sql.Tx) error {
+	return c.observed(ctx, "Create", func(ctx context.Context) error {
+		err := c.writeAgain(ctx, c.creation(cm, events, asItIs))
+		if errors.Is(err, recording.ErrExists) {
+			err = c.writeAgain(ctx, c.creation(cm, events, freed)) // what has the name may be erased
+		}
+		return err
+	})
+}
+
+// naming says what Create does about the name before it takes it.
+type naming bool
+
+const (
+	asItIs naming = false
+	freed  naming = true
+)
+
+// creation is the transaction of Create.
+func (c *Catalog) creation(cm Commit, events []audit.Record, n naming) func(context.Context, *sql.Tx) error {
+	return func(ctx context.Context, tx *sql.Tx) error {
+		if n == freed {
+			if err := c.dialect.freeName(ctx, tx, cm.Tenant, cm.Content.Name); err != nil {
+				return err
+			}
+		}
 		bucket, err := cm.commitNew(ctx, tx)
 		if errors.Is(err, errNotNew) {
 			var done bool
@@ -120,7 +152,19 @@ func (c *Catalog) Create(ctx context.Context, cm Commit, events []audit.Record) 
 			return err
 		}
 		return insertEvents(ctx, tx, events)
-	})
+	}
+}
+
+var selectHolder = `SELECT ` + versionColumns + ` FROM versions v
+	WHERE v.name_index = $1 AND v.tenant = $2 AND ` + isCurrent + ` AND ` + isBuried
+
+// freeName takes a name from a version whose subject or day is erased.
+func (d dialect) freeName(ctx context.Context, tx *sql.Tx, tenant recording.Tenant, name Index) error {
+	held, err := all[Version](ctx, tx, selectHolder+d.forUpdate, name[:], tenant[:])
+	if err != nil {
+		return err
+	}
+	return d.erase(ctx, tx, held)
 }
 
 // commitAny commits what may displace others, or have been committed before:
@@ -133,7 +177,10 @@ func (c *Catalog) commitAny(ctx context.Context, tx *sql.Tx, cm Commit) (bucket 
 	if o.state != Intended {
 		return bucket, true, cm.ownList(ctx, tx)
 	}
-	if err := cm.displace(ctx, tx); err != nil {
+	if err := c.dialect.freeName(ctx, tx, cm.Tenant, cm.Content.Name); err != nil {
+		return bucket, false, err
+	}
+	if err := cm.displace(ctx, tx, c.dialect); err != nil {
 		return bucket, false, err
 	}
 	if err := cm.commit(ctx, tx); err != nil {
@@ -147,11 +194,15 @@ type openRow struct {
 	state  VersionState
 	tenant TenantState
 	bucket recording.BucketID // zero: the tenant has none
+	buried bool               // one of its slots
 }
 
-func (o *openRow) columns() []any { return []any{&o.state, &o.tenant, fixed(o.bucket[:])} }
+func (o *openRow) columns() []any {
+	return []any{&o.state, &o.tenant, fixed(o.bucket[:]), &o.buried}
+}
 
-const selectOpen = `SELECT v.state, t.state, CASE WHEN b.tenant = v.tenant AND NOT b.closing THEN b.bucket END
+var selectOpen = `SELECT v.state, t.state, CASE WHEN b.tenant = v.tenant AND NOT b.closing THEN b.bucket END,
+	` + anyBuried("v.tenant", "v.slot_recording", "v.slot_subject", "v.slot_day") + `
 	FROM versions v
 	JOIN tenants t ON t.id = v.tenant
 	LEFT JOIN buckets b ON b.bucket = v.bucket
@@ -176,6 +227,8 @@ func (o openRow) err() error {
 		return o.tenant.Err()
 	case o.bucket == recording.BucketID{}:
 		return recording.ErrNoBucket
+	case o.buried:
+		return ErrTombstoned
 	}
 	return nil
 }
@@ -185,33 +238,40 @@ func (o openRow) err() error {
 //
 // An upload in parts cannot be begun again, so it takes the name of whichever
 // recording has it by now.
-func (cm Commit) displace(ctx context.Context, tx *sql.Tx) error {
+func (cm Commit) displace(ctx context.Context, tx *sql.Tx, d dialect) error {
 	var query string
+	args := []any{cm.Tenant[:], cm.Content.Name[:], cm.Version[:], cm.List != nil}
 	switch cm.Overwrite {
 	case Never:
 		return nil
 	case KeepVersions:
-		query = `UPDATE versions SET is_current = FALSE`
+		query = `UPDATE versions AS v SET is_current = FALSE WHERE ` + displaced
 	case Replace:
-		query = `UPDATE versions SET is_current = FALSE, state = 'replaced'`
+		query = `UPDATE versions AS v SET is_current = FALSE, state = 'replaced' WHERE ` + displaced
+		if err := d.scrap(ctx, tx, displaced, args...); err != nil {
+			return err
+		}
 	default:
 		return fmt.Errorf("catalog: overwrite %q is not one of its values", cm.Overwrite)
 	}
-	_, err := tx.ExecContext(ctx, query+` WHERE tenant = $1 AND name_index = $2 AND state = 'committed' AND is_current
-		AND (recording = (SELECT i.recording FROM versions i WHERE i.version = $3) OR $4)`,
-		cm.Tenant[:], cm.Content.Name[:], cm.Version[:], cm.List != nil)
+	_, err := tx.ExecContext(ctx, query, args...)
 	return err
 }
 
-const (
+const displaced = `v.tenant = $1 AND v.name_index = $2 AND v.state = 'committed' AND v.is_current
+	AND (v.recording = (SELECT i.recording FROM versions i WHERE i.version = $3) OR $4)`
+
+var (
 	flipIntent = `UPDATE versions SET state = 'committed', is_current = TRUE,
 		committed_at = $1, name_index = $2, dir_index = $3, size = $4, stored_size = $5,
 		class = $6, wrapped_dek = $7, sealed_facts = $8, sealed_end = $9, parts = $10
 		WHERE version = $11 AND tenant = $12 AND state = 'intent'`
-	// flipAllowed flips only where the tenant is active and has the bucket.
+	// flipAllowed flips only where the tenant is active and has the bucket, and no
+	// slot has a tombstone.
 	flipAllowed = flipIntent + ` AND EXISTS (
 		SELECT 1 FROM tenants t JOIN buckets b ON b.tenant = t.id
 		WHERE t.id = versions.tenant AND t.state = 'active' AND b.bucket = versions.bucket AND NOT b.closing)
+		AND ` + noneBuried("versions.tenant", "versions.slot_recording", "versions.slot_subject", "versions.slot_day") + `
 		RETURNING bucket`
 )
 

@@ -21,11 +21,11 @@ func insertDirectories(ctx context.Context, tx *sql.Tx, tenant recording.Tenant,
 	return insert(ctx, tx, `directories (tenant, dir_index, parent_index, bucket)`, rows)
 }
 
-const selectDirectory = `SELECT ` + versionColumns + ` FROM versions v
-	WHERE v.tenant = $1 AND v.dir_index = $2 AND ` + isCurrent
+var selectDirectory = `SELECT ` + versionColumns + ` FROM versions v
+	WHERE v.tenant = $1 AND v.dir_index = $2 AND ` + isCurrent + ` AND ` + notBuried
 
-const selectVersionsIn = `SELECT v.version FROM versions v
-	WHERE v.tenant = $1 AND v.dir_index = $2 AND ` + isCurrent
+var selectVersionsIn = `SELECT v.version FROM versions v
+	WHERE v.tenant = $1 AND v.dir_index = $2 AND ` + isCurrent + ` AND ` + notBuried
 
 // VersionsIn names the current versions directly in a directory, of one moment.
 // It reads no row to find them, only an index, and names neighbours in the table
@@ -45,8 +45,8 @@ type versionRow struct{ version recording.Version }
 func (r *versionRow) columns() []any { return []any{fixed(r.version[:])} }
 
 // selectVersions ends in the versions' placeholders.
-const selectVersions = `SELECT ` + versionColumns + ` FROM versions v
-	WHERE v.tenant = $1 AND v.state IN ('committed', 'replaced') AND v.version IN `
+var selectVersions = `SELECT ` + versionColumns + ` FROM versions v
+	WHERE v.tenant = $1 AND v.state IN ('committed', 'replaced') AND ` + notBuried + ` AND v.version IN `
 
 // Versions gives those of the versions asked for that exist, or existed until
 // another took their name, in no order.
@@ -90,8 +90,8 @@ type Subdirectory struct {
 
 func (s *Subdirectory) columns() []any { return []any{fixed(s.Index[:]), orZero(&s.Filled)} }
 
-const selectInside = `SELECT d.dir_index, EXISTS (SELECT 1 FROM versions v
-	WHERE v.tenant = d.tenant AND v.dir_index = d.dir_index AND ` + isCurrent + `)
+var selectInside = `SELECT d.dir_index, EXISTS (SELECT 1 FROM versions v
+	WHERE v.tenant = d.tenant AND v.dir_index = d.dir_index AND ` + isCurrent + ` AND ` + notBuried + `)
 	FROM directories d WHERE d.tenant = $1 AND d.parent_index = $2`
 
 // Inside gives the directories directly in a directory, and which of them

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"slices"
 
 	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/recording"
@@ -17,10 +18,11 @@ type Erasure struct {
 
 // Erase makes versions of a recording unreadable, with the events that explain
 // it, in one transaction: from its commit on no query finds them. Their rows
-// keep slots and blob key, by which their keys can be forgotten later, and lose
-// everything that opens the recording, finds it or tells of it. If the
+// keep slots and blob key, and lose everything that opens the recording, finds it
+// or tells of it; QueueErasure has their keys forgotten too. If the
 // current version goes, the newest that is left takes its place; with the last
-// that could be opened go those that were replaced.
+// that could be opened go those that were replaced, and in any case those whose
+// subject or day is erased.
 //
 // It gives the versions whose blobs may be deleted now, as they were; their
 // blobs and parts are residues. What is erased already, or never was,
@@ -28,35 +30,58 @@ type Erasure struct {
 // ErrTenantErased: nothing may be erased.
 func (c *Catalog) Erase(ctx context.Context, e Erasure, events []audit.Record) (gone []Version, err error) {
 	err = c.write(ctx, "Erase", func(ctx context.Context, tx *sql.Tx) error {
-		all, err := all[Version](ctx, tx, selectStored+c.dialect.forUpdate, e.Tenant[:], e.Recording[:])
+		gone = nil
+		stored, err := c.dialect.stored(ctx, tx, e.Tenant, e.Recording)
 		if err != nil {
 			return err
 		}
-		t, err := get[Tenant](ctx, tx, recording.ErrNoTenant, selectTenant, e.Tenant[:])
+		if _, err := activeTenant(ctx, tx, e.Tenant); err != nil {
+			return err
+		}
+		taken, err := c.dialect.take(ctx, tx, stored, e.takes)
 		if err != nil {
 			return err
 		}
-		if err := t.State.Err(); err != nil {
-			return err
-		}
-		var left []Version
-		gone, left = e.divide(all)
-		for _, v := range gone {
-			if err := v.erase(ctx, tx, c.dialect); err != nil {
-				return err
-			}
-		}
-		if err := promote(ctx, tx, left); err != nil {
-			return err
+		for _, s := range taken {
+			gone = append(gone, s.Version)
 		}
 		return insertEvents(ctx, tx, events)
 	})
 	return gone, err
 }
 
+// activeTenant is the tenant, if anything may be erased of it.
+func activeTenant(ctx context.Context, tx *sql.Tx, id recording.Tenant) (Tenant, error) {
+	t, err := get[Tenant](ctx, tx, recording.ErrNoTenant, selectTenant, id[:])
+	if err == nil {
+		err = t.State.Err()
+	}
+	return t, err
+}
+
+// stored gives the versions that an erasure of a recording may take or must
+// know of, newest first, and keeps others from changing them.
+func (d dialect) stored(ctx context.Context, tx *sql.Tx, tenant recording.Tenant, id recording.ID) ([]seen, error) {
+	return all[seen](ctx, tx, selectStored+d.forUpdate, tenant[:], id[:])
+}
+
+// take erases those of a recording's versions that it is told to, and what goes
+// with them, which it gives, and makes the newest that is left current.
+func (d dialect) take(ctx context.Context, tx *sql.Tx, stored []seen, takes func(Version) bool) (gone []seen, err error) {
+	gone, left := divide(stored, takes)
+	versions := make([]Version, len(gone))
+	for i, s := range gone {
+		versions[i] = s.Version
+	}
+	if err := d.erase(ctx, tx, versions); err != nil {
+		return nil, err
+	}
+	return gone, promote(ctx, tx, left)
+}
+
 // selectStored finds the versions of a recording, and those of others that have
 // or had its name, whose place an upload in parts took.
-const selectStored = `SELECT ` + versionColumns + ` FROM versions v
+var selectStored = `SELECT ` + versionColumns + `, ` + isBuried + ` FROM versions v
 	WHERE v.tenant = $1 AND v.state IN ('committed', 'replaced') AND v.version IN (
 		SELECT c.version FROM versions c WHERE c.recording = $2
 		UNION ALL SELECT o.version FROM versions c JOIN versions o ON o.name_index = c.name_index AND o.tenant = c.tenant
@@ -66,18 +91,18 @@ const selectStored = `SELECT ` + versionColumns + ` FROM versions v
 	ORDER BY v.committed_at DESC, v.version DESC`
 
 // divide tells what goes from what is left, both newest first.
-func (e Erasure) divide(all []Version) (gone, left []Version) {
+func divide(stored []seen, takes func(Version) bool) (gone, left []seen) {
 	readable := false
-	for _, v := range all {
-		if e.takes(v) {
-			gone = append(gone, v)
+	for _, s := range stored {
+		if s.buried || takes(s.Version) {
+			gone = append(gone, s)
 			continue
 		}
-		left = append(left, v)
-		readable = readable || v.State == Committed
+		left = append(left, s)
+		readable = readable || s.State == Committed
 	}
 	if !readable && len(gone) > 0 {
-		return all, nil
+		return stored, nil
 	}
 	return gone, left
 }
@@ -91,30 +116,53 @@ func (e Erasure) takes(v Version) bool {
 	return v.Recording == e.Recording || !v.Current
 }
 
-func (v Version) erase(ctx context.Context, tx *sql.Tx, d dialect) error {
-	if err := d.leaveBlob(ctx, tx, v.Version, aboutErased); err != nil {
-		return err
+// erase flips versions to erased: their blobs and parts become residues, and
+// nothing finds them any more.
+func (d dialect) erase(ctx context.Context, tx *sql.Tx, versions []Version) error {
+	for some := range slices.Chunk(versions, maxRows) {
+		if err := d.eraseSome(ctx, tx, some); err != nil {
+			return err
+		}
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE versions SET state = 'erased', is_current = FALSE,
-		name_index = NULL, dir_index = NULL, wrapped_dek = NULL, sealed_facts = NULL, sealed_end = NULL
-		WHERE version = $1`, v.Version[:])
-	if err != nil {
-		return err
+	return nil
+}
+
+func (d dialect) eraseSome(ctx context.Context, tx *sql.Tx, versions []Version) error {
+	in, args := versionList(versions)
+	statements := []string{
+		intoResidues + `SELECT blob, tenant, version, '` + string(aboutErased) + `', TRUE, ` + d.now + `, ` + d.now + `, 0, FALSE
+			FROM versions WHERE blob <> '' AND version IN ` + in + ` ON CONFLICT DO NOTHING`,
+		`UPDATE versions SET state = 'erased', is_current = FALSE,
+			name_index = NULL, dir_index = NULL, wrapped_dek = NULL, sealed_facts = NULL, sealed_end = NULL WHERE version IN ` + in,
+		`DELETE FROM terms WHERE version IN ` + in,
 	}
-	_, err = tx.ExecContext(ctx, `DELETE FROM terms WHERE version = $1`, v.Version[:])
-	if err != nil || v.Parts == 0 {
-		return err
+	inParts := slices.ContainsFunc(versions, func(v Version) bool { return v.Parts > 0 })
+	if inParts {
+		statements = append(statements, `DELETE FROM part_lists WHERE version IN `+in, `DELETE FROM uploads WHERE version IN `+in)
 	}
-	_, err = tx.ExecContext(ctx, `DELETE FROM part_lists WHERE version = $1`, v.Version[:])
-	if err != nil {
-		return err
+	for _, s := range statements {
+		if _, err := tx.ExecContext(ctx, s, args...); err != nil {
+			return err
+		}
 	}
-	return d.dropUpload(ctx, tx, v.Version)
+	if !inParts {
+		return nil
+	}
+	_, err := d.dropParts(ctx, tx, `state = 'stored' AND version IN `+in, args...)
+	return err
+}
+
+// versionList gives "($1, $2)" and what it stands for.
+func versionList(versions []Version) (in string, args []any) {
+	for i := range versions {
+		args = append(args, versions[i].Version[:])
+	}
+	return list(1, len(versions)), args
 }
 
 // promote makes the newest of what is left current, unless one is.
-func promote(ctx context.Context, tx *sql.Tx, left []Version) error {
-	var next *Version
+func promote(ctx context.Context, tx *sql.Tx, left []seen) error {
+	var next *seen
 	for i, v := range left {
 		if v.Current {
 			return nil
@@ -126,13 +174,13 @@ func promote(ctx context.Context, tx *sql.Tx, left []Version) error {
 	if next == nil {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE versions SET is_current = TRUE WHERE version = $1`, next.Version[:])
+	_, err := tx.ExecContext(ctx, `UPDATE versions SET is_current = TRUE WHERE version = $1`, next.Version.Version[:])
 	return err
 }
 
-const selectFoundVersion = selectFoundColumns + `
+var selectFoundVersion = selectFoundColumns + `
 	LEFT JOIN versions v ON v.tenant = b.tenant AND v.bucket = b.bucket AND v.name_index = $1 AND v.version = $2
-		AND v.state IN ('committed', 'replaced')
+		AND v.state IN ('committed', 'replaced') AND ` + notBuried + `
 	WHERE b.tenant = $3 AND b.bucket_index = $4 AND NOT b.closing`
 
 // FindVersion looks up one version of a name in one query, current or not. A

@@ -32,6 +32,9 @@ var (
 	// ErrMoved: the name went to another recording since the intent was begun.
 	// Beginning again makes a version of that one.
 	ErrMoved = fmt.Errorf("catalog: name stands for another recording: %w", recording.ErrUnavailable)
+	// ErrTombstoned: a slot that is to be written under was erased since it was
+	// handed out. Beginning again takes others.
+	ErrTombstoned = fmt.Errorf("catalog: slot has a tombstone: %w", recording.ErrUnavailable)
 	// ErrParts: a part is not stored any more, or never was.
 	ErrParts = errors.New("catalog: part of an upload is not stored")
 	// ErrUnavailable: the database cannot be reached, shuts down, is full or

@@ -12,6 +12,12 @@ func HotQueries(v Version, bucket Index) map[string][]any {
 	return map[string][]any{
 		selectFound:                       {v.Name[:], v.Tenant[:], bucket[:]},
 		selectVersion:                     {v.Tenant[:], v.Version[:]},
+		selectSeen:                        {v.Tenant[:], v.Version[:]},
+		selectPartList:                    {v.Tenant[:], v.Version[:]},
+		selectSubject:                     {v.Tenant[:], v.Name[:]},
+		selectTerm:                        {v.Tenant[:], v.Name[:]},
+		selectHolder:                      {v.Name[:], v.Tenant[:]},
+		selectPages + "($3)":              {v.Tenant[:], TreeDays, 1 << 40},
 		selectOpen:                        {v.Tenant[:], v.Version[:]},
 		selectDirectory:                   {v.Tenant[:], v.Directory[:]},
 		selectVersionsIn:                  {v.Tenant[:], v.Directory[:]},
@@ -30,6 +36,18 @@ func HotQueries(v Version, bucket Index) map[string][]any {
 // SweepQueries are those of a sweep that could read a whole table.
 func (c *Catalog) SweepQueries() map[string][]any {
 	return map[string][]any{c.dialect.selectStalePuts(): {1000, 0, 100, 0}}
+}
+
+// ErasureQueries are those of erasures that could read a whole table, or all of
+// a tenant.
+func ErasureQueries(v Version) map[string][]any {
+	return map[string][]any{
+		selectAlso:         {v.Tenant[:], v.Name[:], 7},
+		selectEraserOf(""): {v.Tenant[:], v.Recording[:]},
+		selectErasure:      {v.Tenant[:], v.Version[:]},
+		selectBelowSubject: {v.Tenant[:], 7, 10},
+		selectBelowDay:     {v.Tenant[:], 7, 10},
+	}
 }
 
 // Explain gives the plan of a query, a line for each step.

@@ -34,10 +34,10 @@ func observed(ctx context.Context, q querier) (context.Context, func(error)) {
 // The answers of a catalog that serves, and the word of one that does not.
 var (
 	refusals = []error{
-		ErrAborted, ErrCommitted, ErrBehind, ErrTransition, ErrMoved, ErrParts, sql.ErrNoRows,
+		ErrAborted, ErrCommitted, ErrBehind, ErrTransition, ErrMoved, ErrTombstoned, ErrParts, sql.ErrNoRows,
 		recording.ErrNotFound, recording.ErrNoVersion, recording.ErrExists, recording.ErrNoBucket, recording.ErrBucketExists,
 		recording.ErrBucketNotEmpty, recording.ErrNoTenant, recording.ErrTenantExists, recording.ErrTenantErased,
-		recording.ErrTenantRevoked, recording.ErrNoCredential, recording.ErrErased,
+		recording.ErrTenantRevoked, recording.ErrNoCredential, recording.ErrErased, recording.ErrNoErasure,
 	}
 	aways = []error{ErrUnavailable, ErrUnknown}
 )

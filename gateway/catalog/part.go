@@ -52,7 +52,7 @@ const storedPart VersionState = "stored"
 // BeginPart records an attempt at a part, and the events that led to it, in
 // one transaction. One that is recorded already is success, and changes nothing.
 // ErrAborted: the upload is not open. ErrTenantRevoked, ErrTenantErased,
-// ErrNoBucket: nothing may be written there.
+// ErrNoBucket, ErrTombstoned: nothing may be written there.
 func (c *Catalog) BeginPart(ctx context.Context, p Part, events []audit.Record) error {
 	return c.write(ctx, "BeginPart", func(ctx context.Context, tx *sql.Tx) error {
 		added, err := change(ctx, tx, `INSERT INTO parts (blob, version, tenant, number, state, stored_size, created_at, seen_at)
@@ -139,9 +139,18 @@ func (c *Catalog) DropPart(ctx context.Context, tenant recording.Tenant, blob st
 // Parts gives the parts of a version that are stored, in the order of their
 // numbers; of a recording, its list is the last.
 func (c *Catalog) Parts(ctx context.Context, tenant recording.Tenant, version recording.Version) ([]Part, error) {
-	p, err := all[Part](ctx, c.read("Parts"), selectParts, tenant[:], version[:], storedPart)
+	p, err := all[Part](ctx, c.read("Parts"), selectReadableParts, tenant[:], version[:], storedPart)
 	return p, explain(ctx, err)
 }
+
+// The parts and the list of what is not erased by its subject or its day.
+var (
+	selectReadableParts = `SELECT p.blob, p.version, p.tenant, p.number, p.created_at, p.stored_size, p.sealed
+		FROM parts p JOIN versions v ON v.version = p.version
+		WHERE p.tenant = $1 AND p.version = $2 AND p.state = $3 AND ` + notBuried + ` ORDER BY p.number, p.blob`
+	selectPartList = `SELECT l.sealed FROM part_lists l JOIN versions v ON v.version = l.version
+		WHERE l.tenant = $1 AND l.version = $2 AND ` + notBuried
+)
 
 type sealedList struct{ sealed []byte }
 
@@ -150,8 +159,7 @@ func (l *sealedList) columns() []any { return []any{&l.sealed} }
 // PartList gives the list of a recording that came in parts. ErrNotFound: it
 // came whole, or there is no such recording.
 func (c *Catalog) PartList(ctx context.Context, tenant recording.Tenant, version recording.Version) ([]byte, error) {
-	l, err := get[sealedList](ctx, c.read("PartList"), recording.ErrNotFound,
-		`SELECT sealed FROM part_lists WHERE tenant = $1 AND version = $2`, tenant[:], version[:])
+	l, err := get[sealedList](ctx, c.read("PartList"), recording.ErrNotFound, selectPartList, tenant[:], version[:])
 	return l.sealed, explain(ctx, err)
 }
 

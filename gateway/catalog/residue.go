@@ -67,8 +67,12 @@ func (d dialect) dropParts(ctx context.Context, tx *sql.Tx, where string, args .
 	return change(ctx, tx, `DELETE FROM parts WHERE `+where, args...)
 }
 
-// endAborted makes residues of all that an intent, aborted in tx, has stored.
+// endAborted makes residues of all that an intent, aborted in tx, has stored, and
+// a scrap of its slot.
 func (d dialect) endAborted(ctx context.Context, tx *sql.Tx, version recording.Version) error {
+	if err := d.scrap(ctx, tx, `v.version = $1`, version[:]); err != nil {
+		return err
+	}
 	if err := d.leaveBlob(ctx, tx, version, aboutAborted); err != nil {
 		return err
 	}

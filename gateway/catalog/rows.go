@@ -110,6 +110,30 @@ func placeholders(rows, width int) string {
 	return b.String()
 }
 
+// values gives "($1, 7), ($2, 7)" for two rows of "?", "7".
+func values(rows int, columns ...string) string {
+	var b strings.Builder
+	next := 1
+	for i := range rows {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString("(")
+		for j, column := range columns {
+			if j > 0 {
+				b.WriteString(", ")
+			}
+			if column == "?" {
+				column = "$" + strconv.Itoa(next)
+				next++
+			}
+			b.WriteString(column)
+		}
+		b.WriteString(")")
+	}
+	return b.String()
+}
+
 // list gives "($2, $3)" for two values from the second on.
 func list(from, n int) string {
 	var b strings.Builder

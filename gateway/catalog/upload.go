@@ -31,6 +31,10 @@ func (u *Upload) columns() []any {
 const selectUploads = `SELECT ` + uploadColumns + ` FROM uploads u JOIN versions v ON v.version = u.version
 	WHERE v.state = 'intent' AND `
 
+// selectOpenUploads passes over those that nothing can complete any more, since
+// one of their slots has a tombstone: they are left to sweep.
+var selectOpenUploads = selectUploads + noneBuried("v.tenant", "v.slot_recording", "v.slot_subject", "v.slot_day") + ` AND `
+
 // BeginUpload is Begin for an upload in parts, and reports the same errors.
 func (c *Catalog) BeginUpload(ctx context.Context, u Upload, events []audit.Record) error {
 	return c.write(ctx, "BeginUpload", func(ctx context.Context, tx *sql.Tx) error {
@@ -48,15 +52,16 @@ func (c *Catalog) BeginUpload(ctx context.Context, u Upload, events []audit.Reco
 	})
 }
 
-// Upload finds an open upload. ErrNotFound: there is none, or it has ended.
+// Upload finds an open upload. ErrNotFound: there is none, or it has ended, or
+// its subject or day was erased.
 func (c *Catalog) Upload(ctx context.Context, tenant recording.Tenant, version recording.Version) (Upload, error) {
-	u, err := get[Upload](ctx, c.read("Upload"), recording.ErrNotFound, selectUploads+`u.tenant = $1 AND u.version = $2`, tenant[:], version[:])
+	u, err := get[Upload](ctx, c.read("Upload"), recording.ErrNotFound, selectOpenUploads+`u.tenant = $1 AND u.version = $2`, tenant[:], version[:])
 	return u, explain(ctx, err)
 }
 
 // Uploads gives the open uploads in a bucket, oldest first.
 func (c *Catalog) Uploads(ctx context.Context, tenant recording.Tenant, bucket recording.BucketID) ([]Upload, error) {
-	u, err := all[Upload](ctx, c.read("Uploads"), selectUploads+`u.tenant = $1 AND u.bucket = $2 ORDER BY u.created_at, u.version`, tenant[:], bucket[:])
+	u, err := all[Upload](ctx, c.read("Uploads"), selectOpenUploads+`u.tenant = $1 AND u.bucket = $2 ORDER BY u.created_at, u.version`, tenant[:], bucket[:])
 	return u, explain(ctx, err)
 }
 

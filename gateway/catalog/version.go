@@ -97,12 +97,12 @@ func (r *foundRow) columns() []any {
 	return append(append(r.tenant.columns(), r.bucket.columns()...), r.version.columns()...)
 }
 
-const (
+var (
 	selectFoundColumns = `SELECT ` + tenantColumns + `, ` + bucketColumns + `, ` + versionColumns + `
 	FROM buckets b
 	JOIN tenants t ON t.id = b.tenant`
 	selectFound = selectFoundColumns + `
-	LEFT JOIN versions v ON v.tenant = b.tenant AND v.bucket = b.bucket AND v.name_index = $1 AND ` + isCurrent + `
+	LEFT JOIN versions v ON v.tenant = b.tenant AND v.bucket = b.bucket AND v.name_index = $1 AND ` + isCurrent + ` AND ` + notBuried + `
 	WHERE b.tenant = $2 AND b.bucket_index = $3 AND NOT b.closing`
 )
 
@@ -126,14 +126,17 @@ func (c *Catalog) found(ctx context.Context, operation, query string, args ...an
 
 const selectVersion = `SELECT ` + versionColumns + ` FROM versions v WHERE v.tenant = $1 AND v.version = $2`
 
-// Version finds a version in any state. ErrNotFound: there is none.
+var selectSeen = `SELECT ` + versionColumns + `, ` + isBuried + ` FROM versions v WHERE v.tenant = $1 AND v.version = $2`
+
+// Version finds a version in any state: Erased too if its subject or its day is.
+// ErrNotFound: there is none.
 func (c *Catalog) Version(ctx context.Context, tenant recording.Tenant, version recording.Version) (Version, error) {
-	v, err := get[Version](ctx, c.read("Version"), recording.ErrNotFound, selectVersion, tenant[:], version[:])
-	return v, explain(ctx, err)
+	s, err := get[seen](ctx, c.read("Version"), recording.ErrNotFound, selectSeen, tenant[:], version[:])
+	return s.version(), explain(ctx, err)
 }
 
-const selectTerm = `SELECT ` + versionColumns + ` FROM terms s JOIN versions v ON v.version = s.version
-	WHERE s.tenant = $1 AND s.term = $2 AND v.state = 'committed' ORDER BY v.committed_at, v.version`
+var selectTerm = `SELECT ` + versionColumns + ` FROM terms s JOIN versions v ON v.version = s.version
+	WHERE s.tenant = $1 AND s.term = $2 AND v.state = 'committed' AND ` + notBuried + ` ORDER BY v.committed_at, v.version`
 
 // ByTerm gives the committed versions that were created with a term, current
 // or not, oldest first.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"path/filepath"
 	"reflect"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -109,6 +110,7 @@ type Vault struct {
 	Bucket catalog.Bucket
 
 	sequence int64
+	slots    *atomic.Int64 // of recordings, handed out
 }
 
 // NewVault opens the empty catalog at dsn and fills it.
@@ -120,6 +122,7 @@ func NewVault(t testing.TB, dsn string) *Vault {
 		Tenant:   recording.NewTenant(),
 		Bucket:   catalog.Bucket{ID: recording.NewBucketID(), Index: Random(), Sealed: []byte("settings"), CreatedAt: now()},
 		sequence: 1,
+		slots:    new(atomic.Int64),
 	}
 	must(t, v.Apply(t.Context(), catalog.Change{
 		Tenant: v.Tenant, Sequence: 1, Bucket: &v.Bucket,
@@ -152,7 +155,7 @@ func (v *Vault) Intend(t testing.TB) catalog.Intent {
 func (v *Vault) Intent() catalog.Intent {
 	return catalog.Intent{
 		Version: recording.NewVersion(), Tenant: v.Tenant, Bucket: v.Bucket.ID, Recording: recording.ID(v.Bucket.ID),
-		Blob: "r/" + rand.Text(), Slots: catalog.Slots{Recording: 1 << 39, Subject: 2, Day: 3}, CreatedAt: now(),
+		Blob: "r/" + rand.Text(), Slots: catalog.Slots{Recording: 1<<39 + v.slots.Add(1), Subject: 2, Day: 3}, CreatedAt: now(),
 	}
 }
 

@@ -1,0 +1,253 @@
+package catalog
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"database/sql"
+	"slices"
+	"time"
+
+	"github.com/lethe-vault/lethe/gateway/audit"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// EpochRow is an epoch: a head that does not open what was punctured before it.
+type EpochRow struct {
+	Tenant       recording.Tenant
+	Epoch        int64
+	Version      int64 // of the provider's key, that its root is wrapped under
+	Slots        int64 // how many it punctured
+	CommittedAt  time.Time
+	EffectiveAt  time.Time // zero before
+	OldestBefore int64     // the provider's oldest version before and after what opened older heads was destroyed
+	OldestAfter  int64
+}
+
+const selectEpochs = `SELECT o.tenant, o.epoch, o.version, o.slots, o.committed_at, o.effective_at, o.oldest_before, o.oldest_after
+	FROM epochs o WHERE o.tenant = $1`
+
+func (e *EpochRow) columns() []any {
+	return []any{fixed(e.Tenant[:]), &e.Epoch, &e.Version, &e.Slots, moment{&e.CommittedAt}, moment{&e.EffectiveAt},
+		orZero(&e.OldestBefore), orZero(&e.OldestAfter)}
+}
+
+// tenantRow is a tenant's id.
+type tenantRow struct{ recording.Tenant }
+
+func (r *tenantRow) columns() []any { return []any{fixed(r.Tenant[:])} }
+
+func (d dialect) selectToPuncture() string {
+	return `SELECT t.id FROM tenants t WHERE t.state IN ('active', 'revoked') AND t.id IN (
+		SELECT e.tenant FROM erasures e WHERE e.state <> 'certified'
+		UNION SELECT o.tenant FROM epochs o WHERE o.effective_at IS NULL
+		UNION SELECT p.tenant FROM punctures p WHERE p.epoch IS NULL AND (p.erasure IS NOT NULL OR p.since < ` + d.now + ` - $1))
+		ORDER BY t.id`
+}
+
+// TenantsToPuncture gives the tenants whose epochs have to be driven: those with
+// erasures that are not certified, epochs that are not effective, or scraps that
+// have waited for so long. An erased tenant has none.
+func (c *Catalog) TenantsToPuncture(ctx context.Context, scrapAge time.Duration) ([]recording.Tenant, error) {
+	rows, err := all[tenantRow](ctx, c.read("TenantsToPuncture"), c.dialect.selectToPuncture(), scrapAge.Microseconds())
+	return tenantsOf(rows), explain(ctx, err)
+}
+
+func tenantsOf(rows []tenantRow) []recording.Tenant {
+	out := make([]recording.Tenant, len(rows))
+	for i, r := range rows {
+		out[i] = r.Tenant
+	}
+	return out
+}
+
+// LeaseEpochs gives a tenant's epochs to a holder for a time, by the database's
+// clock, and reports whether it did: not while another holds them. The same
+// holder renews.
+func (c *Catalog) LeaseEpochs(ctx context.Context, tenant recording.Tenant, holder [16]byte, d time.Duration) (leased bool, err error) {
+	now := c.dialect.now
+	err = c.write(ctx, "LeaseEpochs", func(ctx context.Context, tx *sql.Tx) error {
+		n, err := change(ctx, tx, `INSERT INTO epoch_leases (tenant, holder, ends) VALUES ($1, $2, `+now+` + $3)
+			ON CONFLICT (tenant) DO UPDATE SET holder = excluded.holder, ends = excluded.ends
+			WHERE epoch_leases.holder = excluded.holder OR epoch_leases.ends <= `+now, tenant[:], holder[:], d.Microseconds())
+		leased = n == 1
+		return err
+	})
+	return leased && err == nil, err
+}
+
+// LeaveEpochs ends a holder's lease, if it has it still.
+func (c *Catalog) LeaveEpochs(ctx context.Context, tenant recording.Tenant, holder [16]byte) error {
+	return c.write(ctx, "LeaveEpochs", func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM epoch_leases WHERE tenant = $1 AND holder = $2`, tenant[:], holder[:])
+		return err
+	})
+}
+
+const (
+	selectOpenSlots = `SELECT p.tree, p.slot FROM punctures p WHERE p.tenant = $1 AND p.epoch IS NULL
+		ORDER BY p.since, p.tree, p.slot LIMIT $2`
+	selectUnrecorded = selectErasures + ` AND NOT e.recorded ORDER BY e.asked_at, e.id`
+)
+
+// ToPuncture gives a tenant's slots that have a tombstone and are punctured by no
+// epoch yet, oldest first, at most limit of them, and whether there are more; and
+// every erasure whose record is not in the store, those of the slots among them.
+func (c *Catalog) ToPuncture(ctx context.Context, tenant recording.Tenant, limit int) (slots []Slot, unrecorded []ErasureRow, more bool, err error) {
+	q := c.read("ToPuncture")
+	slots, err = all[Slot](ctx, q, selectOpenSlots, tenant[:], limit+1)
+	if err != nil {
+		return nil, nil, false, explain(ctx, err)
+	}
+	if more = len(slots) > limit; more {
+		slots = slots[:limit]
+	}
+	unrecorded, err = all[ErasureRow](ctx, q, selectUnrecorded, tenant[:]) // later than the slots, lest it miss one of theirs
+	return slots, unrecorded, more, explain(ctx, err)
+}
+
+// Follow tells of the head of a new epoch that is durable in the store.
+type Follow struct {
+	Tenant  recording.Tenant
+	Head    Head
+	From    int64     // the epoch it follows
+	Version int64     // of the provider's key, that its root is wrapped under
+	Slots   []Slot    // that it punctured
+	At      time.Time // when it was committed
+}
+
+// FollowHead makes the head of a new epoch the tenant's: its slots are punctured,
+// and so are the erasures that have no other slots left. Slots that have no
+// tombstone get one, which a catalog that was restored from a copy may lack.
+// A head that was followed already is success.
+//
+// ErrNoTenant: there is none. ErrBehind: the tenant's epoch is not the one before.
+func (c *Catalog) FollowHead(ctx context.Context, f Follow) error {
+	return c.write(ctx, "FollowHead", func(ctx context.Context, tx *sql.Tx) error {
+		if err := f.advance(ctx, tx); err != nil {
+			return err
+		}
+		if err := f.puncture(ctx, tx, c.dialect); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO epochs (tenant, epoch, version, slots, committed_at)
+			VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`, f.Tenant[:], f.Head.Epoch, f.Version, len(f.Slots), f.At.UnixMicro())
+		if err != nil {
+			return err
+		}
+		return advanceErasures(ctx, tx, "", f.Tenant[:])
+	})
+}
+
+func (f Follow) advance(ctx context.Context, tx *sql.Tx) error {
+	moved, err := change(ctx, tx, `UPDATE tenants SET epoch = $1, head = $2 WHERE id = $3 AND epoch = $4`,
+		f.Head.Epoch, f.Head.Bytes, f.Tenant[:], f.From)
+	if err != nil || moved == 1 {
+		return err
+	}
+	t, err := get[Tenant](ctx, tx, recording.ErrNoTenant, selectTenant, f.Tenant[:])
+	if err == nil && (t.Epoch != f.Head.Epoch || !bytes.Equal(t.Head, f.Head.Bytes)) {
+		err = ErrBehind
+	}
+	return err
+}
+
+// puncture notes the epoch of the slots. A tombstone that is made here is not
+// settled: versions may lie below it.
+func (f Follow) puncture(ctx context.Context, tx *sql.Tx, d dialect) error {
+	slots := slices.Clone(f.Slots)
+	slices.SortFunc(slots, func(a, b Slot) int { return cmp.Or(cmp.Compare(a.Tree, b.Tree), cmp.Compare(a.Number, b.Number)) })
+	for some := range slices.Chunk(slices.Compact(slots), maxRows) {
+		var args []any
+		for _, s := range some {
+			args = append(args, f.Tenant[:], s.Tree, s.Number, f.Head.Epoch)
+		}
+		_, err := tx.ExecContext(ctx, intoPunctures+`VALUES `+values(len(some), "?", "?", "?", "NULL", "?", d.now, "FALSE")+`
+			ON CONFLICT (tenant, tree, slot) DO UPDATE SET epoch = COALESCE(punctures.epoch, excluded.epoch)`, args...)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// advanceErasures moves on the erasures of a tenant, $1, that a condition with
+// further parameters selects, as far as their slots and epochs are.
+func advanceErasures(ctx context.Context, tx *sql.Tx, which string, args ...any) error {
+	for _, step := range []string{
+		`UPDATE erasures SET state = 'punctured', epoch = (SELECT max(p.epoch) FROM punctures p WHERE p.erasure = erasures.id)
+			WHERE tenant = $1` + which + ` AND state = 'queued'
+			AND EXISTS (SELECT 1 FROM punctures p WHERE p.erasure = erasures.id)
+			AND NOT EXISTS (SELECT 1 FROM punctures p WHERE p.erasure = erasures.id AND p.epoch IS NULL)`,
+		`UPDATE erasures SET state = 'effective' WHERE tenant = $1` + which + ` AND state = 'punctured' AND EXISTS (
+			SELECT 1 FROM epochs o WHERE o.tenant = erasures.tenant AND o.epoch = erasures.epoch AND o.effective_at IS NOT NULL)`,
+	} {
+		if _, err := tx.ExecContext(ctx, step, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// EpochEffective notes that nothing opens the heads before an epoch any more:
+// of e counts what is zero before that. Its erasures are effective with it. An
+// epoch that was effective already is success, and keeps what was noted first.
+// ErrNotFound: no such head was followed.
+func (c *Catalog) EpochEffective(ctx context.Context, e EpochRow) error {
+	return c.write(ctx, "EpochEffective", func(ctx context.Context, tx *sql.Tx) error {
+		n, err := change(ctx, tx, `UPDATE epochs SET seen_at = CASE WHEN effective_at IS NULL THEN `+c.dialect.now+` ELSE seen_at END,
+			effective_at = COALESCE(effective_at, $1), oldest_before = COALESCE(oldest_before, $2), oldest_after = COALESCE(oldest_after, $3)
+			WHERE tenant = $4 AND epoch = $5`, e.EffectiveAt.UnixMicro(), e.OldestBefore, e.OldestAfter, e.Tenant[:], e.Epoch)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return recording.ErrNotFound
+		}
+		return advanceErasures(ctx, tx, "", e.Tenant[:])
+	})
+}
+
+// UnfinishedEpochs gives a tenant's epochs that are not effective, oldest first.
+func (c *Catalog) UnfinishedEpochs(ctx context.Context, tenant recording.Tenant) ([]EpochRow, error) {
+	e, err := all[EpochRow](ctx, c.read("UnfinishedEpochs"), selectEpochs+` AND o.effective_at IS NULL ORDER BY o.epoch`, tenant[:])
+	return e, explain(ctx, err)
+}
+
+func (d dialect) certifiable() string {
+	return ` FROM erasures e JOIN epochs o ON o.tenant = e.tenant AND o.epoch = e.epoch
+		WHERE e.tenant = $1 AND e.state = 'effective' AND e.recorded AND o.seen_at <= ` + d.now + ` - $2`
+}
+
+// ToCertify gives the erasures that are in the store and have been effective for
+// so long, by the database's clock, oldest first, and the epochs they are of.
+func (c *Catalog) ToCertify(ctx context.Context, tenant recording.Tenant, drained time.Duration) ([]ErasureRow, []EpochRow, error) {
+	q, from := c.read("ToCertify"), c.dialect.certifiable()
+	erasures, err := all[ErasureRow](ctx, q, `SELECT `+erasureColumns+from+` ORDER BY e.asked_at, e.id`, tenant[:], drained.Microseconds())
+	if err != nil || len(erasures) == 0 {
+		return nil, nil, explain(ctx, err)
+	}
+	epochs, err := all[EpochRow](ctx, q, selectEpochs+` AND o.epoch IN (SELECT e.epoch`+from+`) ORDER BY o.epoch`, tenant[:], drained.Microseconds())
+	return erasures, epochs, explain(ctx, err)
+}
+
+// Certify ends an erasure with its certificate and the events that tell of it.
+// One that is certified already is success, and keeps the certificate it has.
+// ErrNoErasure: there is none. ErrTransition: it is not effective.
+func (c *Catalog) Certify(ctx context.Context, tenant recording.Tenant, id recording.ErasureID, certificate []byte, events []audit.Record) error {
+	return c.write(ctx, "Certify", func(ctx context.Context, tx *sql.Tx) error {
+		n, err := change(ctx, tx, `UPDATE erasures SET state = 'certified', certificate = $1, certified_at = `+c.dialect.now+`
+			WHERE tenant = $2 AND id = $3 AND state = 'effective'`, certificate, tenant[:], id[:])
+		if err != nil {
+			return err
+		}
+		if n == 1 {
+			return insertEvents(ctx, tx, events)
+		}
+		e, err := get[ErasureRow](ctx, tx, recording.ErrNoErasure, selectErasure, tenant[:], id[:])
+		if err == nil && e.State != ErasureCertified {
+			err = ErrTransition
+		}
+		return err
+	})
+}
