@@ -162,6 +162,41 @@ func TestCreateIsSerializable(t *testing.T) {
 	}
 }
 
+// TestSettlingIsSerializable lets a Create that saw no tombstone race with a
+// settling that saw no version below it: both cannot stand.
+func TestSettlingIsSerializable(t *testing.T) {
+	v := postgresVault(t)
+	in := v.Intend(t)
+	tx, err := connect(t, v.DSN).BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.Serializable})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var buried bool
+	err = tx.QueryRow(t.Context(), `SELECT EXISTS (SELECT 1 FROM punctures WHERE tree = 3 AND slot = $1)`, in.Slots.Day).Scan(&buried)
+	if err != nil || buried {
+		t.Fatalf("buried: %t, %v", buried, err)
+	}
+	if _, err := tx.Exec(t.Context(), `UPDATE versions SET state = 'committed' WHERE version = $1`, in.Version[:]); err != nil {
+		t.Fatal(err)
+	}
+	_, err = v.QueueErasure(t.Context(), catalog.NewErasure{
+		ErasureRow: catalog.ErasureRow{ID: recording.NewErasureID(), Tenant: v.Tenant, Scope: catalog.ScopeDay, Commitment: []byte("c")},
+		Day:        in.Slots.Day,
+		Record:     func(int64, []catalog.Slot, []recording.Version) ([]byte, error) { return []byte("record"), nil },
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone, more, err := v.SettleTombstoned(t.Context(), v.Tenant, 10)
+	if len(gone) != 0 || more || err != nil {
+		t.Fatalf("SettleTombstoned() = %d, %t, %v, want that nothing is there", len(gone), more, err)
+	}
+	err = tx.Commit(t.Context())
+	if pg, ok := errors.AsType[*pgconn.PgError](err); !ok || pg.Code != "40001" {
+		t.Errorf("Commit() of what lies below = %v, want SQLSTATE 40001", err)
+	}
+}
+
 // TestRestart restarts the server under load.
 func TestRestart(t *testing.T) {
 	pg := servers.PostgreSQL(t)
@@ -293,10 +328,28 @@ func TestUnansweredCommitOfTheOthers(t *testing.T) {
 	p := newProxy(t, fmt.Sprintf("127.0.0.1:%d", pg.Port))
 	through := catalogtest.Open(t, strings.Replace(v.DSN, fmt.Sprint(":", pg.Port, "/"), fmt.Sprint(":", p.port(), "/"), 1))
 	in, subject := v.Intent(), catalogtest.Random()
+	asked := catalog.NewErasure{
+		ErasureRow: catalog.ErasureRow{ID: recording.NewErasureID(), Tenant: v.Tenant, Scope: catalog.ScopeDay, Commitment: []byte("c")},
+		Day:        9,
+		Record:     func(int64, []catalog.Slot, []recording.Version) ([]byte, error) { return []byte("record"), nil },
+	}
+	head := catalog.Follow{Tenant: v.Tenant, Head: catalog.Head{Epoch: 2, Bytes: []byte("head 2")}, From: 1, Slots: []catalog.Slot{{Tree: 3, Number: 9}}}
 	for _, write := range []struct {
 		name string
 		run  func() error
 	}{
+		{"QueueErasure", func() error {
+			q, err := through.QueueErasure(t.Context(), asked, nil)
+			if q.Again || q.Erasure.ID != asked.ID || q.Erasure.State != catalog.ErasureQueued {
+				t.Errorf("QueueErasure() = %+v, want that it is queued", q)
+			}
+			return err
+		}},
+		{"FollowHead", func() error { return through.FollowHead(t.Context(), head) }},
+		{"EpochEffective", func() error {
+			return through.EpochEffective(t.Context(), catalog.EpochRow{Tenant: v.Tenant, Epoch: 2, EffectiveAt: time.Now()})
+		}},
+		{"Certify", func() error { return through.Certify(t.Context(), v.Tenant, asked.ID, []byte("certificate"), nil) }},
 		{"Apply", func() error {
 			return through.Apply(t.Context(), catalog.Change{Tenant: v.Tenant, Sequence: 2, Token: &catalog.Token{Sealed: []byte("sealed")}})
 		}},

@@ -27,7 +27,8 @@ CREATE INDEX erasures_open ON erasures (tenant, state) WHERE state <> 'certified
 CREATE INDEX erasures_unrecorded ON erasures (tenant) WHERE NOT recorded;
 
 -- Tombstones. A row without an erasure is a scrap: the slot of what was replaced
--- or aborted. Rows stay for ever, as slots are never used again.
+-- or aborted. Rows stay for ever, as slots are never used again. What is unique
+-- comes first here too, lest a planner read all tombstones of a tenant.
 CREATE TABLE punctures (
 	tenant  BYTEA   NOT NULL,
 	tree    BIGINT  NOT NULL, -- 1 recordings, 2 subjects, 3 days, 4 system

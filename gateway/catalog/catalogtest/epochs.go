@@ -1,0 +1,321 @@
+package catalogtest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/lethe-vault/lethe/gateway/audit"
+	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// follow draws the head of the epoch after one.
+func (v *Vault) follow(from int64, slots ...catalog.Slot) catalog.Follow {
+	return catalog.Follow{
+		Tenant: v.Tenant, Head: catalog.Head{Epoch: from + 1, Bytes: fmt.Appendf(nil, "head %d", from+1)},
+		From: from, Version: from + 10, Slots: slots, At: now(),
+	}
+}
+
+func (v *Vault) wantState(t testing.TB, id recording.ErasureID, state catalog.ErasureState, epoch int64) {
+	t.Helper()
+	e, err := v.Erasure(t.Context(), v.Tenant, id)
+	must(t, err)
+	if e.State != state || e.Epoch != epoch {
+		t.Errorf("erasure is %s by epoch %d, want %s by %d", e.State, e.Epoch, state, epoch)
+	}
+}
+
+func (v *Vault) wantToPuncture(t testing.TB, scrapAge time.Duration, want bool) {
+	t.Helper()
+	tenants, err := v.TenantsToPuncture(t.Context(), scrapAge)
+	must(t, err)
+	if got := slices.Contains(tenants, v.Tenant); got != want || len(tenants) > 1 {
+		t.Errorf("TenantsToPuncture = %v, want the tenant: %t", tenants, want)
+	}
+}
+
+// testEpochs drives an erasure from its tombstones to its certificate.
+func testEpochs(t *testing.T, v *Vault) {
+	ctx := t.Context()
+	v.wantToPuncture(t, 0, false)
+	v.series(t, Random(), Random(), catalog.Never, catalog.KeepVersions)
+	one := v.queue(t, v.askedOf(recording.ID(v.Bucket.ID))).Erasure.ID
+	slots := v.toPuncture(t)
+	day := v.queue(t, v.askedDay(9)).Erasure.ID
+	v.wantToPuncture(t, time.Hour, true)
+
+	wantErr(t, "FollowHead(of a later epoch)", v.FollowHead(ctx, v.follow(2, slots...)), catalog.ErrBehind)
+	stranger := v.follow(1)
+	stranger.Tenant = recording.NewTenant()
+	wantErr(t, "FollowHead(of another tenant)", v.FollowHead(ctx, stranger), recording.ErrNoTenant)
+	first := v.follow(1, slots[0])
+	must(t, v.FollowHead(ctx, first))
+	v.wantState(t, one, catalog.ErasureQueued, 0) // it has another slot
+	second := v.follow(2, slots[1], slots[0], slots[1])
+	for range 2 { // repeated
+		must(t, v.FollowHead(ctx, second))
+	}
+	v.wantState(t, one, catalog.ErasurePunctured, 3)
+	v.wantState(t, day, catalog.ErasureQueued, 0)
+	wantErr(t, "FollowHead(behind)", v.FollowHead(ctx, first), catalog.ErrBehind)
+	forged := second
+	forged.Head.Bytes = []byte("another head")
+	wantErr(t, "FollowHead(another head)", v.FollowHead(ctx, forged), catalog.ErrBehind)
+	tenant, err := v.Catalog.Tenant(ctx, v.Tenant)
+	must(t, err)
+	if tenant.Epoch != 3 || string(tenant.Head) != "head 3" {
+		t.Errorf("tenant is at epoch %d, %s", tenant.Epoch, tenant.Head)
+	}
+	wantEqual(t, "slots to puncture", v.toPuncture(t), []catalog.Slot{{Tree: catalog.TreeDays, Number: 9}})
+
+	open, err := v.UnfinishedEpochs(ctx, v.Tenant)
+	must(t, err)
+	wantEqual(t, "UnfinishedEpochs", open, []catalog.EpochRow{
+		{Tenant: v.Tenant, Epoch: 2, Version: 11, Slots: 1, CommittedAt: first.At},
+		{Tenant: v.Tenant, Epoch: 3, Version: 12, Slots: 3, CommittedAt: second.At},
+	})
+	done := open[1]
+	done.EffectiveAt, done.OldestBefore, done.OldestAfter = now(), 3, 12
+	must(t, v.EpochEffective(ctx, done))
+	again := done
+	again.EffectiveAt, again.OldestBefore = now().Add(time.Hour), 12
+	must(t, v.EpochEffective(ctx, again))
+	v.wantState(t, one, catalog.ErasureEffective, 3)
+	wantErr(t, "EpochEffective(unknown)", v.EpochEffective(ctx, catalog.EpochRow{Tenant: v.Tenant, Epoch: 9}), recording.ErrNotFound)
+	open, err = v.UnfinishedEpochs(ctx, v.Tenant)
+	must(t, err)
+	wantEqual(t, "unfinished epochs", len(open), 1)
+
+	v.wantToCertify(t, 0) // not in the store
+	must(t, v.Recorded(ctx, v.Tenant, one))
+	v.wantToCertify(t, time.Hour)
+	v.wantToCertify(t, 0, one)
+	_, epochs, err := v.ToCertify(ctx, v.Tenant, 0)
+	must(t, err)
+	wantEqual(t, "their epochs", epochs, []catalog.EpochRow{done})
+	v.certify(t, one, day)
+	v.wantToCertify(t, 0)
+}
+
+func (v *Vault) wantToCertify(t testing.TB, drained time.Duration, want ...recording.ErasureID) {
+	t.Helper()
+	erasures, _, err := v.ToCertify(t.Context(), v.Tenant, drained)
+	must(t, err)
+	var got []recording.ErasureID
+	for _, e := range erasures {
+		got = append(got, e.ID)
+	}
+	wantEqual(t, "ToCertify", got, want)
+}
+
+// certify ends an erasure, and no other that is only queued.
+func (v *Vault) certify(t testing.TB, id, queued recording.ErasureID) {
+	t.Helper()
+	ctx := t.Context()
+	wantErr(t, "Certify(unknown)", v.Certify(ctx, v.Tenant, recording.NewErasureID(), []byte("c"), nil), recording.ErrNoErasure)
+	wantErr(t, "Certify(queued)", v.Certify(ctx, v.Tenant, queued, []byte("c"), nil), catalog.ErrTransition)
+	told := event(v.Tenant, now())
+	must(t, v.Certify(ctx, v.Tenant, id, []byte("certificate"), []audit.Record{told}))
+	must(t, v.Certify(ctx, v.Tenant, id, []byte("another"), []audit.Record{event(v.Tenant, now())}))
+	e, err := v.Erasure(ctx, v.Tenant, id)
+	must(t, err)
+	if e.State != catalog.ErasureCertified || string(e.Certificate) != "certificate" || time.Since(e.CertifiedAt).Abs() > time.Minute {
+		t.Errorf("erasure is %s since %v with %q", e.State, e.CertifiedAt, e.Certificate)
+	}
+	events, err := v.Events(ctx, v.Tenant, time.Unix(0, 0), now().Add(time.Hour), 10)
+	must(t, err)
+	wantEqual(t, "events", events, []audit.Record{told})
+}
+
+// An erasure of nothing but scraps whose slots are punctured already is as far
+// as their epoch.
+func testEraseScraps(t *testing.T, v *Vault) {
+	ctx := t.Context()
+	for i, state := range []catalog.ErasureState{catalog.ErasurePunctured, catalog.ErasureEffective} {
+		in := v.series(t, Random(), Random(), catalog.Never, catalog.Replace)
+		from := int64(1 + i)
+		must(t, v.FollowHead(ctx, v.follow(from, v.toPuncture(t)...)))
+		if state == catalog.ErasureEffective {
+			must(t, v.EpochEffective(ctx, catalog.EpochRow{Tenant: v.Tenant, Epoch: from + 1, EffectiveAt: now()}))
+		}
+		n := v.asked(catalog.ScopeVersion)
+		n.Recording, n.Version = in[0].Recording, in[0].Version
+		q := v.queue(t, n)
+		wantEqual(t, "erased before", q.Again, false)
+		wantEqual(t, "slots to puncture", len(v.toPuncture(t)), 0)
+		v.wantState(t, n.ID, state, from+1)
+		wantEqual(t, "state", q.Erasure.State, state)
+	}
+}
+
+// Scraps wait for each other; what is revoked is driven, and what is erased is not.
+func testScraps(t *testing.T, v *Vault) {
+	ctx := t.Context()
+	in := v.Intend(t)
+	must(t, v.Abort(ctx, v.Tenant, in.Version))
+	must(t, v.Abort(ctx, v.Tenant, in.Version)) // repeated
+	v.series(t, Random(), Random(), catalog.Never, catalog.KeepVersions)
+	wantEqual(t, "slots to puncture", v.toPuncture(t), []catalog.Slot{own(in)})
+	v.wantToPuncture(t, time.Hour, false)
+	v.wantToPuncture(t, -time.Hour, true)
+	must(t, v.Next(t, catalog.Change{State: catalog.TenantRevoked}))
+	v.wantToPuncture(t, -time.Hour, true)
+	must(t, v.FollowHead(ctx, v.follow(1, own(in))))
+	v.wantToPuncture(t, time.Hour, true) // its epoch is not effective
+	must(t, v.EpochEffective(ctx, catalog.EpochRow{Tenant: v.Tenant, Epoch: 2, EffectiveAt: now()}))
+	v.wantToPuncture(t, -time.Hour, false)
+	must(t, v.FollowHead(ctx, v.follow(2)))
+	must(t, v.Next(t, catalog.Change{State: catalog.TenantErasing}))
+	v.wantToPuncture(t, -time.Hour, false)
+}
+
+func testEpochLeases(t *testing.T, v *Vault) {
+	ctx := t.Context()
+	a, b := nonce(), nonce()
+	for i, step := range []struct {
+		holder [16]byte
+		d      time.Duration
+		want   bool
+	}{
+		{a, time.Hour, true},
+		{b, time.Hour, false},
+		{a, 0, true}, // renewed, and over at once
+		{b, time.Hour, true},
+		{a, time.Hour, false},
+	} {
+		got, err := v.LeaseEpochs(ctx, v.Tenant, step.holder, step.d)
+		must(t, err)
+		wantEqual(t, fmt.Sprint("LeaseEpochs ", i), got, step.want)
+	}
+	must(t, v.LeaveEpochs(ctx, v.Tenant, a)) // which has none
+	got, err := v.LeaseEpochs(ctx, v.Tenant, a, time.Hour)
+	must(t, err)
+	wantEqual(t, "LeaseEpochs", got, false)
+	must(t, v.LeaveEpochs(ctx, v.Tenant, b))
+	var leased atomic.Int64
+	must(t, errors.Join(race(func(i int) error {
+		got, err := v.LeaseEpochs(ctx, v.Tenant, [16]byte{byte(i)}, time.Hour)
+		if got {
+			leased.Add(1)
+		}
+		return err
+	})...))
+	wantEqual(t, "holders at once", leased.Load(), int64(1))
+}
+
+func testPages(t *testing.T, v *Vault) {
+	ctx := t.Context()
+	var pages []catalog.Page
+	for i := range int64(250) { // more than one statement
+		pages = append(pages, catalog.Page{Tenant: v.Tenant, Tree: catalog.TreeRecordings, Node: 3<<40 | i/2, Epoch: 1 + i%2, Sealed: bytes(40)})
+	}
+	other := pages[0]
+	other.Tree = catalog.TreeDays
+	must(t, v.PutPages(ctx, []catalog.Page{other}))
+	for range 2 { // repeated
+		must(t, v.PutPages(ctx, pages))
+	}
+	var nodes []int64
+	for i := range int64(130) { // the last five are not there
+		nodes = append(nodes, 3<<40|i)
+	}
+	got, err := v.Pages(ctx, v.Tenant, catalog.TreeRecordings, nodes)
+	must(t, err)
+	slices.SortFunc(got, func(a, b catalog.Page) int { return int(2*(a.Node-b.Node) + a.Epoch - b.Epoch) })
+	wantEqual(t, "Pages", got, pages)
+	pages[7].Sealed = []byte("the head that was committed")
+	must(t, v.PutPages(ctx, pages[7:8]))
+	got, err = v.Pages(ctx, v.Tenant, catalog.TreeRecordings, nodes[3:4])
+	must(t, err)
+	if len(got) != 2 || !slices.ContainsFunc(got, func(p catalog.Page) bool { return string(p.Sealed) == string(pages[7].Sealed) }) {
+		t.Errorf("Pages = %+v, want the last one that was put", got)
+	}
+	for range 2 { // repeated
+		must(t, v.DropPages(ctx, pages[2:]))
+	}
+	got, err = v.Pages(ctx, v.Tenant, catalog.TreeRecordings, nodes)
+	must(t, err)
+	wantEqual(t, "number of pages", len(got), 2)
+	got, err = v.Pages(ctx, v.Tenant, catalog.TreeDays, nodes)
+	must(t, err)
+	wantEqual(t, "Pages(of another tree)", got, []catalog.Page{other})
+	got, err = v.Pages(ctx, recording.NewTenant(), catalog.TreeDays, nodes)
+	must(t, err)
+	wantEqual(t, "Pages(of another tenant)", len(got), 0)
+}
+
+// testSettle: what lies below a tombstone is settled a few at a time, and a
+// bucket counts as empty before.
+func testSettle(t *testing.T, v *Vault) {
+	ctx := t.Context()
+	subject := Random()
+	_, err := v.SubjectSlot(ctx, v.Tenant, subject, 70)
+	must(t, err)
+	var all []recording.Version
+	for i := range 25 {
+		in, _ := v.under(t, 70+int64(i%2), 20+int64(i%2), Random())
+		all = append(all, in.Version)
+	}
+	tenants, err := v.TenantsToSettle(ctx)
+	must(t, err)
+	wantEqual(t, "TenantsToSettle", len(tenants), 0)
+	wantErr(t, "CloseBucket", v.CloseBucket(ctx, v.Tenant, v.Bucket.ID, nil), recording.ErrBucketNotEmpty)
+	day := v.queue(t, v.askedDay(21)).Erasure
+	hers := v.queue(t, v.askedSubject(subject)).Erasure
+	must(t, v.CloseBucket(ctx, v.Tenant, v.Bucket.ID, nil))
+	tenants, err = v.TenantsToSettle(ctx)
+	must(t, err)
+	wantEqual(t, "TenantsToSettle", tenants, []recording.Tenant{v.Tenant})
+
+	gone := v.settle(t, 4)
+	wantEqual(t, "settled", ids(gone), sorted(all))
+	for _, g := range gone {
+		got, err := v.Version(ctx, v.Tenant, g.Version)
+		must(t, err)
+		wantEqual(t, "state", got.State, catalog.Erased)
+		left, err := v.Residues(ctx, v.Tenant, g.Version)
+		must(t, err)
+		wantEqual(t, "residues", len(left), 1)
+	}
+	for id, want := range map[recording.ErasureID]int64{day.ID: 12, hers.ID: 13} {
+		e, err := v.Erasure(ctx, v.Tenant, id)
+		must(t, err)
+		wantEqual(t, "versions", e.Versions, want)
+	}
+	tenants, err = v.TenantsToSettle(ctx)
+	must(t, err)
+	wantEqual(t, "TenantsToSettle", len(tenants), 0)
+	wantEqual(t, "settled again", len(v.settle(t, 4)), 0)
+}
+
+// testRestoredTombstones: a catalog that lacks tombstones gets them with the
+// head, and what lies below is settled, recordings by their own slots too.
+func testRestoredTombstones(t *testing.T, v *Vault) {
+	ctx := t.Context()
+	subject := Random()
+	_, err := v.SubjectSlot(ctx, v.Tenant, subject, 70)
+	must(t, err)
+	hers, hersC := v.under(t, 70, 5, subject)
+	todays, todaysC := v.under(t, 0, 6)
+	single, singleC := v.under(t, 0, 5)
+	stays, staysC := v.under(t, 0, 5)
+	must(t, v.FollowHead(ctx, v.follow(1, catalog.Slot{Tree: catalog.TreeSubjects, Number: 70},
+		catalog.Slot{Tree: catalog.TreeDays, Number: 6}, own(single), catalog.Slot{Tree: catalog.TreeSystem, Number: 4})))
+	v.wantUnread(t, hers, hersC, subject)
+	v.wantUnread(t, todays, todaysC)
+	_, found, err := v.LookupSubject(ctx, v.Tenant, subject)
+	must(t, err)
+	wantEqual(t, "LookupSubject(punctured)", found, false)
+	slot, err := v.SubjectSlot(ctx, v.Tenant, subject, 72)
+	must(t, err)
+	wantEqual(t, "SubjectSlot", slot, int64(72))
+	wantEqual(t, "settled", ids(v.settle(t, 1)), sorted([]recording.Version{hers.Version, todays.Version, single.Version}))
+	v.wantErased(t, singleC.Content.Name, single)
+	wantEqual(t, "what is not punctured", v.Current(t, staysC.Content.Name), stays.Version)
+	wantEqual(t, "slots to puncture", len(v.toPuncture(t)), 0)
+}
