@@ -500,8 +500,11 @@ func TestSweepBesideEverything(t *testing.T) {
 				content := sound(uint64(w*100+i), 1+rand.N(20_000))
 				done := upload(g, recorder, name, content)
 				if done && rand.N(3) == 0 {
-					_, err := g.Erase(t.Context(), eraser, gateway.Erasure{Bucket: calls, Name: name, All: true})
-					done = err != nil
+					what := gateway.Erasure{Bucket: calls, Name: name, All: true}
+					for _, err := g.Erase(t.Context(), eraser, what); err != nil; { // it may be gone, and is not until it says so
+						_, err = g.Erase(t.Context(), eraser, what)
+					}
+					done = false
 				}
 				if done {
 					mu.Lock()
