@@ -28,9 +28,15 @@ type Erasure struct {
 // has no place to say more.
 const reasonS3 = "deleted over S3"
 
+// Erased is what Erase found, and how that is known from here on. Both are zero if
+// there was nothing.
+type Erased struct {
+	Version recording.Version // the one that was asked for, or that stood under the name
+	Erasure recording.ErasureID
+}
+
 // Erase erases a recording, or one version of it: if that was the current one, the
-// newest that is left takes its place. It gives the version that it found, zero if
-// there was none.
+// newest that is left takes its place.
 //
 //	queued     the rows say so, with the event, in one transaction: every later read is
 //	           refused, and running ones end within pollEvery
@@ -40,18 +46,18 @@ const reasonS3 = "deleted over S3"
 // An epoch follows in which the keys are forgotten; see package eraser. Killed
 // between, the rest goes on by itself. Erasing what is not there succeeds, so a
 // client that heard nothing may repeat itself.
-func (g *Gateway) Erase(ctx context.Context, c Caller, what Erasure) (recording.Version, error) {
+func (g *Gateway) Erase(ctx context.Context, c Caller, what Erasure) (Erased, error) {
 	grant, err := g.permit(ctx, c, policy.Erase, policy.Target{Tenant: c.Tenant, Bucket: what.Bucket, Name: what.Name})
 	if err != nil {
-		return recording.Version{}, err
+		return Erased{}, err
 	}
 	s, err := g.enter(ctx, c.tenant)
 	if err != nil {
-		return recording.Version{}, err
+		return Erased{}, err
 	}
 	defer s.end()
-	found, _, err := g.eraseRecording(ctx, s, what, reasonS3, grant.event)
-	return found, err
+	found, info, err := g.eraseRecording(ctx, s, what, reasonS3, grant.event)
+	return Erased{found, info.ID}, err
 }
 
 // ErasureRequest says what to erase of a tenant: a recording, unless Subject or Day
