@@ -82,3 +82,88 @@ func TestErasureBecomesAnEpoch(t *testing.T) {
 	})
 	t.Logf("%s", info.Certificate)
 }
+
+// Whoever asks again is told of the erasure that did it, and gets no salt.
+func TestErasedTwice(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
+	for name, subjects := range map[recording.Name]string{"own": "", "first": "+4915112345678", "second": "+4915187654321,+4915112345678"} {
+		if _, err := f.Put(t.Context(), recorder, told(name, subjects, sound(1, 1000))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	day := recording.RetentionDay{Days: 90, Expires: time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, 91)}
+	for _, what := range []gateway.ErasureRequest{
+		{Recording: gateway.Erasure{Bucket: calls, Name: "own", All: true}},
+		{Subject: "+4915112345678"},
+		{Day: day},
+	} {
+		what.Reason = "asked for"
+		first, err := f.EraseFor(t.Context(), f.Operator(), "acme", what)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := f.EraseFor(t.Context(), f.Operator(), "acme", what)
+		if err != nil || again.ID != first.ID {
+			t.Errorf("%s: %v, then %v: %v", first.Scope, first.ID, again.ID, err)
+		}
+		if first.Salt == (claim.Salt{}) || again.Salt != (claim.Salt{}) {
+			t.Errorf("%s: the salt is given once", first.Scope)
+		}
+	}
+	for _, what := range []gateway.ErasureRequest{
+		{Recording: gateway.Erasure{Bucket: calls, Name: "never", All: true}},
+		{Subject: "+49000"},
+	} {
+		what.Reason = "asked for"
+		if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", what); !errors.Is(err, recording.ErrNoErasure) {
+			t.Errorf("what never was: %v, want ErrNoErasure", err)
+		}
+	}
+}
+
+// An erasure by subject takes what tells of them first, and what tells of them too;
+// the next call of the same number is another's.
+func TestErasedSubject(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
+	put := func(name recording.Name, subjects string) {
+		t.Helper()
+		if _, err := f.Put(t.Context(), recorder, told(name, subjects, sound(1, 1000))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("first", "+4915112345678")
+	put("second", "+4915187654321,+4915112345678")
+	put("other", "+4915187654321")
+	if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", gateway.ErasureRequest{Subject: "+4915112345678", Reason: "GDPR article 17"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []recording.Name{"first", "second"} {
+		if _, err := f.Open(t.Context(), reader, calls, name); !errors.Is(err, recording.ErrNotFound) {
+			t.Errorf("%s: %v, want ErrNotFound", name, err)
+		}
+	}
+	put("first", "+4915112345678") // which is free, and so is the number
+	epoch := func() int64 {
+		row, err := f.Catalog.TenantByName(t.Context(), "acme")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return row.Epoch
+	}
+	until(t, "an epoch", 20*time.Second, func() bool { return epoch() > 0 })
+	for _, name := range []recording.Name{"other", "first"} {
+		if got := read(t, f, reader, name); len(got) != 1000 {
+			t.Errorf("%s: %d bytes", name, len(got))
+		}
+	}
+	names, _ := pages(t, f, reader, gateway.Page{Max: 1000})
+	if len(names) != 2 {
+		t.Errorf("listed: %v", names)
+	}
+	sweep(t, gatewaytest.On(t, f.Parts, sweeping(time.Millisecond)))
+	if n := blobs(t, f, "recordings/"); n != 2 {
+		t.Errorf("%d blobs after a sweep, want those of two recordings", n)
+	}
+}

@@ -125,8 +125,33 @@ func (g *Gateway) eraseScope(ctx context.Context, s scope, what ErasureRequest, 
 		of := claim.Scope{Kind: claim.OfDay, Class: what.Day.Class(), Date: what.Day.Date()}
 		return g.queue(ctx, s, n, of, what.Reason, e)
 	}
-	_, info, err := g.eraseRecording(ctx, s, what.Recording, what.Reason, e)
-	return info, err
+	found, info, err := g.eraseRecording(ctx, s, what.Recording, what.Reason, e)
+	if err != nil || found != (recording.Version{}) {
+		return info, err
+	}
+	return g.erasedBefore(ctx, s, what.Recording)
+}
+
+// erasedBefore finds the erasure of a recording that is found no more.
+func (g *Gateway) erasedBefore(ctx context.Context, s scope, what Erasure) (ErasureInfo, error) {
+	text, err := what.scope(what.Version).JSON()
+	if err != nil {
+		return ErasureInfo{}, err
+	}
+	row, err := g.catalog.ErasureByScope(ctx, s.tenant.ID, s.erasureIndex(text))
+	if err != nil {
+		return ErasureInfo{}, unavailable(err)
+	}
+	return g.queued(ctx, catalog.Queued{Erasure: row, Again: true}, claim.Salt{})
+}
+
+// scope is what is erased where v was found.
+func (e Erasure) scope(v recording.Version) claim.Scope {
+	of := claim.Scope{Kind: claim.OfVersion, Bucket: string(e.Bucket), Name: string(e.Name), Version: v.String()}
+	if e.All {
+		of.Kind, of.Version = claim.OfRecording, ""
+	}
+	return of
 }
 
 // eraseRecording finds what to erase, and erases it. What it finds nothing of is
@@ -143,12 +168,10 @@ func (g *Gateway) eraseRecording(ctx context.Context, s scope, what Erasure, rea
 	}
 	e.Recording, e.Version = v.Recording, v.Version
 	n := catalog.NewErasure{Recording: v.Recording, Version: v.Version}
-	of := claim.Scope{Kind: claim.OfVersion, Bucket: string(what.Bucket), Name: string(what.Name), Version: v.Version.String()}
 	if what.All {
 		n.Version, e.Version = none, none
-		of.Kind, of.Version = claim.OfRecording, ""
 	}
-	info, err := g.queue(ctx, s, n, of, reason, e)
+	info, err := g.queue(ctx, s, n, what.scope(v.Version), reason, e)
 	return v.Version, info, err
 }
 
@@ -158,6 +181,10 @@ func (g *Gateway) queue(ctx context.Context, s scope, n catalog.NewErasure, of c
 	var salt claim.Salt
 	rand.Read(salt[:]) // never fails: crypto/rand ends the program instead
 	commitment, err := claim.Commitment(salt, of)
+	if err != nil {
+		return ErasureInfo{}, err
+	}
+	text, err := of.JSON()
 	if err != nil {
 		return ErasureInfo{}, err
 	}
@@ -174,6 +201,7 @@ func (g *Gateway) queue(ctx context.Context, s scope, n catalog.NewErasure, of c
 		ID: recording.NewErasureID(), Tenant: s.tenant.ID, Scope: string(of.Kind),
 		Who: e.Who, Reason: reason, Commitment: commitment[:], AskedAt: e.At,
 	}
+	n.Index = s.erasureIndex(text)
 	n.Record = func(base int64, slots []catalog.Slot, versions []recording.Version) ([]byte, error) {
 		return eraser.StatementOf(n.ErasureRow, slots, versions).Seal(settings, s.tenant.ID, base)
 	}

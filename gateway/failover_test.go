@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"path/filepath"
 	"testing"
 	"time"
@@ -123,6 +124,70 @@ func TestRevocationOutlivesFailover(t *testing.T) {
 			if time.Now().After(deadline) {
 				t.Fatalf("Credential = %v, want %v\n%s", err, want, g.Log)
 			}
+		}
+	}
+}
+
+// One replica erases what another streams: the stream ends within the bound that
+// is promised, and neither opens it again.
+func TestTwoReplicasForget(t *testing.T) {
+	parts := onPostgres(t, servers.PostgreSQL(t).Database(t))
+	one, other := gatewaytest.On(t, parts), gatewaytest.On(t, parts)
+	recorder, reader := one.Pair("acme", gateway.BucketSettings{Name: calls})
+	long := sound(1, 32<<20)
+	for name, content := range map[recording.Name][]byte{"gone": long, "kept": long[:1000]} {
+		if _, err := one.Put(t.Context(), recorder, gatewaytest.Upload(calls, name, content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := other.Open(t.Context(), reader, calls, "gone")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	body, err := r.Range(t.Context(), 0, int64(len(long)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	ended := make(chan error, 1)
+	go func() { ended <- dribble(body) }()
+	info, err := one.EraseFor(t.Context(), one.Operator(), "acme",
+		gateway.ErasureRequest{Recording: gateway.Erasure{Bucket: calls, Name: "gone", All: true}, Reason: "asked for"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	acknowledged := time.Now()
+	for _, f := range []*gatewaytest.Fixture{one, other} {
+		if _, err := f.Open(t.Context(), reader, calls, "gone"); !errors.Is(err, recording.ErrNotFound) {
+			t.Errorf("Open: %v, want ErrNotFound", err)
+		}
+	}
+	select {
+	case err := <-ended:
+		if !errors.Is(err, recording.ErrErased) {
+			t.Errorf("the stream ended with %v, want ErrErased", err)
+		}
+		t.Logf("the stream ended after %v", time.Since(acknowledged).Round(time.Millisecond))
+	case <-time.After(10 * time.Second):
+		t.Fatal("the stream goes on")
+	}
+	until(t, "the erasure is effective", 20*time.Second, func() bool {
+		info, err = other.Erasure(t.Context(), other.Operator(), info.ID)
+		return err == nil && info.State == "effective"
+	})
+	for _, f := range []*gatewaytest.Fixture{one, other} {
+		if got := read(t, f, reader, "kept"); len(got) != 1000 {
+			t.Errorf("%d bytes of what was kept", len(got))
+		}
+	}
+}
+
+// dribble reads slowly, so that a stream outlasts what ends it.
+func dribble(r io.Reader) error {
+	for b := make([]byte, 64<<10); ; time.Sleep(50 * time.Millisecond) {
+		if _, err := r.Read(b); err != nil {
+			return err
 		}
 	}
 }

@@ -91,6 +91,9 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		shelves:  newShelves(),
 		audit:    audit.NewLog(c.Catalog),
 	}
+	if g.roles.Has(Eraser) && c.Signer == nil {
+		return nil, errors.New("gateway: an eraser needs a key to sign certificates with")
+	}
 	if g.observer == nil {
 		g.observer = observe.Nobody
 	}

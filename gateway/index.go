@@ -33,6 +33,9 @@ func (s scope) dirIndex(b recording.Bucket, dir string) catalog.Index {
 	return s.blind("directory", string(b), dir)
 }
 
+// erasureIndex finds an erasure by its scope's canonical form.
+func (s scope) erasureIndex(of []byte) catalog.Index { return s.blind("erasure", string(of)) }
+
 func (s scope) subjectIndex(sub recording.Subject) catalog.Index {
 	return s.blind("subject", string(sub))
 }

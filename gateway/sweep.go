@@ -158,7 +158,7 @@ func (g *Gateway) sweep(ctx context.Context) (SweepReport, error) {
 	if err == nil { // else who is lost cannot be told, and what is decided can be done all the same
 		err = g.abortStale(ctx, anchor, &r)
 	}
-	err = errors.Join(err, g.sweepBlobs(ctx, &r.Blobs), g.finishBuckets(ctx, &r.Buckets))
+	err = errors.Join(err, g.settleErased(ctx), g.sweepBlobs(ctx, &r.Blobs), g.finishBuckets(ctx, &r.Buckets))
 	return r, g.note(ctx, &r, err)
 }
 

@@ -13,6 +13,8 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"github.com/lethe-vault/lethe/crypto/claim"
 )
 
 // step is what to do next after an error.
@@ -47,6 +49,11 @@ var steps = []step{
 	{timedOut, "Check the address and what stands between: a firewall, a proxy. Then try again."},
 	{a[brokenOff], "Nothing is left of it. Get it again; if it keeps breaking off, the server's log says why."},
 	{one(io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE), "The connection broke. Run it again; if it keeps breaking, the server's log says why."},
+
+	{one(claim.ErrOtherKey), "Ask whoever signed it for the public key of that id: certificate.pub in a server's data directory. Servers may have had several."},
+	{one(claim.ErrCommitment), "Check the salt, all 64 digits of it, and write the scope as it was when the erasure was asked for."},
+	{one(claim.ErrKey), "Verifying takes certificate.pub of a server's data directory. For a server, make a key: openssl genpkey -algorithm ed25519 -out FILE"},
+	{one(claim.ErrEnvelope, claim.ErrPayloadType, claim.ErrSignatures, claim.ErrSignature, claim.ErrStatement), "Do not rely on it. Get it again from whoever signed it, as a file: mail and editors may have changed it."},
 
 	{one(syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG), "There is no room for it there, and nothing was left behind. Free some, or name a FILE elsewhere."},
 	{one(fs.ErrNotExist), "Check the path. A directory must be there before a file can be made in it."},

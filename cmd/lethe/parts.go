@@ -13,9 +13,11 @@ import (
 	"strings"
 
 	"github.com/lethe-vault/lethe/cmd/lethe/config"
+	"github.com/lethe-vault/lethe/crypto/claim"
 	"github.com/lethe-vault/lethe/crypto/hashivault"
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/crypto/localkeys"
+	"github.com/lethe-vault/lethe/gateway"
 	"github.com/lethe-vault/lethe/gateway/blob"
 	"github.com/lethe-vault/lethe/gateway/blob/awsstore"
 	"github.com/lethe-vault/lethe/gateway/blob/filestore"
@@ -32,6 +34,8 @@ type parts struct {
 	catalog *catalog.Catalog
 	opened  []io.Closer
 
+	certificates *claim.Signer // of erasures; nil without the role eraser
+
 	watch *telemetry.Telemetry // is told of all that is asked of them
 }
 
@@ -45,7 +49,7 @@ func (e foundationError) Unwrap() error { return e.error }
 // their lock keeps a second process out of the directory.
 func openParts(ctx context.Context, s config.Config, watch *telemetry.Telemetry) (*parts, error) {
 	p := &parts{watch: watch}
-	for _, open := range []func(context.Context, config.Config) error{p.openKeys, p.openBlobs, p.openCatalog} {
+	for _, open := range []func(context.Context, config.Config) error{p.openKeys, p.openSigner, p.openBlobs, p.openCatalog} {
 		if err := open(ctx, s); err != nil {
 			return nil, errors.Join(err, p.close())
 		}
@@ -79,6 +83,13 @@ func (p *parts) openKeys(ctx context.Context, s config.Config) error {
 	}
 	p.keys, p.opened = keys, append(p.opened, keys)
 	return nil
+}
+
+func (p *parts) openSigner(_ context.Context, s config.Config) (err error) {
+	if s.Has(string(gateway.Eraser)) {
+		p.certificates, err = openSigner(s)
+	}
+	return err
 }
 
 func (p *parts) openBlobs(ctx context.Context, s config.Config) error {

@@ -72,6 +72,9 @@ func (p *program) serve(ctx context.Context, s config.Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, base.close()) }()
+	if base.certificates != nil {
+		log.Info("certificates of erasure are signed", "key", base.certificates.PublicKey().ID())
+	}
 	owner, err := ownerToken(s)
 	if err != nil {
 		return err
@@ -84,6 +87,7 @@ func (p *program) serve(ctx context.Context, s config.Config) (err error) {
 		Logger:  log,
 		Roles:   roles(s),
 
+		Signer:      base.certificates,
 		Observer:    watch,
 		StaleUpload: s.Uploads.StaleAfter,
 		Sweep:       gateway.SweepConfig{Period: s.Sweep.Period, Lease: s.Sweep.Lease, Late: s.Sweep.Late},

@@ -6,9 +6,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
+
+	"github.com/lethe-vault/lethe/recording"
 )
 
 // ErrScope is of a scope that has not the parts its kind has, no more and no less.
@@ -95,6 +99,26 @@ func (s Scope) check() error {
 		if (m[1] != "") != slices.Contains(has, m[0]) || !utf8.ValidString(m[1]) {
 			return fmt.Errorf("%w: %s of a %s", ErrScope, m[0], s.Kind)
 		}
+	}
+	return s.checkForms()
+}
+
+// classForm is a retention of a whole number of days.
+var classForm = regexp.MustCompile(`^[1-9][0-9]*d$`)
+
+// checkForms refuses what could be written in more than one way.
+func (s Scope) checkForms() error {
+	_, badDate := time.Parse(time.DateOnly, s.Date)
+	_, badTenant := recording.ParseTenant(s.Tenant)
+	switch {
+	case s.Version != "" && !isHex(s.Version, 16):
+		return fmt.Errorf("%w: a version has 32 hex digits", ErrScope)
+	case s.Class != "" && !classForm.MatchString(s.Class):
+		return fmt.Errorf("%w: a retention is written as 90d", ErrScope)
+	case s.Date != "" && badDate != nil:
+		return fmt.Errorf("%w: a date is written as 2026-12-31", ErrScope)
+	case s.Tenant != "" && badTenant != nil:
+		return fmt.Errorf("%w: a tenant is given by its id", ErrScope)
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ var scopes = []struct {
 	json string
 }{
 	{claim.Scope{Kind: claim.OfRecording, Bucket: "calls", Name: "2026/a \"b\"\\\n\x01<ü\u2028>.wav"}, `{"bucket":"calls","name":"2026/a \"b\"\\\n\u0001<ü` + "\u2028" + `>.wav","scope":"recording"}`},
-	{claim.Scope{Kind: claim.OfVersion, Bucket: "calls", Name: "a", Version: "00ff"}, `{"bucket":"calls","name":"a","scope":"version","version":"00ff"}`},
+	{claim.Scope{Kind: claim.OfVersion, Bucket: "calls", Name: "a", Version: "00112233445566778899aabbccddeeff"}, `{"bucket":"calls","name":"a","scope":"version","version":"00112233445566778899aabbccddeeff"}`},
 	{claim.Scope{Kind: claim.OfSubject, Subject: "+49301234567"}, `{"scope":"subject","subject":"+49301234567"}`},
 	{claim.Scope{Kind: claim.OfDay, Class: "90d", Date: "2026-12-31"}, `{"class":"90d","date":"2026-12-31","scope":"day"}`},
 	{claim.Scope{Kind: claim.OfTenant, Tenant: "aaaqeayeaudaocajbifqydiob4"}, `{"scope":"tenant","tenant":"aaaqeayeaudaocajbifqydiob4"}`},
@@ -28,6 +28,9 @@ func TestScopeJSON(t *testing.T) {
 	for _, s := range []claim.Scope{
 		{}, {Kind: "galaxy"}, {Kind: claim.OfSubject}, {Subject: "s"}, {Kind: claim.OfRecording, Name: "a"},
 		{Kind: claim.OfSubject, Subject: "s", Tenant: "t"}, {Kind: claim.OfSubject, Subject: "\xff"},
+		{Kind: claim.OfVersion, Bucket: "calls", Name: "a", Version: "00112233445566778899AABBCCDDEEFF"},
+		{Kind: claim.OfDay, Class: "090d", Date: "2026-12-31"}, {Kind: claim.OfDay, Class: "90d", Date: "2026-12-32"},
+		{Kind: claim.OfTenant, Tenant: "acme"},
 	} {
 		if got, err := s.JSON(); !errors.Is(err, claim.ErrScope) {
 			t.Errorf("%+v: %s, %v", s, got, err)

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 )
@@ -22,7 +24,10 @@ func (k *PublicKey) Verify(certificate []byte) (*Erasure, error) {
 	if err != nil {
 		return nil, err
 	}
-	if env.Signatures[0].KeyID != k.ID() {
+	if id := env.Signatures[0].KeyID; id != k.ID() {
+		if isHex(id, sha256.Size) { // else it may be anything
+			return nil, fmt.Errorf("%w, of id %s", ErrOtherKey, id)
+		}
 		return nil, ErrOtherKey
 	}
 	verifier, err := dsse.NewEnvelopeVerifier(party{public: k})

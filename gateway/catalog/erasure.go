@@ -68,6 +68,7 @@ type NewErasure struct {
 	Version    recording.Version // of scope version
 	Subject    *Index            // of scope subject: its index, and its term
 	Day        int64             // of scope day: its slot
+	Index      Index             // of all that it is asked for, by which it is found again
 
 	// Record seals what the store will hold of it: the slots it takes and the
 	// versions whose own slots are among them. It may run more than once.
@@ -130,11 +131,19 @@ func (c *Catalog) QueueErasure(ctx context.Context, n NewErasure, events []audit
 // insert puts the row there that the other statements complete, and reports
 // whether it is new.
 func (n NewErasure) insert(ctx context.Context, tx *sql.Tx) (fresh bool, err error) {
-	added, err := change(ctx, tx, `INSERT INTO erasures (id, tenant, scope, state, who, reason, commitment, asked_at,
+	added, err := change(ctx, tx, `INSERT INTO erasures (id, tenant, scope, state, who, reason, commitment, scope_index, asked_at,
 		base, record, recorded, versions, refiled, epoch)
-		VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, 0, $8, FALSE, 0, $9, 0) ON CONFLICT DO NOTHING`,
-		n.ID[:], n.Tenant[:], n.Scope, n.Who, n.Reason, n.Commitment, n.AskedAt.UnixMicro(), []byte{}, n.Refiled)
+		VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, 0, $9, FALSE, 0, $10, 0) ON CONFLICT DO NOTHING`,
+		n.ID[:], n.Tenant[:], n.Scope, n.Who, n.Reason, n.Commitment, n.Index.orNull(), n.AskedAt.UnixMicro(), []byte{}, n.Refiled)
 	return added == 1, err
+}
+
+// orNull is an index for a column that may have none.
+func (i Index) orNull() []byte {
+	if i == (Index{}) {
+		return nil
+	}
+	return i[:]
 }
 
 // taking is an erasure on its way.
@@ -152,6 +161,10 @@ type taking struct {
 func (w *taking) forgo(ctx context.Context) (ErasureRow, error) {
 	if _, err := w.tx.ExecContext(ctx, `DELETE FROM erasures WHERE id = $1`, w.ID[:]); err != nil {
 		return ErasureRow{}, err
+	}
+	asked, err := all[ErasureRow](ctx, w.tx, selectErasureByScope+lastErasures("1"), w.Index[:], w.Tenant[:])
+	if err != nil || len(asked) > 0 {
+		return append(asked, ErasureRow{})[0], err
 	}
 	var query string
 	args := []any{w.Tenant[:], w.Recording[:]}
@@ -303,6 +316,15 @@ const (
 	selectErasures = `SELECT ` + erasureColumns + ` FROM erasures e WHERE e.tenant = $1`
 	selectErasure  = selectErasures + ` AND e.id = $2`
 )
+
+const selectErasureByScope = `SELECT ` + erasureColumns + ` FROM erasures e WHERE e.scope_index = $1 AND e.tenant = $2`
+
+// ErasureByScope finds the last erasure that asked for the same. ErrNoErasure: none
+// did, or the index it would be found by is forgotten.
+func (c *Catalog) ErasureByScope(ctx context.Context, tenant recording.Tenant, scope Index) (ErasureRow, error) {
+	e, err := get[ErasureRow](ctx, c.read("ErasureByScope"), recording.ErrNoErasure, selectErasureByScope+lastErasures("1"), scope[:], tenant[:])
+	return e, explain(ctx, err)
+}
 
 // Erasure finds an erasure. ErrNoErasure: there is none.
 func (c *Catalog) Erasure(ctx context.Context, tenant recording.Tenant, id recording.ErasureID) (ErasureRow, error) {

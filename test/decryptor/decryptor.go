@@ -3,7 +3,7 @@
 // and imports only the standard library, so that what it opens proves that the
 // two documents suffice, and what it refuses does not hang on one program.
 //
-// It starts where a key provider ends: from a tenant's unwrapped root secret.
+// It starts where a key provider ends: from a head and the unwrapped root secret in it.
 // It reads blobs from the blob alone, and recordings in parts from the list that
 // names their blobs. Reading ranges by a catalog's layout, and with that the
 // proof that a blob is the one once named, it leaves to Lethe.
@@ -27,6 +27,10 @@ var (
 	ErrFormat = errors.New("decryptor: not of the documented form")
 	// ErrAuth: another key, or bytes that were changed.
 	ErrAuth = errors.New("decryptor: does not verify")
+	// ErrMissing: a list or a holder names a blob that is not there.
+	ErrMissing = errors.New("decryptor: a blob is missing")
+	// ErrPunctured: all verifies, and says that the key was forgotten.
+	ErrPunctured = errors.New("decryptor: the slot's key was forgotten")
 )
 
 // Content is what one blob holds.
@@ -37,10 +41,10 @@ type Content struct {
 	Layout   []byte // what a catalog keeps of the blob, sealed; docs/envelope.md, Layout
 }
 
-// Blob opens all of a stored blob of the tenant whose unwrapped root is given.
-// It gives nothing unless everything verified.
-func Blob(root [32]byte, blob []byte) (facts, endFacts, source []byte, err error) {
-	dek, err := DEK(root, blob)
+// Blob opens all of a stored blob of the tree's tenant. It gives nothing unless
+// everything verified.
+func (t Tree) Blob(blob []byte) (facts, endFacts, source []byte, err error) {
+	dek, err := t.DEK(blob)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -48,14 +52,13 @@ func Blob(root [32]byte, blob []byte) (facts, endFacts, source []byte, err error
 	return c.Facts, c.EndFacts, c.Source, err
 }
 
-// DEK gives the data key of a stored blob of the tenant whose unwrapped root
-// is given.
-func DEK(root [32]byte, blob []byte) (dek [32]byte, err error) {
-	p, err := parsePrefix(blob)
+// DEK gives the data key of a stored blob of the tree's tenant.
+func (t Tree) DEK(blob []byte) (dek [32]byte, err error) {
+	w, err := WrapOf(blob)
 	if err != nil {
 		return dek, err
 	}
-	return p.dataKey(root)
+	return t.Unwrap(w)
 }
 
 // WithDEK opens all of a stored blob whose data key is known, whatever its
@@ -74,76 +77,16 @@ func Layout(dek [32]byte, identity [48]byte, sealed []byte) ([]byte, error) {
 	return unsealUnder(dek, "lethe/v1/end-facts", identity, sealed)
 }
 
-// Journal opens the journal entry of a tenant that stands at sequence and
-// gives its JSON; docs/keys.md, What else the system tree seals.
-func Journal(root [32]byte, tenant [16]byte, sequence uint64, sealed []byte) ([]byte, error) {
+// Journal opens the journal entry that stands at sequence and gives its JSON;
+// docs/keys.md, What else the system tree seals.
+func (t Tree) Journal(sequence uint64, sealed []byte) ([]byte, error) {
 	const settings = 1 << 32 // kind 1, number 0
-	key := slotKey(root, tenant, treeSystem, settings)
-	aad := join("lethe/v1/journal", tenant[:], binary.BigEndian.AppendUint64(nil, sequence))
+	key, err := t.Key(Slot{System, settings})
+	if err != nil {
+		return nil, err
+	}
+	aad := join("lethe/v1/journal", t.tenant[:], binary.BigEndian.AppendUint64(nil, sequence))
 	return unseal(key, aad, sealed)
-}
-
-// Head kinds; docs/keys.md, Heads.
-const (
-	KindSeed   = 0
-	KindErased = 1
-)
-
-// Head is a tenant's head as the store keeps it.
-type Head struct {
-	Kind    byte
-	Tenant  [16]byte
-	Epoch   uint64
-	Version uint64 // of the provider's key
-	Wrapped []byte // the root secret, as the provider wrapped it; none if erased
-}
-
-// ParseHead reads the blob of a head.
-func ParseHead(b []byte) (Head, error) {
-	if len(b) < 52 || string(b[:8]) != "LETHEH1\x00" || b[8] > KindErased || !zero(b[9:16]) {
-		return Head{}, fmt.Errorf("head: %w", ErrFormat)
-	}
-	h := Head{
-		Kind:    b[8],
-		Tenant:  [16]byte(b[16:32]),
-		Epoch:   binary.BigEndian.Uint64(b[32:40]),
-		Version: binary.BigEndian.Uint64(b[40:48]),
-		Wrapped: b[52:],
-	}
-	erased := h.Kind == KindErased
-	if uint64(binary.BigEndian.Uint32(b[48:52])) != uint64(len(h.Wrapped)) ||
-		erased != (len(h.Wrapped) == 0) || erased != (h.Version == 0) {
-		return Head{}, fmt.Errorf("head: %w", ErrFormat)
-	}
-	return h, nil
-}
-
-// Bind is what the provider must be told beside the wrapped root: Vault's
-// associated_data, before base64.
-func Bind(h Head) []byte {
-	return join("lethe/v1/root", []byte{h.Kind}, h.Tenant[:], binary.BigEndian.AppendUint64(nil, h.Epoch),
-		binary.BigEndian.AppendUint64(nil, h.Version))
-}
-
-// The trees that hang from a root; docs/keys.md, The tree.
-const (
-	treeRecordings = 1
-	treeSubjects   = 2
-	treeDays       = 3
-	treeSystem     = 4
-
-	slotCount = 1 << 40 // in each tree
-)
-
-// slotKey walks from the root to a slot: eight levels of five bits each.
-func slotKey(root [32]byte, tenant [16]byte, tree byte, slot uint64) [32]byte {
-	node := expand(root, join("lethe/v1/tree", tenant[:], []byte{tree}))
-	for level := range 8 {
-		index := binary.BigEndian.AppendUint64(nil, slot>>(40-5*level))
-		child := byte(slot>>(35-5*level)) & 31
-		node = expand(node, join("lethe/v1/child", tenant[:], []byte{tree, byte(level)}, index, []byte{child}))
-	}
-	return node
 }
 
 // prefix is the part of a blob that can be read without a key, and the sealed
@@ -152,8 +95,7 @@ type prefix struct {
 	aad      [64]byte // bytes 0 to 63
 	part     uint32
 	identity [48]byte
-	slots    [24]byte
-	wrapped  [60]byte
+	wrap     Wrap
 	facts    []byte // sealed
 }
 
@@ -173,33 +115,9 @@ func parsePrefix(b []byte) (prefix, error) {
 		aad:      [64]byte(b[:64]),
 		part:     part,
 		identity: [48]byte(b[16:64]),
-		slots:    [24]byte(b[64:88]),
-		wrapped:  [60]byte(b[96:156]),
+		wrap:     wrapIn(b),
 		facts:    b[160:length],
 	}, nil
-}
-
-// dataKey unwraps the DEK under the keys of its three slots; docs/keys.md,
-// From slots to a recording.
-func (p prefix) dataKey(root [32]byte) (dek [32]byte, err error) {
-	var secret []byte
-	for i, tree := range []byte{treeRecordings, treeSubjects, treeDays} {
-		slot := binary.BigEndian.Uint64(p.slots[8*i:])
-		if slot >= slotCount {
-			return dek, fmt.Errorf("slot: %w", ErrFormat)
-		}
-		key := slotKey(root, [16]byte(p.identity[:16]), tree, slot)
-		secret = append(secret, key[:]...)
-	}
-	kek, err := hkdf.Key(sha256.New, secret, nil, string(join("lethe/v1/kek", p.identity[:])), 32)
-	if err != nil {
-		return dek, err
-	}
-	b, err := unseal([32]byte(kek), join("lethe/v1/dek", p.identity[:], p.slots[:]), p.wrapped[:])
-	if err != nil {
-		return dek, fmt.Errorf("wrapped key: %w", err)
-	}
-	return [32]byte(b), nil // the 60 bytes wrapped are 32
 }
 
 // open opens what follows the prefix, from the blob alone.

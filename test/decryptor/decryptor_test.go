@@ -139,14 +139,29 @@ func (v vault) unwrap(h decryptor.Head) ([32]byte, error) {
 	return [32]byte(key.Bytes()), err
 }
 
-// root is the root secret of a tenant that lives.
-func (v vault) root(tenant recording.Tenant) [32]byte {
+// tree is the tree of a tenant that lives, from its newest head and its packs.
+func (v vault) tree(tenant recording.Tenant) decryptor.Tree {
 	v.t.Helper()
-	root, err := v.unwrap(v.head(tenant))
+	h := v.head(tenant)
+	root, err := v.unwrap(h)
 	if err != nil {
 		v.t.Fatalf("Unwrap with the documented bind: %v", err)
 	}
-	return root
+	tree, err := decryptor.OpenTree(h, root, decryptor.StoredPacks(tenant, v.stored("")))
+	if err != nil {
+		v.t.Fatalf("OpenTree: %v", err)
+	}
+	return tree
+}
+
+// seed is the tree that a root secret gives with nothing forgotten beneath it.
+func seed(t *testing.T, tenant recording.Tenant, root [32]byte) decryptor.Tree {
+	t.Helper()
+	tree, err := decryptor.OpenTree(decryptor.Head{Kind: decryptor.KindSeed, Tenant: tenant}, root, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tree
 }
 
 func base32Lower(tenant [16]byte) string {
@@ -220,9 +235,9 @@ func testStoredRecordingsOpen(t *testing.T, v vault) {
 		calls: v.recorder("acme", gateway.BucketSettings{Name: calls}),
 		kept:  v.recorder("acme", gateway.BucketSettings{Name: kept, RetentionDays: retentionDays}),
 	})
-	root, total, slots := v.root(tenant), len(put), make(map[uint64]bool)
+	tree, total, slots := v.tree(tenant), len(put), make(map[uint64]bool)
 	for key, blob := range v.recordings(tenant) {
-		rawFacts, rawEnd, source, err := decryptor.Blob(root, blob)
+		rawFacts, rawEnd, source, err := tree.Blob(blob)
 		if err != nil {
 			t.Fatalf("Blob(%s): %v", key, err)
 		}
@@ -289,7 +304,7 @@ func TestJournalOpens(t *testing.T) {
 	v := newVault(t)
 	tenant := v.tenant("acme", 1)
 	v.Bucket("acme", gateway.BucketSettings{Name: kept})
-	root, other := v.root(tenant), v.root(v.tenant("other", 1))
+	tree, other := v.tree(tenant), v.tree(v.tenant("other", 1))
 
 	var journal strings.Builder
 	for key, sealed := range v.stored("journal/" + base32Lower(tenant) + "/") {
@@ -297,16 +312,16 @@ func TestJournalOpens(t *testing.T) {
 		if err != nil {
 			t.Fatalf("key %q ends in no sequence number", key)
 		}
-		entry, err := decryptor.Journal(root, tenant, sequence, sealed)
+		entry, err := tree.Journal(sequence, sealed)
 		if err != nil || !json.Valid(entry) {
 			t.Fatalf("Journal(%d) = %d bytes, %v; want JSON", sequence, len(entry), err)
 		}
 		journal.Write(entry)
-		if _, err := decryptor.Journal(root, tenant, sequence+1, sealed); !refused(err) {
+		if _, err := tree.Journal(sequence+1, sealed); !refused(err) {
 			t.Errorf("entry %d opens as the next: %v", sequence, err)
 		}
-		if _, err := decryptor.Journal(other, tenant, sequence, sealed); !refused(err) {
-			t.Errorf("entry %d opens under another root: %v", sequence, err)
+		if _, err := other.Journal(sequence, sealed); !refused(err) {
+			t.Errorf("entry %d opens under another tree: %v", sequence, err)
 		}
 	}
 	for _, bucket := range []recording.Bucket{calls, kept} {

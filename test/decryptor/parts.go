@@ -7,15 +7,11 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
 )
-
-// ErrMissing: a list names a blob that is not there.
-var ErrMissing = errors.New("decryptor: a part's blob is missing")
 
 // Part numbers; docs/envelope.md, Prefix.
 const (
@@ -52,9 +48,9 @@ func Lists(stored map[string][]byte) []string {
 }
 
 // Parts opens the recording whose list of parts is in the blob list, from that
-// and from the blobs that it names, which stored holds by their keys. root is
-// its tenant's. Parts gives nothing unless everything verified.
-func Parts(root [32]byte, list []byte, stored map[string][]byte) (Recording, error) {
+// and from the blobs that it names, which stored holds by their keys. It gives
+// nothing unless everything verified.
+func (t Tree) Parts(list []byte, stored map[string][]byte) (Recording, error) {
 	p, err := parsePrefix(list)
 	if err != nil {
 		return Recording{}, err
@@ -62,7 +58,7 @@ func Parts(root [32]byte, list []byte, stored map[string][]byte) (Recording, err
 	if p.part != listPart {
 		return Recording{}, fmt.Errorf("part %d is no list: %w", p.part, ErrFormat)
 	}
-	dek, err := p.dataKey(root)
+	dek, err := t.Unwrap(p.wrap)
 	if err != nil {
 		return Recording{}, err
 	}
@@ -234,9 +230,13 @@ func cutListed(b []byte) (l listed, rest []byte, ok bool) {
 
 // key is the key of the part's blob; docs/keys.md, From slots to a recording.
 func (l listed) key(tenant [16]byte) string {
-	id := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(tenant[:])
 	where := hex.EncodeToString(l.where[:])
-	return "recordings/" + strings.ToLower(id) + "/" + where[:2] + "/" + where[2:]
+	return "recordings/" + inKeys(tenant) + "/" + where[:2] + "/" + where[2:]
+}
+
+// inKeys is a tenant's id as it stands in the keys of blobs; docs/keys.md, The provider.
+func inKeys(tenant [16]byte) string {
+	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(tenant[:]))
 }
 
 // open opens the part's blob if it is the one listed.

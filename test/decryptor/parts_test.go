@@ -193,18 +193,18 @@ func testPartsOpen(t *testing.T, v vault) {
 	}
 	uploads := v.uploads(callers)
 	v.put(callers[calls], gatewaytest.Upload(calls, "whole.wav", noise(1, 1000))) // beside them
-	root, other := v.root(tenant), v.root(v.tenant("other", 1))
+	tree, other := v.tree(tenant), v.tree(v.tenant("other", 1))
 	for _, u := range uploads {
 		stored, list := u.blobs()
-		got, err := decryptor.Parts(root, list, stored)
+		got, err := tree.Parts(list, stored)
 		if err != nil {
 			t.Fatalf("Parts(%s): %v", u.id.Name, err)
 		}
 		u.check(t, got)
-		u.checkBlobs(t, root, stored, list)
-		u.checkCatalog(t, root, got, stored, list)
-		for what, root := range map[string][32]byte{"no root": {}, "another tenant's root": other} {
-			if got, err := decryptor.Parts(root, list, stored); !refused(err) || !empty(got) {
+		u.checkBlobs(t, tree, stored, list)
+		u.checkCatalog(t, tree, got, stored, list)
+		for what, tree := range map[string]decryptor.Tree{"no root": seed(t, tenant, [32]byte{}), "another tenant's tree": other} {
+			if got, err := tree.Parts(list, stored); !refused(err) || !empty(got) {
 				t.Errorf("%s, %s: Parts = %d bytes, %v; want a refusal", u.id.Name, what, len(got.Source), err)
 			}
 		}
@@ -222,7 +222,7 @@ func TestLongListOpens(t *testing.T) {
 	}
 	u.complete()
 	stored, list := u.blobs()
-	got, err := decryptor.Parts(v.root(tenant), list, stored)
+	got, err := v.tree(tenant).Parts(list, stored)
 	if err != nil || len(got.List) <= 65504 {
 		t.Fatalf("Parts: a list of %d bytes, %v", len(got.List), err)
 	}
@@ -283,11 +283,11 @@ func (u *upload) check(t *testing.T, got decryptor.Recording) {
 
 // checkBlobs sees that each blob opens alone, and that their prefixes differ in
 // nothing but the part number.
-func (u *upload) checkBlobs(t *testing.T, root [32]byte, stored map[string][]byte, list []byte) {
+func (u *upload) checkBlobs(t *testing.T, tree decryptor.Tree, stored map[string][]byte, list []byte) {
 	t.Helper()
 	sealed := list[16 : 160+binary.BigEndian.Uint32(list[156:])]
 	for key, blob := range stored {
-		if _, _, _, err := decryptor.Blob(root, blob); err != nil {
+		if _, _, _, err := tree.Blob(blob); err != nil {
 			t.Errorf("%s, Blob(%s): %v", u.id.Name, key, err)
 		}
 		if !bytes.HasPrefix(blob[16:], sealed) {
@@ -295,7 +295,7 @@ func (u *upload) checkBlobs(t *testing.T, root [32]byte, stored map[string][]byt
 		}
 	}
 	s := sample{Upload: gateway.Upload{Description: gateway.Description{Name: u.id.Name, Bucket: u.id.Bucket, Metadata: map[string]string{}}}, info: u.info}
-	rawFacts, _, _, _ := decryptor.Blob(root, list)
+	rawFacts, _, _, _ := tree.Blob(list)
 	var f facts
 	if err := json.Unmarshal(rawFacts, &f); err != nil {
 		t.Fatal(err)
@@ -304,9 +304,9 @@ func (u *upload) checkBlobs(t *testing.T, root [32]byte, stored map[string][]byt
 }
 
 // checkCatalog sees that the catalog's layout and list are those of the blob.
-func (u *upload) checkCatalog(t *testing.T, root [32]byte, want decryptor.Recording, stored map[string][]byte, list []byte) {
+func (u *upload) checkCatalog(t *testing.T, tree decryptor.Tree, want decryptor.Recording, stored map[string][]byte, list []byte) {
 	t.Helper()
-	dek, err := decryptor.DEK(root, list)
+	dek, err := tree.DEK(list)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -363,14 +363,14 @@ func testOtherPartsDoNotOpen(t *testing.T, v vault) {
 	b.put(2, noise(3, 1000))
 	b.complete()
 
-	root := v.root(tenant)
+	tree := v.tree(tenant)
 	stored, list := u.blobs()
 	otherStored, otherList := b.blobs()
-	good, err := decryptor.Parts(root, list, stored)
+	good, err := tree.Parts(list, stored)
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := decryptor.Parts(root, otherList, otherStored)
+	other, err := tree.Parts(otherList, otherStored)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -389,7 +389,7 @@ func testOtherPartsDoNotOpen(t *testing.T, v vault) {
 				delete(changed, key)
 			}
 		}
-		if got, err := decryptor.Parts(root, list, changed); !refused(err) || !empty(got) {
+		if got, err := tree.Parts(list, changed); !refused(err) || !empty(got) {
 			t.Errorf("%s: Parts = %d bytes, %v; want a refusal", what, len(got.Source), err)
 		}
 	}
@@ -424,7 +424,7 @@ func testOtherPartsDoNotOpen(t *testing.T, v vault) {
 	for key, blob := range otherStored { // beside them, another recording's change nothing
 		stored[key] = blob
 	}
-	if got, err := decryptor.Parts(root, list, stored); err != nil || !bytes.Equal(got.Source, u.source()) {
+	if got, err := tree.Parts(list, stored); err != nil || !bytes.Equal(got.Source, u.source()) {
 		t.Errorf("beside another recording: %d bytes, %v", len(got.Source), err)
 	}
 }
@@ -445,7 +445,7 @@ func TestListsRefused(t *testing.T) {
 	u.complete()
 	accessKey, _ := v.Key("acme", gateway.NewKey{Kind: policy.Reader, Bucket: string(calls), Purpose: "test"})
 	stored, blob := u.blobs()
-	dek, err := decryptor.DEK(v.root(u.caller.Tenant), blob)
+	dek, err := v.tree(u.caller.Tenant).DEK(blob)
 	if err != nil {
 		t.Fatal(err)
 	}

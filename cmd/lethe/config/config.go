@@ -34,7 +34,8 @@ type Config struct {
 	Store   Store
 	Vault   Vault
 
-	Backups Backups
+	Certificates Certificates
+	Backups      Backups
 }
 
 // Listen are the addresses of the listeners.
@@ -134,6 +135,10 @@ type Identity struct {
 
 // Given reports that there is a way to log in.
 func (i Identity) Given() bool { return i.RoleID != "" || i.JWTRole != "" }
+
+// Certificates are those of erasures. Without a file, the key that signs them lies
+// in the data directory.
+type Certificates struct{ KeyFile string }
 
 // Backups says how what others hold for us is backed up, as far as it is told.
 type Backups struct{ Catalog, Store, Vault Backup }

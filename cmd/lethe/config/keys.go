@@ -179,6 +179,10 @@ var keys = []Key{
 		Is:  file(func(c *Config) *string { return &c.Vault.Provisioner.JWTFile }),
 		Doc: "file with the platform's token"},
 
+	{Path: "certificates.key-file", Flag: "certificates-key-file", Env: "LETHE_CERTIFICATES_KEY_FILE",
+		Is:  file(func(c *Config) *string { return &c.Certificates.KeyFile }),
+		Doc: "PEM file (PKCS#8) with the Ed25519 or P-256 key with which role eraser signs certificates of erasure; by default keys/certificate.pem in the data directory, drawn if absent; its public half is written to certificate.pub there"},
+
 	{Path: "backups.catalog", Flag: "backups-catalog", Env: "LETHE_BACKUPS_CATALOG",
 		Is:  backup(func(c *Config) *Backup { return &c.Backups.Catalog }),
 		Doc: "how often the database is backed up and how long a copy is kept, such as 1d/30d; lethe doctor judges it"},

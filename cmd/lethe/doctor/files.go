@@ -27,6 +27,7 @@ func (s Subject) secrets() (all []secret) {
 	for _, f := range []secret{
 		{"owner-token-file", cmp.Or(c.OwnerToken, filepath.Join(c.Data, "owner.token"))},
 		{"tls.key", c.TLS.Key},
+		{"certificates.key-file", c.Certificates.KeyFile},
 		{"catalog.password-file", c.Catalog.PasswordFile},
 		{"store.secret-key-file", c.Store.SecretKeyFile},
 		{"vault.token-file", v.TokenFile},

@@ -10,6 +10,7 @@ CREATE TABLE erasures (
 	who          TEXT    NOT NULL,
 	reason       TEXT    NOT NULL,
 	commitment   BYTEA   NOT NULL,
+	scope_index  BYTEA,            -- blind, by which it is found again; NULL once its generation is forgotten
 	asked_at     BIGINT  NOT NULL,
 	base         BIGINT  NOT NULL, -- the tenant's epoch when it was asked
 	record       BYTEA   NOT NULL, -- sealed, as it goes to the store
@@ -22,6 +23,7 @@ CREATE TABLE erasures (
 	certified_at BIGINT,
 	certificate  BYTEA
 );
+CREATE INDEX erasures_scope ON erasures (scope_index, tenant) WHERE scope_index IS NOT NULL;
 CREATE INDEX erasures_time ON erasures (tenant, asked_at, id);
 CREATE INDEX erasures_open ON erasures (tenant, state) WHERE state <> 'certified';
 CREATE INDEX erasures_unrecorded ON erasures (tenant) WHERE NOT recorded;
