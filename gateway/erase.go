@@ -264,10 +264,11 @@ func (g *Gateway) Erasure(ctx context.Context, c Caller, id recording.ErasureID)
 // MostErasures bounds a page of Erasures.
 const MostErasures = 1000
 
-// Erasures gives a tenant's erasures from before a place, newest first, and the
-// place where the page ends: zero if it is the last.
-func (g *Gateway) Erasures(ctx context.Context, c Caller, tenant string, before catalog.ErasureCursor, limit int) ([]ErasureInfo, catalog.ErasureCursor, error) {
-	none := catalog.ErasureCursor{}
+// Erasures gives a tenant's erasures, newest first, that were asked for before one
+// of them, or the newest if that is zero; and the last of them if there are more,
+// else zero. ErrNoErasure: the tenant has no such erasure to begin at.
+func (g *Gateway) Erasures(ctx context.Context, c Caller, tenant string, before recording.ErasureID, limit int) ([]ErasureInfo, recording.ErasureID, error) {
+	none := recording.ErasureID{}
 	p, err := g.administer(ctx, c, policy.SeeErasure, tenant)
 	if err != nil {
 		return nil, none, err
@@ -275,19 +276,25 @@ func (g *Gateway) Erasures(ctx context.Context, c Caller, tenant string, before 
 	if err := g.explain(ctx, scope{}, p.event); err != nil {
 		return nil, none, err
 	}
+	var from catalog.ErasureRow
+	if before != none {
+		if from, err = g.catalog.Erasure(ctx, p.tenant.ID, before); err != nil {
+			return nil, none, unavailable(err)
+		}
+	}
 	limit = min(max(limit, 1), MostErasures)
-	rows, err := g.catalog.Erasures(ctx, p.tenant.ID, before, limit+1)
+	rows, err := g.catalog.Erasures(ctx, p.tenant.ID, from.Cursor(), limit+1)
 	if err != nil {
 		return nil, none, unavailable(err)
 	}
-	next := none
+	last := none
 	if len(rows) > limit {
 		rows = rows[:limit]
-		next = rows[limit-1].Cursor()
+		last = rows[limit-1].ID
 	}
 	out := make([]ErasureInfo, len(rows))
 	for i, r := range rows {
 		out[i] = erasureInfo(r)
 	}
-	return out, next, nil
+	return out, last, nil
 }
