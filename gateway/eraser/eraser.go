@@ -66,6 +66,7 @@ type Eraser struct {
 	Config
 	holder [16]byte // names this process in leases
 	nudged chan struct{}
+	counts counts
 
 	mu   sync.Mutex // guards next
 	next map[recording.Tenant]time.Time
@@ -114,6 +115,11 @@ func (e *Eraser) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	oldest, err := e.Catalog.OldestErasure(ctx)
+	if err != nil {
+		return err
+	}
+	e.counts.oldest.Store(int64(oldest))
 	var driving errgroup.Group // each tenant's failure is its own
 	driving.SetLimit(atOnce)
 	for _, t := range tenants {
@@ -144,6 +150,7 @@ func (e *Eraser) driveLogged(ctx context.Context, t recording.Tenant) {
 	if err == nil || ctx.Err() != nil {
 		return
 	}
+	e.counts.failures.Add(1)
 	level := slog.LevelWarn
 	if errors.Is(err, recording.ErrIncident) {
 		level = slog.LevelError
