@@ -90,8 +90,8 @@ var others = []string{
 	`INSERT INTO part_lists SELECT version, tenant, sealed_facts FROM versions`,
 	`INSERT INTO subjects SELECT tenant, name_index, slot_recording FROM versions`,
 	`INSERT INTO pages SELECT tenant, 1, slot_recording, 1, sealed_facts FROM versions`,
-	`INSERT INTO punctures SELECT tenant, 1, slot_recording - 2000, version, 1, 0, TRUE FROM versions`,
-	`INSERT INTO punctures SELECT tenant, 2, slot_recording - 2000, NULL, 1, 0, TRUE FROM versions`,
+	`INSERT INTO punctures SELECT tenant, 1, slot_recording - 2000, version, 1, 0, NULL FROM versions`,
+	`INSERT INTO punctures SELECT tenant, 2, slot_recording - 2000, NULL, 1, 0, 2 FROM versions`,
 	`INSERT INTO erasures SELECT version, tenant, 'day', 'certified', '', '', dir_index, slot_recording, 1, sealed_facts, TRUE, 0, 0, 1, 1, sealed_end FROM versions`,
 }
 
