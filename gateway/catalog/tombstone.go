@@ -45,6 +45,11 @@ func unsettled(tree int, slot string) string {
 	return `EXISTS (SELECT 1 FROM punctures x WHERE x.tenant = v.tenant AND x.unsettled = ` + strconv.Itoa(tree) + ` AND x.slot = ` + slot + `)`
 }
 
+// unsettledOf are the slots of a tenant's tree of which unsettled tells.
+func unsettledOf(tenant string, tree int) string {
+	return `(SELECT x.slot FROM punctures x WHERE x.tenant = ` + tenant + ` AND x.unsettled = ` + strconv.Itoa(tree) + `)`
+}
+
 // Conditions on a row of versions. The tombstones of what was replaced, or erased
 // by itself, are settled from the start.
 var (
