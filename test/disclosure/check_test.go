@@ -132,8 +132,12 @@ func (w *world) checkDocumented(v *violations, head keytree.Head, live []keytree
 // has what lives shows that he looks in the right places.
 func (w *world) checkAttacker(v *violations) {
 	w.attacker.Close(w.unwrap)
+	seen := map[[32]byte]bool{}
 	for _, s := range w.gone {
-		w.checkGone(v, asDocumented(s))
+		w.checkGone(v, asDocumented(s), seen)
+	}
+	if len(w.gone) > 0 && w.attacker.Knows(w.truth.root) {
+		v.add(reachable, "everything: the first root is known")
 	}
 	if len(w.gone) == len(w.asked) {
 		for _, r := range w.erased {
@@ -158,14 +162,17 @@ func (w *world) checkAttacker(v *violations) {
 	}
 }
 
-func (w *world) checkGone(v *violations, s decryptor.Slot) {
+// checkGone sees that neither the key of a slot nor anything from which it follows
+// is known. seen has the secrets that were asked about before.
+func (w *world) checkGone(v *violations, s decryptor.Slot, seen map[[32]byte]bool) {
 	if key, ok := w.attacker.Reaches(s); ok {
 		v.add(reachable, "slot %v; with its own key: %v", s, key == w.truth.key(s))
 	}
-	for _, secret := range w.truth.way(s) {
+	for level := 8; level >= 0 && !seen[w.truth.at(s, level)]; level-- {
+		secret := w.truth.at(s, level)
+		seen[secret] = true
 		if w.attacker.Knows(secret) {
 			v.add(reachable, "slot %v: a secret on the way to it is known", s)
-			return
 		}
 	}
 }

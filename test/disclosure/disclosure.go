@@ -28,6 +28,7 @@ type Attacker struct {
 
 	// What was known when Close was last called.
 	roots  map[[32]byte]bool
+	above  map[[32]byte]bool // what tops has
 	tops   [4][]decryptor.Holder
 	opened map[decryptor.Node][]children
 	next   []nodeKey // known, but not yet tried
@@ -129,7 +130,7 @@ func (a *Attacker) AddWrap(w decryptor.Wrap) {
 // those where it belongs.
 func (a *Attacker) Close(unwrap func(decryptor.Head) (root [32]byte, ok bool)) {
 	a.closed++
-	a.roots = map[[32]byte]bool{}
+	a.roots, a.above = map[[32]byte]bool{}, map[[32]byte]bool{}
 	a.tops = [4][]decryptor.Holder{}
 	a.opened = map[decryptor.Node][]children{}
 	for _, h := range a.heads {
@@ -168,6 +169,7 @@ func (a *Attacker) learnTops(h decryptor.Head, root [32]byte) {
 			continue
 		}
 		a.tops[i] = append(a.tops[i], top)
+		a.above[top.Key] = true
 		a.next = append(a.next, nodeKey{decryptor.Node{Tree: byte(i + 1)}, top.Key})
 	}
 }
@@ -246,9 +248,7 @@ func (a *Attacker) reach(s decryptor.Slot) (keys [][32]byte) {
 // Knows reports whether he found these 32 bytes, wherever they were and whatever
 // they were for: a secret may leak as a key of another thing.
 func (a *Attacker) Knows(secret [32]byte) bool {
-	inTop := func(h decryptor.Holder) bool { return h.Key == secret }
-	return a.roots[secret] ||
-		slices.ContainsFunc(slices.Concat(a.tops[:]...), inTop) ||
+	return a.roots[secret] || a.above[secret] ||
 		slices.ContainsFunc(a.inside[secret], func(t *tries) bool { return t.known == a.closed })
 }
 

@@ -41,15 +41,6 @@ func (tr *truth) at(s decryptor.Slot, level int) [32]byte {
 // key is the key that a slot has for as long as it has one.
 func (tr *truth) key(s decryptor.Slot) [32]byte { return tr.at(s, 8) }
 
-// way is every secret from which the key of a slot follows.
-func (tr *truth) way(s decryptor.Slot) [][32]byte {
-	way := [][32]byte{tr.root}
-	for level := range 9 {
-		way = append(way, tr.at(s, level))
-	}
-	return way
-}
-
 // asDocumented is a slot in the words of the second implementation.
 func asDocumented(s keytree.Slot) decryptor.Slot {
 	return decryptor.Slot{Tree: byte(s.Tree), Number: s.Number}

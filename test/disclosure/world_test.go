@@ -259,20 +259,34 @@ func (w *world) refile(r *record, subject, day uint64) (done bool) {
 
 // erase erases something at random.
 func (w *world) erase() {
-	switch n := w.rng.IntN(20); {
-	case n < 10 && len(w.live) > 0:
+	switch n := w.rng.IntN(80); {
+	case n == 0:
+		w.abort()
+	case n < 40 && len(w.live) > 0:
 		w.eraseRecording(w.live[w.rng.IntN(len(w.live))])
-	case n < 14 && len(w.subjects) > 0:
+	case n < 56 && len(w.subjects) > 0:
 		w.eraseAll(keytree.Subjects, &w.subjects)
-	case n < 17 && len(w.days) > 0:
+	case n < 68 && len(w.days) > 0:
 		w.eraseAll(keytree.Days, &w.days)
-	case n < 19 && len(w.live) > 0:
+	case n < 76 && len(w.live) > 0:
 		r := w.live[w.rng.IntN(len(w.live))]
 		w.refile(r, r.slots.Subject, w.pick(&w.days, w.slots.day))
-	case n == 19: // a reindex
+	case n >= 76: // a reindex
 		old := w.generations[0]
 		w.generations[0] = old + 1
 		w.queue(keytree.Slot{Tree: keytree.System, Number: old})
+	}
+}
+
+// abort asks for slots to be gone that nothing was filed under. Where they lie side
+// by side, whole nodes go with them.
+func (w *world) abort() {
+	n := 1 + w.rng.IntN(8)
+	if _, far := w.slots.(*scattered); !far {
+		n = []int{n, 80, 80, 80, 1100}[w.rng.IntN(5)]
+	}
+	for range n {
+		w.queue(keytree.Slot{Tree: keytree.Recordings, Number: w.slots.recording()})
 	}
 }
 
