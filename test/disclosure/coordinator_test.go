@@ -28,10 +28,11 @@ type driver interface {
 	restore(h keytree.Head, tombstones []keytree.Slot)
 }
 
-// simple is the least that drives epochs in the order of their states.
+// simple is the least that drives epochs in the order of their states. It believes
+// what it reads back, as the product does not.
 type simple struct{ db *database }
 
-func newSimple(h keytree.Head) simple { return simple{&database{head: h}} }
+func newSimple(h keytree.Head) driver { return simple{&database{head: h}} }
 
 func (s simple) queue(slots ...keytree.Slot) { s.db.queue(slots...) }
 

@@ -13,6 +13,7 @@ import (
 type flaws struct {
 	counted bool // slots come from a counter in the database
 	orphans bool // an erasure does not ask for intended slots to be gone
+	forged  bool // parts writes other epochs than it is given, which the product finds on reading back
 	parts   func(*world) (keytree.Provider, keytree.Store)
 }
 
@@ -25,9 +26,9 @@ func TestFlawsAreFound(t *testing.T) {
 		flaws flaws
 		want  kind
 	}{
-		"a page under its old key":                  {flaws{parts: craftedBy(oldPageKey)}, reachable},
-		"a top page under the old root":             {flaws{parts: craftedBy(oldRoot)}, reachable},
-		"a page under the secret of its node":       {flaws{parts: craftedBy(oldSecret)}, reachable},
+		"a page under its old key":                  {forged(oldPageKey), reachable},
+		"a top page under the old root":             {forged(oldRoot), reachable},
+		"a page under the secret of its node":       {forged(oldSecret), reachable},
 		"an old root under a new version":           {flaws{parts: rewrapping}, reachable},
 		"a version destroyed before the head":       {flaws{parts: hasty}, lost},
 		"slots from a database that was restored":   {flaws{counted: true}, lost},
@@ -56,7 +57,7 @@ func TestFlawsAreFound(t *testing.T) {
 
 // It is the old keys that are found, not that there was a forger.
 func TestForgingIsNoFlaw(t *testing.T) {
-	w := newWorld(t, rng(t), flaws{parts: craftedBy(freshKey)})
+	w := newWorld(t, rng(t), forged(freshKey))
 	for range 60 {
 		for _, of := range w.round() {
 			t.Fatalf("%s: %s", of.kind, of.what)
@@ -128,13 +129,13 @@ func (r rewrapKeys) Retire(ctx context.Context, root keytree.Root, below int) er
 	return r.Provider.Retire(ctx, root, below)
 }
 
-// craftedBy puts another epoch in the place of each that is committed: it holds
-// back the pack until the head comes, and writes both as the craft has them.
-func craftedBy(c craft) func(w *world) (keytree.Provider, keytree.Store) {
-	return func(w *world) (keytree.Provider, keytree.Store) {
+// forged puts another epoch in the place of each that is committed: it holds back
+// the pack until the head comes, and writes both as the craft has them.
+func forged(c craft) flaws {
+	return flaws{forged: true, parts: func(w *world) (keytree.Provider, keytree.Store) {
 		f := &forger{craft: c, w: w, roots: map[string][32]byte{}}
 		return forgingKeys{w.keys, f}, forgingStore{w.store, f}
-	}
+	}}
 }
 
 type forgingKeys struct {

@@ -22,26 +22,45 @@ type life struct {
 	late  bool   // that step still takes effect
 	turn  func() // waits until others let it take a step; nil: it is alone
 	died  string // at what, and whether that took effect
+	last  bool   // it is dead, and its last step goes on
+	ended func() // is told of it; nil: nobody is
 }
 
 // step takes one, unless this life has ended.
 func (l *life) step(what string, act func() error) error {
+	if l.begin(what); l.died == "" {
+		return act()
+	}
+	if l.last {
+		l.last = false
+		act()
+	}
+	l.end()
+	return errCrashed
+}
+
+// begin is the moment before a step. It may be the life's last, which still takes
+// effect, or it dies before that.
+func (l *life) begin(what string) {
 	if l.turn != nil {
 		l.turn()
 	}
 	switch {
 	case l.died != "":
-		return errCrashed
 	case l.steps == 0 && l.late:
-		l.died = "after " + what
-		act()
-		return errCrashed
+		l.died, l.last = "after "+what, true
 	case l.steps == 0:
 		l.died = "before " + what
-		return errCrashed
+	default:
+		l.steps--
 	}
-	l.steps--
-	return act()
+}
+
+// end ends whatever the life has under way.
+func (l *life) end() {
+	if l.ended != nil {
+		l.ended()
+	}
 }
 
 // mortalKeys is a provider as one life sees it.

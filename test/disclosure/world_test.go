@@ -44,7 +44,7 @@ type world struct {
 	gone        []keytree.Slot // that are, as the coordinator said
 	heads       []keytree.Head // of which there are backups
 	stale       []*keytree.Keys
-	deaths      map[string]int // of coordinators, by where
+	ends        map[string]int // of coordinators that did not come to theirs
 	forged      int            // epochs that a forger has changed
 }
 
@@ -85,7 +85,7 @@ func newWorld(t *testing.T, rng *rand.Rand, f flaws) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, rng: rng, flaws: f, tenant: recording.NewTenant(), keys: keys, packs: map[string][]byte{}, deaths: map[string]int{}}
+	w := &world{t: t, rng: rng, flaws: f, tenant: recording.NewTenant(), keys: keys, packs: map[string][]byte{}, ends: map[string]int{}}
 	t.Cleanup(func() { w.close(); keys.Close(); store.Close(); os.RemoveAll(dir) })
 	w.attacker = disclosure.New(w.tenant)
 	w.store = witness{store, func(key string, blob []byte) {
@@ -101,7 +101,10 @@ func newWorld(t *testing.T, rng *rand.Rand, f flaws) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.heads, w.driver = []keytree.Head{first}, newSimple(first)
+	w.heads = []keytree.Head{first}
+	if w.driver = newSimple(first); !f.forged {
+		w.driver = newProduct(t, dir, first)
+	}
 	root, ok := w.unwrap(attackersHead(t, first))
 	if !ok {
 		t.Fatal("the first root does not unwrap")
