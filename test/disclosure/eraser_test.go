@@ -55,7 +55,7 @@ func (p *product) exec(query string, args ...any) {
 
 func (p *product) queue(slots ...keytree.Slot) {
 	for _, s := range slots {
-		p.exec(`INSERT INTO punctures (tenant, tree, slot, since, settled) VALUES (?, ?, ?, 0, TRUE) ON CONFLICT DO NOTHING`,
+		p.exec(`INSERT INTO punctures (tenant, tree, slot, since) VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING`,
 			p.tenant[:], int64(s.Tree), int64(s.Number))
 	}
 }
