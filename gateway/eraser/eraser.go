@@ -12,6 +12,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -152,7 +153,7 @@ func (e *Eraser) driveLogged(ctx context.Context, t recording.Tenant) {
 	}
 	e.counts.failures.Add(1)
 	level := slog.LevelWarn
-	if errors.Is(err, recording.ErrIncident) {
+	if errors.Is(err, recording.ErrIncident) && !errors.Is(err, ErrOvertaken) {
 		level = slog.LevelError
 	}
 	e.Logger.Log(ctx, level, "erasures of tenant go on later", "tenant", t.String(), "error", err)
@@ -178,27 +179,50 @@ func (e *Eraser) Drive(ctx context.Context, id recording.Tenant) error {
 	return errors.Join(err, e.Catalog.LeaveEpochs(leaving, id, e.holder))
 }
 
+// ErrOvertaken: another process has moved the tenant on, so what this one was about
+// says nothing any more. The next pass begins with what is.
+var ErrOvertaken = errors.New("eraser: another process has moved the tenant on")
+
 func (e *Eraser) drive(ctx context.Context, id recording.Tenant) error {
 	t, err := e.Catalog.Tenant(ctx, id)
 	if err != nil || t.State.Err() == recording.ErrTenantErased {
 		return err
 	}
-	if err := e.follow(ctx, &t); err != nil {
+	err = e.advance(ctx, &t)
+	if errors.Is(err, recording.ErrIncident) && e.overtaken(ctx, t) {
+		return fmt.Errorf("%w: %v", ErrOvertaken, err)
+	}
+	return err
+}
+
+// overtaken reports whether catalog or store have a later head than t.
+func (e *Eraser) overtaken(ctx context.Context, t catalog.Tenant) bool {
+	now, err := e.Catalog.Tenant(ctx, t.ID)
+	if err == nil && now.Epoch > t.Epoch {
+		return true
+	}
+	_, err = keytree.ReadHead(ctx, e.Blobs, t.ID, uint64(t.Epoch)+1)
+	return err == nil
+}
+
+func (e *Eraser) advance(ctx context.Context, t *catalog.Tenant) error {
+	if err := e.follow(ctx, t); err != nil {
 		return err
 	}
-	if err := e.finish(ctx, t); err != nil {
+	if err := e.finish(ctx, *t); err != nil {
 		return err
 	}
 	for more := true; more; {
-		var moved bool
-		if moved, more, err = e.puncture(ctx, &t); err != nil {
+		moved, left, err := e.puncture(ctx, t)
+		if err != nil {
 			return err
 		}
 		if moved {
-			if err := e.finish(ctx, t); err != nil {
+			if err := e.finish(ctx, *t); err != nil {
 				return err
 			}
 		}
+		more = left
 	}
-	return e.certify(ctx, t)
+	return e.certify(ctx, *t)
 }
