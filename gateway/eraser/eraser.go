@@ -57,7 +57,8 @@ const (
 	lookEvery  = time.Second      // for tenants that have something to do
 	retryAfter = 5 * time.Second  // what failed
 	atOnce     = 4                // tenants
-	leaseFor   = time.Minute      // of a tenant's epochs, renewed at every step
+	leaseFor   = 6 * time.Second  // of a tenant's epochs: how long those of a process that was killed wait
+	renewEvery = 2 * time.Second  // by who drives it still
 	passFor    = 10 * time.Minute // of one tenant, at most
 )
 
@@ -173,10 +174,37 @@ func (e *Eraser) Drive(ctx context.Context, id recording.Tenant) error {
 	if err != nil || !mine {
 		return err
 	}
+	released := e.renew(ctx, cancel, id)
 	err = e.drive(ctx, id)
+	released()
 	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryAfter)
 	defer cancel()
 	return errors.Join(err, e.Catalog.LeaveEpochs(leaving, id, e.holder))
+}
+
+// renew keeps a tenant's lease until it is released. Once another process has it,
+// the work is left to that.
+func (e *Eraser) renew(ctx context.Context, lost func(), id recording.Tenant) (released func()) {
+	done := make(chan struct{})
+	var renewing sync.WaitGroup
+	renewing.Go(func() {
+		tick := time.NewTicker(renewEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+			if mine, err := e.Catalog.LeaseEpochs(ctx, id, e.holder, leaseFor); err == nil && !mine {
+				lost()
+			}
+		}
+	})
+	return func() {
+		close(done)
+		renewing.Wait()
+	}
 }
 
 // ErrOvertaken: another process has moved the tenant on, so what this one was about
