@@ -12,10 +12,9 @@ import (
 
 // RestoreErasure writes an erasure that the store has the record of and this
 // catalog lost: its row, as queued; tombstones of its slots; and its versions are
-// erased. From there it goes on by what is known of its slots and their epochs,
-// and with e.Certificate to its end, but not before all of it is punctured. It
-// reports whether the erasure was lost; one that was not is left as it is, and so
-// is one whose slots are all another's.
+// erased. From there it goes on by what is known of its slots and their epochs. It
+// reports whether the erasure was lost; one that was not is left as it is, and one
+// whose slots are all another's is not written.
 func (c *Catalog) RestoreErasure(ctx context.Context, e ErasureRow, slots []Slot, versions []recording.Version, events []audit.Record) (lost bool, err error) {
 	err = c.write(ctx, "RestoreErasure", func(ctx context.Context, tx *sql.Tx) error {
 		r := restoring{dialect: c.dialect, tx: tx, ErasureRow: e}
@@ -57,10 +56,7 @@ func (r *restoring) restore(ctx context.Context, slots []Slot, versions []record
 		_, err := r.tx.ExecContext(ctx, `DELETE FROM erasures WHERE id = $1`, r.ID[:])
 		return false, err
 	}
-	if err := advanceErasures(ctx, r.tx, ` AND id = $2`, r.Tenant[:], r.ID[:]); err != nil {
-		return false, err
-	}
-	return true, r.certify(ctx)
+	return true, advanceErasures(ctx, r.tx, ` AND id = $2`, r.Tenant[:], r.ID[:])
 }
 
 // eraseVersions erases those of some versions that have a row and could be read,
@@ -89,14 +85,20 @@ func (r *restoring) eraseVersions(ctx context.Context, versions []recording.Vers
 	return nil
 }
 
-// certify ends what has its certificate.
-func (r *restoring) certify(ctx context.Context) error {
-	if r.Certificate == nil {
-		return nil
-	}
-	_, err := r.tx.ExecContext(ctx, `UPDATE erasures SET state = 'certified', certificate = $1, certified_at = $2
-		WHERE id = $3 AND state IN ('punctured', 'effective')`, r.Certificate, r.CertifiedAt.UnixMicro(), r.ID[:])
-	return err
+// RestoreCertificate ends an erasure, all of which is punctured, with the
+// certificate that the store has of it. One that is not is left as it is.
+func (c *Catalog) RestoreCertificate(ctx context.Context, e ErasureRow) error {
+	return c.write(ctx, "RestoreCertificate", func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE erasures SET state = 'certified', certificate = $1, certified_at = $2
+			WHERE id = $3 AND tenant = $4 AND state IN ('punctured', 'effective')`, e.Certificate, e.CertifiedAt.UnixMicro(), e.ID[:], e.Tenant[:])
+		return err
+	})
+}
+
+// Uncertified gives the erasures of a tenant that have no certificate yet.
+func (c *Catalog) Uncertified(ctx context.Context, tenant recording.Tenant) ([]ErasureRow, error) {
+	e, err := all[ErasureRow](ctx, c.read("Uncertified"), selectErasures+` AND e.state <> 'certified' ORDER BY e.asked_at, e.id`, tenant[:])
+	return e, explain(ctx, err)
 }
 
 // KnownErasures gives those of some erasures that have a row.

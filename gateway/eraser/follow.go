@@ -35,11 +35,18 @@ func (f Following) Follow(ctx context.Context, t *catalog.Tenant) error {
 	if err != nil || newest == nil {
 		return err
 	}
+	return f.FollowTo(ctx, t, *newest)
+}
+
+// FollowTo is Follow to a head that is known to be the newest. A head on the way
+// that the store has no more is passed over: what its epoch punctured, no key opens
+// that the newest has.
+func (f Following) FollowTo(ctx context.Context, t *catalog.Tenant, newest keytree.Head) error {
 	requeue := func(int64) error { return nil }
 	if newest.Kind != keytree.HeadErased {
-		keys, err := keytree.Unwrap(ctx, f.Keys, keytree.InStore(f.Blobs), *newest)
+		keys, err := keytree.Unwrap(ctx, f.Keys, keytree.InStore(f.Blobs), newest)
 		if err != nil {
-			return distrust(t.ID, *newest, err)
+			return distrust(t.ID, newest, err)
 		}
 		defer keys.Clear()
 		requeue = func(base int64) error {
@@ -47,8 +54,11 @@ func (f Following) Follow(ctx context.Context, t *catalog.Tenant) error {
 			return err
 		}
 	}
-	for uint64(t.Epoch) < newest.Epoch {
-		head, err := keytree.ReadHead(ctx, f.Blobs, t.ID, uint64(t.Epoch)+1)
+	for epoch := uint64(t.Epoch) + 1; epoch <= newest.Epoch; epoch++ {
+		head, err := keytree.ReadHead(ctx, f.Blobs, t.ID, epoch)
+		if errors.Is(err, fs.ErrNotExist) && epoch < newest.Epoch {
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -58,7 +68,7 @@ func (f Following) Follow(ctx context.Context, t *catalog.Tenant) error {
 		if err := requeue(t.Epoch); err != nil {
 			return err
 		}
-		if err := f.adopt(ctx, t, head); err != nil {
+		if err := f.adopt(ctx, t, head, newest.Epoch); err != nil {
 			return err
 		}
 	}
@@ -83,13 +93,11 @@ func (f Following) newest(ctx context.Context, t catalog.Tenant) (newest *keytre
 	}
 }
 
-// adopt follows a head that was found in the store.
-func (f Following) adopt(ctx context.Context, t *catalog.Tenant, h keytree.Head) error {
+// adopt follows a head that was found in the store, where the newest one is known.
+func (f Following) adopt(ctx context.Context, t *catalog.Tenant, h keytree.Head, newest uint64) error {
 	keys, err := keytree.Unwrap(ctx, f.Keys, nil, h)
-	if errors.Is(err, keytree.ErrForgotten) { // then one that follows it says more
-		if _, later := keytree.ReadHead(ctx, f.Blobs, t.ID, h.Epoch+1); later == nil {
-			err = nil
-		}
+	if errors.Is(err, keytree.ErrForgotten) && h.Epoch < newest { // which says more
+		err = nil
 	}
 	if err != nil {
 		return distrust(t.ID, h, err)

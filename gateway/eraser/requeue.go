@@ -146,9 +146,6 @@ func (f Following) restore(ctx context.Context, t recording.Tenant, keys *keytre
 		ID: r.id, Tenant: t, Scope: s.Scope, Who: s.Who, Reason: s.Reason, Commitment: s.Commitment, AskedAt: s.At,
 		Base: r.base, Record: sealed, Recorded: true,
 	}
-	if row.Certificate, row.CertifiedAt, err = f.certificate(ctx, row); err != nil {
-		return false, err
-	}
 	slots := make([]catalog.Slot, len(s.Slots))
 	for i, slot := range s.Slots {
 		slots[i] = catalog.Slot{Tree: slot.Tree, Number: slot.Number}
@@ -171,6 +168,27 @@ func (f Following) read(ctx context.Context, key string, most int64) ([]byte, er
 	}
 	defer body.Close()
 	return io.ReadAll(io.LimitReader(body, most))
+}
+
+// Recertify gives erasures that are punctured the certificates that the store has of
+// them.
+func (f Following) Recertify(ctx context.Context, t recording.Tenant) error {
+	open, err := f.Catalog.Uncertified(ctx, t)
+	if err != nil {
+		return err
+	}
+	for _, row := range open {
+		if row.Certificate, row.CertifiedAt, err = f.certificate(ctx, row); err != nil {
+			return err
+		}
+		if row.Certificate == nil {
+			continue
+		}
+		if err := f.Catalog.RestoreCertificate(ctx, row); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // certificate is that of an erasure, nil if the store has none that is of it. It may
