@@ -2,7 +2,6 @@ package gateway_test
 
 import (
 	"bytes"
-	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -18,7 +17,6 @@ import (
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/crypto/localkeys"
 	"github.com/lethe-vault/lethe/gateway"
-	"github.com/lethe-vault/lethe/gateway/blob"
 	"github.com/lethe-vault/lethe/gateway/blob/filestore"
 	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/gateway/gatewaytest"
@@ -79,7 +77,7 @@ var tables = map[string]string{
 	"versions": `version, tenant, bucket, recording, state, is_current, blob, slot_recording, slot_subject, slot_day, created_at,
 		name_index, dir_index, size, stored_size, class, wrapped_dek, sealed_facts, parts`,
 	"parts": "blob, version, tenant, number, state, stored_size", "part_lists": "version, tenant",
-	"erasures": "id, tenant, scope, who, reason, commitment, asked_at, base, record, recorded, versions, refiled, epoch, certificate",
+	"erasures":  "id, tenant, scope, who, reason, commitment, asked_at, base, record, recorded, refiled, epoch, certificate",
 	"punctures": "tenant, tree, slot, erasure, epoch", "pages": "tenant, tree, node, epoch, sealed",
 }
 
@@ -248,6 +246,15 @@ func inParts(t *testing.T, f *gatewaytest.Fixture, c gateway.Caller, name record
 	return info
 }
 
-var _ = keytree.ErrUnavailable
-var _ blob.Store
-var _ context.Context
+// commitErased creates the head that says that a tenant is erased.
+func commitErased(t *testing.T, dir string, id recording.Tenant) {
+	t.Helper()
+	blobs, err := filestore.New(filepath.Join(dir, "blobs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer blobs.Close()
+	if err := keytree.Commit(t.Context(), blobs, keytree.Head{Kind: keytree.HeadErased, Tenant: id, Epoch: 1}); err != nil {
+		t.Fatal(err)
+	}
+}
