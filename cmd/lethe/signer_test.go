@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -135,9 +136,13 @@ func TestServerRefusesKeyForCertificates(t *testing.T) {
 	for file, next := range map[string]string{
 		golden("ed25519.pub"): "openssl genpkey", golden("absent.key"): "Check the path",
 	} {
-		status, _, errs := lethe(t, "serve", "--data", filepath.Join(t.TempDir(), "data"), "--certificates-key-file", file)
-		if status != failed || !strings.Contains(errs, file) || !strings.Contains(errs, next) {
-			t.Errorf("%s: status %d: %s", file, status, errs)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // one that starts would run for ever
+		defer cancel()
+		var out, errs bytes.Buffer
+		status := run(ctx, []string{"serve", "--data", filepath.Join(t.TempDir(), "data"), "--certificates-key-file", file,
+			"--listen-s3", "127.0.0.1:0", "--listen-api", "127.0.0.1:0", "--listen-ops", "127.0.0.1:0"}, &out, &errs)
+		if status != failed || !strings.Contains(errs.String(), file) || !strings.Contains(errs.String(), next) {
+			t.Errorf("%s: status %d: %s", file, status, &errs)
 		}
 	}
 }
