@@ -42,6 +42,9 @@ type Config struct {
 	// that keys under the one before go at once; nil tells nobody.
 	Moved func(recording.Tenant)
 
+	// Restored is told of erasures that the catalog had lost; nil tells nobody.
+	Restored func(recording.Tenant, []recording.ErasureID)
+
 	Floor    time.Duration // between two epochs of a tenant, so that erasures share one; 0 is DefaultFloor
 	ScrapAge time.Duration // after which slots of overwritten and aborted data get an epoch of their own; 0 is DefaultScrapAge
 	Drain    time.Duration // after which no replica holds anything of the epoch before; 0 is keytree.LeaseTime
@@ -81,6 +84,9 @@ func New(c Config) *Eraser {
 	c.Drain = cmp.Or(c.Drain, keytree.LeaseTime)
 	if c.Moved == nil {
 		c.Moved = func(recording.Tenant) {}
+	}
+	if c.Restored == nil {
+		c.Restored = func(recording.Tenant, []recording.ErasureID) {}
 	}
 	e := &Eraser{Config: c, nudged: make(chan struct{}, 1), next: map[recording.Tenant]time.Time{}}
 	rand.Read(e.holder[:]) // never fails: crypto/rand ends the program instead
