@@ -121,7 +121,11 @@ func (g *Gateway) eraseScope(ctx context.Context, s scope, what ErasureRequest, 
 		n := catalog.NewErasure{Subject: &index}
 		return g.queue(ctx, s, n, claim.Scope{Kind: claim.OfSubject, Subject: string(what.Subject)}, what.Reason, e)
 	case what.Day != (recording.RetentionDay{}):
-		n := catalog.NewErasure{Day: int64(keytree.ExpirySlot(what.Day.Days, what.Day.Expires))}
+		day := keytree.ExpirySlot(what.Day.Days, what.Day.Expires)
+		if day > keytree.DaySlot(what.Day.Days, now()) { // and nothing could be put on it when it comes
+			return ErasureInfo{}, g.explain(ctx, s, e)
+		}
+		n := catalog.NewErasure{Day: int64(day)}
 		of := claim.Scope{Kind: claim.OfDay, Class: what.Day.Class(), Date: what.Day.Date()}
 		return g.queue(ctx, s, n, of, what.Reason, e)
 	}

@@ -147,7 +147,7 @@ func TestShapes(t *testing.T) {
 	}
 	_, _, errs := lethe(t, "tenant", "create", "first", "--data", s.dir, "--json")
 	look("Failures", oneObject(t, "a failure", errs))
-	_, _, errs = lethe(t, "erase", "--tenant", "first", "--day", "7d/2026-12-31", "--wait", "--wait-for", "1ms", "--data", s.dir, "--json")
+	_, _, errs = lethe(t, "erase", "--tenant", "first", "--day", "90d/2026-12-31", "--wait", "--wait-for", "1ms", "--data", s.dir, "--json")
 	look("Failures", oneObject(t, "a wait that ends too early", errs))
 
 	for _, name := range leaves((&program{}).command()) {
