@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/lethe-vault/lethe/crypto/claim"
+	"github.com/lethe-vault/lethe/gateway"
 )
 
 // step is what to do next after an error.
@@ -30,6 +31,7 @@ var steps = []step{
 
 	{one(errInterrupted, context.Canceled), "Run it again. Of a recording that was on its way, nothing is left half done."},
 
+	{one(gateway.ErrServed), "Stop every lethe that uses this database, lethe serve of all roles and lethe doctor, and run it again."},
 	{a[foundationError], "Run lethe doctor with the same settings: it tries every part that a server runs on, and says what to do about each."},
 
 	{one(errSpeaksTLS), "Give the address as https://HOST:PORT, and --ca FILE (LETHE_CA) unless this machine trusts its certificate."},
