@@ -27,6 +27,8 @@ var (
 	ErrVersion     = errors.New("version must be 32 lower-case hex digits")
 	ErrErased      = errors.New("recording was erased")
 	ErrNoErasure   = errors.New("no such erasure")
+	ErrHeld        = errors.New("a hold forbids to erase it")
+	ErrNoHold      = errors.New("no such hold")
 	ErrExists      = errors.New("a recording with other content has this name")
 	ErrDenied      = errors.New("this credential may not do that")
 	ErrNoUpload    = errors.New("no such upload in parts, or it has ended")

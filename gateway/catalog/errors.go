@@ -35,6 +35,9 @@ var (
 	// ErrTombstoned: a slot that is to be written under was erased since it was
 	// handed out. Beginning again takes others.
 	ErrTombstoned = fmt.Errorf("catalog: slot has a tombstone: %w", recording.ErrUnavailable)
+	// ErrHeldBelow: recordings on which holds bear lie below the slot that is to be
+	// erased. They must be filed elsewhere first.
+	ErrHeldBelow = fmt.Errorf("catalog: below the slot lies what is held: %w", recording.ErrHeld)
 	// ErrParts: a part is not stored any more, or never was.
 	ErrParts = errors.New("catalog: part of an upload is not stored")
 	// ErrUnavailable: the database cannot be reached, shuts down, is full or

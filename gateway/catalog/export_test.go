@@ -47,6 +47,8 @@ func ErasureQueries(v Version) map[string][]any {
 		selectErasure:      {v.Tenant[:], v.Version[:]},
 		selectBelowSubject: {v.Tenant[:], 7, 10},
 		selectBelowDay:     {v.Tenant[:], 7, 10},
+		selectHeldSubject:  {v.Tenant[:], 7, 10},
+		selectHeldDay:      {v.Tenant[:], 7, 10},
 	}
 }
 
