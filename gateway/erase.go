@@ -86,8 +86,8 @@ type ErasureInfo struct {
 // EraseFor erases something of a tenant for whoever administers it. Erasing again
 // what is erased gives the erasure that did it, without its salt.
 //
-// recording.ErrNoErasure: there was nothing to erase, and nothing is known to have
-// been.
+// recording.ErrHeld: a hold forbids it. recording.ErrNoErasure: there was nothing to
+// erase, and nothing is known to have been.
 func (g *Gateway) EraseFor(ctx context.Context, c Caller, tenant string, what ErasureRequest) (ErasureInfo, error) {
 	p, err := g.administer(ctx, c, policy.EraseSome, tenant)
 	if err != nil {
@@ -195,13 +195,16 @@ func (g *Gateway) queue(ctx context.Context, s scope, n catalog.NewErasure, of c
 		ID: recording.NewErasureID(), Tenant: s.tenant.ID, Scope: string(of.Kind),
 		Who: e.Who, Reason: reason, Commitment: commitment[:], AskedAt: e.At,
 	}
-	n.Index = s.erasureIndex(text)
+	n.Index, n.Erasable = s.erasureIndex(text), erasable
 	n.Record = func(base int64, slots []catalog.Slot, versions []recording.Version) ([]byte, error) {
 		return eraser.StatementOf(n.ErasureRow, slots, versions).Seal(settings, s.tenant.ID, base)
 	}
 	// gofail: var eraseRows string
 	// return ErasureInfo{}, failpoint(eraseRows)
 	done, err := g.catalog.QueueErasure(ctx, n, []audit.Record{event})
+	if held, ok := errors.AsType[Held](err); ok {
+		return ErasureInfo{}, g.refuse(ctx, s, e, string(held.Ground), err)
+	}
 	if err != nil {
 		return ErasureInfo{}, unavailable(err)
 	}

@@ -28,6 +28,7 @@ var (
 	ErrErased      = errors.New("recording was erased")
 	ErrNoErasure   = errors.New("no such erasure")
 	ErrHeld        = errors.New("a hold forbids to erase it")
+	ErrHoldReason  = errors.New("reason of a hold must be 1 to 500 characters of UTF-8 without control characters")
 	ErrNoHold      = errors.New("no such hold")
 	ErrExists      = errors.New("a recording with other content has this name")
 	ErrDenied      = errors.New("this credential may not do that")

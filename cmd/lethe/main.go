@@ -114,7 +114,7 @@ refused, failed or interrupted, and 2 when the command itself was misused.`,
 	serve := p.serveCommand()
 	serve.Example = serveExample
 	root.AddCommand(
-		serve, p.configCommand(), p.doctorCommand(), p.vaultCommand(), p.tenantCommand(), p.bucketCommand(), p.recorderCommand(), p.readerCommand(),
+		serve, p.configCommand(), p.doctorCommand(), p.vaultCommand(), p.tenantCommand(), p.bucketCommand(), p.recorderCommand(), p.readerCommand(), p.holdCommand(),
 		p.putCommand(), p.getCommand(), p.lsCommand(), p.statCommand(), p.versionCommand(),
 		p.sweepCommand(), p.verifyCommand(), p.manCommand(),
 	)
