@@ -112,6 +112,7 @@ func wantIndexes(t *testing.T, cat *catalog.Catalog, queries map[string][]any) {
 		plan = strings.ReplaceAll(plan, "SCAN k\n", "")
 		plan = strings.ReplaceAll(plan, "Seq Scan on holds", "") // there are few
 		plan = strings.ReplaceAll(plan, "USING INDEX holds_time (tenant=?)", "")
+		plan = strings.ReplaceAll(plan, "USING INDEX filings_intended (tenant=?)", "") // those under way
 		for _, bad := range []string{"Seq Scan", "SCAN ", "(tenant=?)", "Filter: (name_index", "Filter: (dir_index"} {
 			if strings.Contains(plan, bad) {
 				t.Errorf("%s\nhas in its plan %q:\n%s", query, bad, plan)

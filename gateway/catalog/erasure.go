@@ -265,7 +265,10 @@ func (w *taking) takeSlot(ctx context.Context, s Slot) error {
 		return ErrHeldBelow
 	}
 	w.slots = append(w.slots, s)
-	return w.bury(ctx, w.tx, w.Tenant, w.ID, []Slot{s})
+	if err := w.bury(ctx, w.tx, w.Tenant, w.ID, []Slot{s}); err != nil {
+		return err
+	}
+	return w.takeFilingsBelow(ctx, s)
 }
 
 // takeRecording erases versions of a recording and buries their own slots. Those
@@ -283,16 +286,20 @@ func (w *taking) takeRecording(ctx context.Context, id recording.ID, takes func(
 		return err
 	}
 	var slots []Slot
+	var own []Version // not of what is below a tombstone
 	for _, s := range taken {
 		w.gone = append(w.gone, s.Version)
 		if s.buried {
 			continue
 		}
 		slots = append(slots, Slot{TreeRecordings, s.Slots.Recording})
-		w.versions = append(w.versions, s.Version.Version)
+		w.versions, own = append(w.versions, s.Version.Version), append(own, s.Version)
 	}
 	w.slots = append(w.slots, slots...)
-	return w.bury(ctx, w.tx, w.Tenant, w.ID, slots)
+	if err := w.bury(ctx, w.tx, w.Tenant, w.ID, slots); err != nil {
+		return err
+	}
+	return w.takeFilingsOf(ctx, own)
 }
 
 // selectAlso finds what tells of a subject and has another for its own.

@@ -29,7 +29,7 @@ CREATE TABLE filings (
 	PRIMARY KEY (slot_recording, tenant)
 );
 CREATE INDEX filings_version ON filings (version);
-CREATE INDEX filings_intended ON filings (since) WHERE state = 'intended';
+CREATE INDEX filings_intended ON filings (tenant, since) WHERE state = 'intended';
 CREATE INDEX filings_day ON filings (slot_day, tenant);
 CREATE INDEX filings_subject ON filings (slot_subject, tenant);
 
