@@ -113,11 +113,11 @@ func (g *Gateway) eraseScope(ctx context.Context, s scope, what ErasureRequest, 
 	case what.Subject != "":
 		index := s.subjectIndex(what.Subject)
 		n := catalog.NewErasure{Subject: &index}
-		return g.queue(ctx, s, n, claim.Scope{Kind: claim.OfSubject, Subject: string(what.Subject)}, what.Reason, e)
+		return g.queueBelow(ctx, s, n, claim.Scope{Kind: claim.OfSubject, Subject: string(what.Subject)}, what.Reason, e)
 	case what.Day != (recording.RetentionDay{}):
 		n := catalog.NewErasure{Day: int64(keytree.ExpirySlot(what.Day.Days, what.Day.Expires))}
 		of := claim.Scope{Kind: claim.OfDay, Class: what.Day.Class(), Date: what.Day.Date()}
-		return g.queue(ctx, s, n, of, what.Reason, e)
+		return g.queueBelow(ctx, s, n, of, what.Reason, e)
 	}
 	found, info, err := g.eraseRecording(ctx, s, what.Recording, what.Reason, e)
 	if err != nil || found != (recording.Version{}) {
@@ -167,6 +167,25 @@ func (g *Gateway) eraseRecording(ctx context.Context, s scope, what Erasure, rea
 	}
 	info, err := g.queue(ctx, s, n, what.scope(v.Version), reason, e)
 	return v.Version, info, err
+}
+
+// queueBelow is queue of a subject or a day. What is held below it by itself moves
+// out first, and again if a hold comes between.
+func (g *Gateway) queueBelow(ctx context.Context, s scope, n catalog.NewErasure, of claim.Scope, reason string, e audit.Event) (ErasureInfo, error) {
+	for {
+		info, err := g.queue(ctx, s, n, of, reason, e)
+		if !errors.Is(err, catalog.ErrHeldBelow) {
+			return info, err
+		}
+		s.end() // moving may take minutes, and a root is not kept for that long
+		if err := g.moveOut(ctx, s.tenant.ID, n); err != nil {
+			return ErasureInfo{}, err
+		}
+		if s, err = g.reenter(ctx, s.tenant.ID); err != nil {
+			return ErasureInfo{}, err
+		}
+		defer s.end()
+	}
 }
 
 // queue is the moment after which nothing reads what was erased, and makes it

@@ -56,7 +56,7 @@ func ErasureQueries(v Version) map[string][]any {
 		strings.ReplaceAll(selectFilingsOf, "$IN", "($1)"): {v.Version[:]},
 		columned(selectFilingsBelow, TreeDays):             {v.Tenant[:], 7},
 		columned(selectFilingsBelow, TreeSubjects):         {v.Tenant[:], 7},
-		columned(countMovedOut, TreeDays):                  {v.Tenant[:], 7},
+		countMovedOut: {v.Tenant[:], 7},
 	}
 }
 

@@ -59,13 +59,20 @@ func (r Refiling) args(what any) []any {
 
 // IntendFiling notes where a version is to be filed, before anything is wrapped
 // there: from its commit on whatever erases the version takes that slot too.
-// ErrMisfiled: it is not filed, or not to be read, where it was found, or may not
-// be filed there.
+// ErrMisfiled: it is not filed, or not to be read, where it was found.
+// ErrTombstoned: what it is to be filed under is erased.
 func (c *Catalog) IntendFiling(ctx context.Context, r Refiling) error {
 	return c.write(ctx, "IntendFiling", func(ctx context.Context, tx *sql.Tx) error {
 		added, err := change(ctx, tx, intendFiling+c.dialect.now+intendThere, r.args(r.Blob)...)
 		if err != nil || added == 1 {
 			return err
+		}
+		dead, err := get[yes](ctx, tx, recording.ErrNotFound, selectBuried, r.Tenant[:], r.To.Recording, r.To.Subject, r.To.Day)
+		if err != nil {
+			return err
+		}
+		if dead.bool {
+			return ErrTombstoned
 		}
 		was, err := get[filingState](ctx, tx, ErrMisfiled, selectFiling, r.own()...)
 		if err == nil && was.state != "intended" {
@@ -168,9 +175,9 @@ const (
 		WHERE c.tenant = $1 AND c.state = 'current' AND c.$COLUMN = $2 AND f.version = c.version AND f.state <> 'current'
 		UNION ` + filedSlot + `filings f CROSS JOIN versions v
 		WHERE f.tenant = $1 AND f.state = 'intended' AND v.version = f.version AND v.$COLUMN = $2 ORDER BY 1`
-	// What was filed below a slot, and is filed elsewhere now.
+	// What was filed below a day, and is filed elsewhere now.
 	countMovedOut = `SELECT count(DISTINCT f.version) FROM filings f CROSS JOIN versions v
-		WHERE f.tenant = $1 AND f.$COLUMN = $2 AND f.state = 'former' AND v.version = f.version AND v.state = 'committed' AND v.$COLUMN <> $2`
+		WHERE f.tenant = $1 AND f.slot_day = $2 AND f.state = 'former' AND v.version = f.version AND v.state = 'committed' AND v.slot_day <> $2`
 )
 
 // columned completes a query for the column of a tree.
@@ -197,18 +204,20 @@ func (w *taking) takeFilings(ctx context.Context, filed []wasFiled) error {
 	return w.bury(ctx, w.tx, w.Tenant, w.ID, open)
 }
 
-// takeFilingsBelow takes filings of what lies below a slot, and counts what was
-// filed elsewhere before.
+// takeFilingsBelow takes filings of what lies below a slot, and counts what moved out
+// of a day.
 func (w *taking) takeFilingsBelow(ctx context.Context, s Slot) error {
 	filed, err := all[wasFiled](ctx, w.tx, columned(selectFilingsBelow, s.Tree), w.Tenant[:], s.Number)
 	if err != nil {
 		return err
 	}
-	moved, err := get[count](ctx, w.tx, recording.ErrNotFound, columned(countMovedOut, s.Tree), w.Tenant[:], s.Number)
-	if err != nil {
-		return err
+	if s.Tree == TreeDays { // what moved out of a subject's is found by its terms
+		moved, err := get[count](ctx, w.tx, recording.ErrNotFound, countMovedOut, w.Tenant[:], s.Number)
+		if err != nil {
+			return err
+		}
+		w.kept += moved.int64
 	}
-	w.kept += moved.int64
 	return w.takeFilings(ctx, filed)
 }
 

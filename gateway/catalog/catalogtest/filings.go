@@ -75,7 +75,7 @@ func testRefileRefuses(t *testing.T, v *Vault) {
 	wrong.From.Day = 4
 	wantErr(t, "IntendFiling(from elsewhere)", v.IntendFiling(ctx, wrong), catalog.ErrMisfiled)
 	must(t, func() error { _, err := v.QueueErasure(ctx, v.askedDay(9), nil); return err }())
-	wantErr(t, "IntendFiling(under an erased day)", v.IntendFiling(ctx, v.refiling(in, 9)), catalog.ErrMisfiled)
+	wantErr(t, "IntendFiling(under an erased day)", v.IntendFiling(ctx, v.refiling(in, 9)), catalog.ErrTombstoned)
 	wantErr(t, "Refile(not intended)", v.Refile(ctx, v.refiling(in, 6), bytes(60), nil), catalog.ErrMisfiled)
 	begun := v.Intend(t)
 	wantErr(t, "IntendFiling(intent)", v.IntendFiling(ctx, v.refiling(begun, 6)), catalog.ErrMisfiled)
