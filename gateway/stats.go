@@ -8,6 +8,7 @@ import (
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/gateway/blob"
+	"github.com/lethe-vault/lethe/gateway/eraser"
 	"github.com/lethe-vault/lethe/observe"
 	"github.com/lethe-vault/lethe/recording"
 )
@@ -22,6 +23,7 @@ type Stats struct {
 	Sessions int    // access sessions, now
 	Erasures int    // of tenants, driven by this process now
 	Sweeps   SweepStatus
+	Epochs   eraser.Status
 }
 
 // Stats gives a snapshot. It asks nothing of catalog, store or provider.
@@ -29,6 +31,7 @@ func (g *Gateway) Stats() Stats {
 	s := Stats{
 		Leases: g.leases.Stats(), Shelves: g.shelves.stats(), Audit: g.audit.Stats(),
 		Retries: g.catalog.Retries(), Sessions: g.sessions.count(), Sweeps: g.SweepStatus(),
+		Epochs: g.eraser.Status(),
 	}
 	g.erasures.Range(func(any, any) bool {
 		s.Erasures++

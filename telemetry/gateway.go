@@ -54,6 +54,11 @@ var statistics = append(sweeping, []statistic{
 	gauge("lethe_audit_waiting", "Requests that wait now for their event to be durable.", func(s gateway.Stats) float64 { return float64(s.Audit.Waiting) }),
 	counter("lethe_catalog_retries_total", "Transactions that met another and were run again.", func(s gateway.Stats) float64 { return float64(s.Retries) }),
 	gauge("lethe_access_sessions", "Sessions in which someone may read a recording now.", func(s gateway.Stats) float64 { return float64(s.Sessions) }),
+	counter("lethe_epochs_total", "Epochs that this process has committed, each of one tenant.", func(s gateway.Stats) float64 { return float64(s.Epochs.Epochs) }),
+	counter("lethe_epoch_slots_total", "Keys that those have forgotten.", func(s gateway.Stats) float64 { return float64(s.Epochs.Slots) }),
+	counter("lethe_certificates_total", "Certificates of erasure that this process has issued.", func(s gateway.Stats) float64 { return float64(s.Epochs.Certificates) }),
+	counter("lethe_epoch_failures_total", "Passes over a tenant's erasures that were broken off, and are made again.", func(s gateway.Stats) float64 { return float64(s.Epochs.Failures) }),
+	gauge("lethe_erasure_oldest_seconds", "Since the oldest erasure was asked for whose keys are not destroyed yet; 0 if there is none.", func(s gateway.Stats) float64 { return s.Epochs.Oldest.Seconds() }),
 	gauge("lethe_tenant_erasures_in_progress", "Erasures of tenants that this process drives now.", func(s gateway.Stats) float64 { return float64(s.Erasures) }),
 }...)
 

@@ -90,12 +90,12 @@ var others = []string{
 	`INSERT INTO part_lists SELECT version, tenant, sealed_facts FROM versions`,
 	`INSERT INTO subjects SELECT tenant, name_index, slot_recording FROM versions`,
 	`INSERT INTO pages SELECT tenant, 1, slot_recording, 1, sealed_facts FROM versions`,
-	`INSERT INTO punctures SELECT tenant, 1, slot_recording - 2000, version, 1, 0, TRUE FROM versions`,
-	`INSERT INTO punctures SELECT tenant, 2, slot_recording - 2000, NULL, 1, 0, TRUE FROM versions`,
 	`INSERT INTO filings SELECT tenant, version, slot_recording, 1, slot_recording, 'former', blob, 0 FROM versions`,
 	`INSERT INTO holds SELECT version, tenant, recording, NULL, slot_recording, sealed_facts, '', 0 FROM versions WHERE slot_recording % 500 = 0`,
 	`INSERT INTO holds SELECT version, tenant, NULL, name_index, slot_recording, sealed_facts, '', 0
 		FROM versions WHERE slot_recording % 500 = 1`,
+	`INSERT INTO punctures SELECT tenant, 1, slot_recording - 2000, version, 1, 0, NULL FROM versions`,
+	`INSERT INTO punctures SELECT tenant, 2, slot_recording - 2000, NULL, 1, 0, 2 FROM versions WHERE slot_recording % 20 = 0`,
 	`INSERT INTO erasures SELECT version, tenant, 'day', 'certified', '', '', dir_index, NULL, slot_recording, 1, sealed_facts, TRUE, 0, 0, 1, 1, sealed_end FROM versions`,
 }
 
@@ -107,8 +107,9 @@ func wantIndexes(t *testing.T, cat *catalog.Catalog, queries map[string][]any) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		plan = strings.ReplaceAll(plan, "Seq Scan on anchors", "") // it has one row
-		plan = strings.ReplaceAll(plan, "SCAN f\n", "")            // what other steps have found
+		plan = strings.ReplaceAll(plan, "Seq Scan on anchors", "")                             // it has one row
+		plan = strings.ReplaceAll(plan, "SCAN x USING COVERING INDEX punctures_unsettled", "") // it is small
+		plan = strings.ReplaceAll(plan, "SCAN f\n", "")                                        // what other steps have found
 		plan = strings.ReplaceAll(plan, "SCAN k\n", "")
 		plan = strings.ReplaceAll(plan, "Seq Scan on holds", "") // there are few
 		plan = strings.ReplaceAll(plan, "USING INDEX holds_time (tenant=?)", "")

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"time"
 
 	"github.com/lethe-vault/lethe/recording"
 )
@@ -11,6 +12,18 @@ import (
 func (c *Catalog) FindErasure(ctx context.Context, id recording.ErasureID) (ErasureRow, error) {
 	e, err := get[ErasureRow](ctx, c.read("FindErasure"), recording.ErrNoErasure, `SELECT `+erasureColumns+` FROM erasures e WHERE e.id = $1`, id[:])
 	return e, explain(ctx, err)
+}
+
+type ageRow struct{ age int64 }
+
+func (r *ageRow) columns() []any { return []any{orZero(&r.age)} }
+
+// OldestErasure is how long ago the oldest erasure was asked for, by the database's
+// clock, whose keys are not destroyed yet; 0 if there is none.
+func (c *Catalog) OldestErasure(ctx context.Context) (time.Duration, error) {
+	r, err := get[ageRow](ctx, c.read("OldestErasure"), recording.ErrNoErasure, `SELECT `+c.dialect.now+` - min(e.asked_at) FROM erasures e
+		JOIN tenants t ON t.id = e.tenant WHERE e.state <> 'certified' AND e.state <> 'effective' AND t.state IN ('active', 'revoked')`)
+	return max(time.Duration(r.age)*time.Microsecond, 0), explain(ctx, err)
 }
 
 // EpochsOf gives the epochs that punctured an erasure's slots, in their order.

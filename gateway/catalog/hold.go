@@ -65,7 +65,7 @@ func (d dialect) release(ctx context.Context, tx *sql.Tx, ch Change) error {
 		return nil
 	}
 	const which = ` FROM holds WHERE tenant = $1 AND id = $2`
-	_, err := tx.ExecContext(ctx, intoPunctures+`SELECT tenant, 1, slot, NULL, NULL, `+d.now+`, TRUE`+which+` ON CONFLICT DO NOTHING`,
+	_, err := tx.ExecContext(ctx, intoPunctures+`SELECT tenant, 1, slot, NULL, NULL, `+d.now+`, NULL`+which+` ON CONFLICT DO NOTHING`,
 		ch.Tenant[:], ch.Released[:])
 	if err == nil {
 		_, err = tx.ExecContext(ctx, `DELETE`+which, ch.Tenant[:], ch.Released[:])

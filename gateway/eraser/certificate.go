@@ -71,7 +71,11 @@ func (e *Eraser) certifyOne(ctx context.Context, row catalog.ErasureRow, known m
 	}
 	// gofail: var certificateFollow string
 	// return failpoint(certificateFollow)
-	return e.Catalog.Certify(ctx, row.Tenant, row.ID, signed, []audit.Record{event})
+	err = e.Catalog.Certify(ctx, row.Tenant, row.ID, signed, []audit.Record{event})
+	if err == nil {
+		e.counts.certificates.Add(1)
+	}
+	return err
 }
 
 // keep makes a certificate durable in the store. An erasure has one: if an earlier

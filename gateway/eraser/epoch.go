@@ -52,6 +52,8 @@ func (e *Eraser) puncture(ctx context.Context, t *catalog.Tenant) (moved, more b
 		return false, false, err
 	}
 	e.Moved(t.ID)
+	e.counts.epochs.Add(1)
+	e.counts.slots.Add(uint64(len(slots)))
 	e.Logger.Info("tenant moved to its next epoch", "tenant", t.ID.String(), "epoch", head.Epoch,
 		"slots", len(slots), "pages", len(next.Pages()), "bytes", next.Bytes())
 	return true, more, nil
