@@ -135,7 +135,7 @@ func (c *Catalog) FollowHead(ctx context.Context, f Follow) error {
 		if err != nil {
 			return err
 		}
-		return advanceErasures(ctx, tx, "", f.Tenant[:])
+		return c.dialect.advanceErasures(ctx, tx, "", f.Tenant[:])
 	})
 }
 
@@ -171,18 +171,22 @@ func (f Follow) puncture(ctx context.Context, tx *sql.Tx, d dialect) error {
 	return nil
 }
 
+// updatePunctured moves on the erasures of which no slot is left. It asks for each
+// by a value and not by NOT EXISTS, which PostgreSQL would join with the index of
+// slots that are left, and so read for each erasure what this transaction has
+// removed from it: 10,000 times 10,000 entries.
+const updatePunctured = `UPDATE erasures SET state = 'punctured', epoch = (SELECT max(p.epoch) FROM punctures p WHERE p.erasure = erasures.id)
+	WHERE tenant = $1 AND state = 'queued' AND (SELECT min(COALESCE(p.epoch, 0)) FROM punctures p WHERE p.erasure = erasures.id) > 0`
+
 // advanceErasures moves on the erasures of a tenant, $1, that a condition with
 // further parameters selects, as far as their slots and epochs are.
-func advanceErasures(ctx context.Context, tx *sql.Tx, which string, args ...any) error {
+func (d dialect) advanceErasures(ctx context.Context, tx *sql.Tx, which string, args ...any) error {
 	for _, step := range []string{
-		`UPDATE erasures SET state = 'punctured', epoch = (SELECT max(p.epoch) FROM punctures p WHERE p.erasure = erasures.id)
-			WHERE tenant = $1` + which + ` AND state = 'queued'
-			AND EXISTS (SELECT 1 FROM punctures p WHERE p.erasure = erasures.id)
-			AND NOT EXISTS (SELECT 1 FROM punctures p WHERE p.erasure = erasures.id AND p.epoch IS NULL)`,
+		updatePunctured + which,
 		`UPDATE erasures SET state = 'effective' WHERE tenant = $1` + which + ` AND state = 'punctured' AND EXISTS (
 			SELECT 1 FROM epochs o WHERE o.tenant = erasures.tenant AND o.epoch = erasures.epoch AND o.effective_at IS NOT NULL)`,
 	} {
-		if _, err := tx.ExecContext(ctx, step, args...); err != nil {
+		if _, err := tx.ExecContext(ctx, step, d.plannedNow(args)...); err != nil {
 			return err
 		}
 	}
@@ -204,7 +208,7 @@ func (c *Catalog) EpochEffective(ctx context.Context, e EpochRow) error {
 		if n == 0 {
 			return recording.ErrNotFound
 		}
-		return advanceErasures(ctx, tx, "", e.Tenant[:])
+		return c.dialect.advanceErasures(ctx, tx, "", e.Tenant[:])
 	})
 }
 
