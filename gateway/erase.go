@@ -28,9 +28,15 @@ type Erasure struct {
 // has no place to say more.
 const reasonS3 = "deleted over S3"
 
+// Erased is what Erase found, and how that is known from here on. Both are zero if
+// there was nothing.
+type Erased struct {
+	Version recording.Version // the one that was asked for, or that stood under the name
+	Erasure recording.ErasureID
+}
+
 // Erase erases a recording, or one version of it: if that was the current one, the
-// newest that is left takes its place. It gives the version that it found, zero if
-// there was none.
+// newest that is left takes its place.
 //
 //	queued     the rows say so, with the event, in one transaction: every later read is
 //	           refused, and running ones end within pollEvery
@@ -40,18 +46,18 @@ const reasonS3 = "deleted over S3"
 // An epoch follows in which the keys are forgotten; see package eraser. Killed
 // between, the rest goes on by itself. Erasing what is not there succeeds, so a
 // client that heard nothing may repeat itself.
-func (g *Gateway) Erase(ctx context.Context, c Caller, what Erasure) (recording.Version, error) {
+func (g *Gateway) Erase(ctx context.Context, c Caller, what Erasure) (Erased, error) {
 	grant, err := g.permit(ctx, c, policy.Erase, policy.Target{Tenant: c.Tenant, Bucket: what.Bucket, Name: what.Name})
 	if err != nil {
-		return recording.Version{}, err
+		return Erased{}, err
 	}
 	s, err := g.enter(ctx, c.tenant)
 	if err != nil {
-		return recording.Version{}, err
+		return Erased{}, err
 	}
 	defer s.end()
-	found, _, err := g.eraseRecording(ctx, s, what, reasonS3, grant.event)
-	return found, err
+	found, info, err := g.eraseRecording(ctx, s, what, reasonS3, grant.event)
+	return Erased{found, info.ID}, err
 }
 
 // ErasureRequest says what to erase of a tenant: a recording, unless Subject or Day
@@ -115,7 +121,11 @@ func (g *Gateway) eraseScope(ctx context.Context, s scope, what ErasureRequest, 
 		n := catalog.NewErasure{Subject: &index}
 		return g.queue(ctx, s, n, claim.Scope{Kind: claim.OfSubject, Subject: string(what.Subject)}, what.Reason, e)
 	case what.Day != (recording.RetentionDay{}):
-		n := catalog.NewErasure{Day: int64(keytree.ExpirySlot(what.Day.Days, what.Day.Expires))}
+		day := keytree.ExpirySlot(what.Day.Days, what.Day.Expires)
+		if day > keytree.DaySlot(what.Day.Days, now()) { // and nothing could be put on it when it comes
+			return ErasureInfo{}, g.explain(ctx, s, e)
+		}
+		n := catalog.NewErasure{Day: int64(day)}
 		of := claim.Scope{Kind: claim.OfDay, Class: what.Day.Class(), Date: what.Day.Date()}
 		return g.queue(ctx, s, n, of, what.Reason, e)
 	}
@@ -258,10 +268,11 @@ func (g *Gateway) Erasure(ctx context.Context, c Caller, id recording.ErasureID)
 // MostErasures bounds a page of Erasures.
 const MostErasures = 1000
 
-// Erasures gives a tenant's erasures from before a place, newest first, and the
-// place where the page ends: zero if it is the last.
-func (g *Gateway) Erasures(ctx context.Context, c Caller, tenant string, before catalog.ErasureCursor, limit int) ([]ErasureInfo, catalog.ErasureCursor, error) {
-	none := catalog.ErasureCursor{}
+// Erasures gives a tenant's erasures, newest first, that were asked for before one
+// of them, or the newest if that is zero; and the last of them if there are more,
+// else zero. ErrNoErasure: the tenant has no such erasure to begin at.
+func (g *Gateway) Erasures(ctx context.Context, c Caller, tenant string, before recording.ErasureID, limit int) ([]ErasureInfo, recording.ErasureID, error) {
+	none := recording.ErasureID{}
 	p, err := g.administer(ctx, c, policy.SeeErasure, tenant)
 	if err != nil {
 		return nil, none, err
@@ -269,19 +280,25 @@ func (g *Gateway) Erasures(ctx context.Context, c Caller, tenant string, before 
 	if err := g.explain(ctx, scope{}, p.event); err != nil {
 		return nil, none, err
 	}
+	var from catalog.ErasureRow
+	if before != none {
+		if from, err = g.catalog.Erasure(ctx, p.tenant.ID, before); err != nil {
+			return nil, none, unavailable(err)
+		}
+	}
 	limit = min(max(limit, 1), MostErasures)
-	rows, err := g.catalog.Erasures(ctx, p.tenant.ID, before, limit+1)
+	rows, err := g.catalog.Erasures(ctx, p.tenant.ID, from.Cursor(), limit+1)
 	if err != nil {
 		return nil, none, unavailable(err)
 	}
-	next := none
+	last := none
 	if len(rows) > limit {
 		rows = rows[:limit]
-		next = rows[limit-1].Cursor()
+		last = rows[limit-1].ID
 	}
 	out := make([]ErasureInfo, len(rows))
 	for i, r := range rows {
 		out[i] = erasureInfo(r)
 	}
-	return out, next, nil
+	return out, last, nil
 }

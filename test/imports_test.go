@@ -60,6 +60,7 @@ var may = map[string][]string{
 	"test/clients":                {},
 	"test/bench":                  {},
 	"test/decryptor":              {},
+	"test/disclosure":             {"test/decryptor"},
 }
 
 // only says which packages alone may import a module of others.

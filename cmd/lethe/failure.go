@@ -38,6 +38,8 @@ type complaint struct {
 	Next    string `json:"next,omitempty"`    // what to do
 	Code    string `json:"code,omitempty"`    // as the front that refused has it
 	Request string `json:"request,omitempty"` // under which the server knows it
+	Erasure string `json:"erasure,omitempty"` // that goes on
+	Salt    string `json:"salt,omitempty"`    // of it, which is told here or never
 }
 
 // fail tells on standard error what went wrong and what to do next, and gives
@@ -48,6 +50,9 @@ func (p *program) fail(c *cobra.Command, err error) int {
 		status = failed
 	}
 	said.Code, said.Request = refusalOf(err)
+	if u, ok := errors.AsType[unfinished](err); ok {
+		said.Erasure, said.Salt = u.erasure.Erasure, u.erasure.Salt
+	}
 	said.Next = p.next(err)
 	if status == misuse {
 		said.Next = fmt.Sprintf("See %s --help.", c.CommandPath())

@@ -129,6 +129,12 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		{"recorder of no bucket", "recorder create x --tenant acme --bucket other", ofData(h.plain.dir), failed, "lethe bucket create"},
 		{"change of a revoked tenant", "bucket create b-1 --tenant gone", ofData(h.plain.dir), failed, "lethe tenant restore"},
 
+		{"no such erasure", "certificate 1", ofData(h.plain.dir), failed, "lethe erasure list"},
+		{"nothing to erase", "erase --tenant acme --subject nobody", ofData(h.plain.dir), failed, "lethe erasure list"},
+		{"nothing to erase", "erase --tenant acme --recording calls/absent.wav", ofData(h.plain.dir), failed, "lethe ls"},
+		{"no such bucket", "erase --tenant acme --recording other/a", ofData(h.plain.dir), failed, "lethe bucket create"},
+		{"reason with a number", "erase --tenant acme --subject a --reason 030-1234567", ofData(h.plain.dir), failed, "telephone number"},
+		{"erasure of a revoked tenant", "erase --tenant gone --subject a", ofData(h.plain.dir), failed, "lethe tenant restore"},
 		{"no keys", "ls", plain(nil), misuse, "lethe reader create"},
 		{"unknown access key", "ls", plain([]string{"--access-key", "AKNOTHERE", "--secret-key", "s"}), failed, "Check --access-key"},
 		{"wrong secret key", "ls", plain([]string{h.reader[0], h.reader[1], "--secret-key", "s"}), failed, "Check --secret-key"},

@@ -32,6 +32,16 @@ func (p *program) meter(label string, size int64) *meter {
 	return &meter{all, bar}
 }
 
+// clock is a meter of what has no size: it shows a text, and how long ago it began.
+func (p *program) clock(text string) *meter {
+	if p.json || p.quiet || !isTerminal(p.errs) {
+		return &meter{}
+	}
+	all := mpb.New(mpb.WithOutput(p.errs))
+	bar := all.New(0, mpb.NopStyle(), mpb.PrependDecorators(decor.Name(text+"  "), decor.Elapsed(decor.ET_STYLE_GO)))
+	return &meter{all, bar}
+}
+
 // isTerminal reports whether what is written to w is shown to a person.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)

@@ -145,8 +145,10 @@ func TestShapes(t *testing.T) {
 	for _, r := range runs(t, s) {
 		look(r.command, oneObject(t, r.command, r.printed(t)))
 	}
-	_, _, errs := lethe(t, "tenant", "create", "acme", "--data", s.dir, "--json")
+	_, _, errs := lethe(t, "tenant", "create", "first", "--data", s.dir, "--json")
 	look("Failures", oneObject(t, "a failure", errs))
+	_, _, errs = lethe(t, "erase", "--tenant", "first", "--day", "90d/2026-12-31", "--wait", "--wait-for", "1ms", "--data", s.dir, "--json")
+	look("Failures", oneObject(t, "a wait that ends too early", errs))
 
 	for _, name := range leaves((&program{}).command()) {
 		if seen[name] == nil {
@@ -212,6 +214,10 @@ func runs(t *testing.T, s *running) []jsonRun {
 		r.args = append(r.args, "--access-key", pair["access_key"], "--secret-key", pair["secret_key"])
 		return r
 	}
+	for _, name := range []string{"erased", "to-erase"} {
+		answers[any](t, keyed("put", file+" --bucket calls --name "+name).args...)
+	}
+	erased := answers[map[string]any](t, data("erase", "--tenant first --recording calls/erased").args...)["erasure"].(string)
 	wrong := filepath.Join(dir, "wrong.yaml")
 	if err := os.WriteFile(wrong, []byte("nonsense: 1\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -233,6 +239,7 @@ func runs(t *testing.T, s *running) []jsonRun {
 		data("bucket create", "--tenant acme calls"),
 		data("recorder create", "--tenant acme pbx --bucket calls"),
 		data("reader create", "--tenant acme qa --bucket *"),
+		{"lethe rebuild", []string{"rebuild", "--data", filepath.Join(dir, "other")}, done},
 		data("sweep", ""),
 		data("sweep", "--dry-run"),
 		data("tenant revoke", "acme"),
@@ -246,6 +253,12 @@ func runs(t *testing.T, s *running) []jsonRun {
 		keyed("stat", "calls/2026/a.wav"),
 		keyed("get", "calls/2026/a.wav "+filepath.Join(dir, "a.wav")),
 		keyed("get", "calls/2026/a.wav "+filepath.Join(dir, "part")+" --range 0-9"),
+		data("erase", "--tenant first --recording calls/to-erase"),
+		data("certificate", erased+" --wait"),
+		data("certificate", erased+" "+filepath.Join(dir, "erasure.json")),
+		data("erase", "--tenant first --recording calls/erased --wait"),
+		data("erasure list", "--tenant first"),
+		data("erasure list", "--tenant first --limit 1"),
 	}
 }
 

@@ -2,7 +2,9 @@ package catalog
 
 import (
 	"context"
+	"crypto/rand"
 	"embed"
+	"encoding/hex"
 	"errors"
 	"io/fs"
 	"net/url"
@@ -15,6 +17,8 @@ import (
 	"github.com/ncruces/go-sqlite3/driver"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"github.com/lethe-vault/lethe/recording"
 )
 
 // A dialect is what differs between the databases beside their drivers.
@@ -117,6 +121,7 @@ func openPostgres(dsn string) (*Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.RuntimeParams["application_name"] = sessionName()
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = connectTimeout
 	}
@@ -165,4 +170,26 @@ func (c *Catalog) migrate(ctx context.Context) error {
 	}
 	_, err = provider.Up(ctx)
 	return err
+}
+
+// selectOthers counts sessions of other processes of Lethe on the same database.
+const selectOthers = `SELECT count(*) FROM pg_stat_activity a
+	WHERE a.datname = current_database() AND a.application_name LIKE 'lethe-%' AND a.application_name <> current_setting('application_name')`
+
+// Others counts the sessions of other processes that have the catalog open, as far as
+// the database tells: a file of SQLite's tells of none, nor does every database that
+// speaks PostgreSQL's dialect.
+func (c *Catalog) Others(ctx context.Context) (int64, error) {
+	if c.dialect.name != goose.DialectPostgres {
+		return 0, nil
+	}
+	n, err := get[count](ctx, c.read("Others"), recording.ErrNotFound, selectOthers)
+	return n.int64, explain(ctx, err)
+}
+
+// sessionName names the sessions of this process: lethe- and a random number.
+func sessionName() string {
+	var b [4]byte
+	rand.Read(b[:]) // never fails: crypto/rand ends the program instead
+	return "lethe-" + hex.EncodeToString(b[:])
 }

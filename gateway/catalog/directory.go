@@ -24,8 +24,13 @@ func insertDirectories(ctx context.Context, tx *sql.Tx, tenant recording.Tenant,
 var selectDirectory = `SELECT ` + versionColumns + ` FROM versions v
 	WHERE v.tenant = $1 AND v.dir_index = $2 AND ` + isCurrent + ` AND ` + notBuried
 
+// selectVersionsIn gathers a tenant's tombstones once, since it may go through a
+// hundred thousand versions.
 var selectVersionsIn = `SELECT v.version FROM versions v
-	WHERE v.tenant = $1 AND v.dir_index = $2 AND ` + isCurrent + ` AND ` + notBuried
+	WHERE v.tenant = $1 AND v.dir_index = $2 AND ` + isCurrent + `
+	AND v.slot_subject NOT IN ` + unsettledOf("$1", TreeSubjects) + `
+	AND v.slot_day NOT IN ` + unsettledOf("$1", TreeDays) + `
+	AND v.slot_recording NOT IN ` + unsettledOf("$1", TreeRecordings)
 
 // VersionsIn names the current versions directly in a directory, of one moment.
 // It reads no row to find them, only an index, and names neighbours in the table

@@ -16,16 +16,16 @@ type tombstone struct {
 func (t *tombstone) columns() []any { return append(t.Slot.columns(), fixed(t.erasure[:])) }
 
 const (
-	selectUnsettled = `SELECT p.tree, p.slot, p.erasure FROM punctures p WHERE p.tenant = $1 AND NOT p.settled
+	selectUnsettled = `SELECT p.tree, p.slot, p.erasure FROM punctures p WHERE p.tenant = $1 AND p.unsettled IS NOT NULL
 		ORDER BY p.tree DESC, p.slot LIMIT $2`
-	selectTenantsToSettle = `SELECT DISTINCT p.tenant FROM punctures p WHERE NOT p.settled ORDER BY p.tenant`
+	selectTenantsToSettle = `SELECT DISTINCT p.tenant FROM punctures p WHERE p.unsettled IS NOT NULL ORDER BY p.tenant`
 
 	below              = `SELECT ` + versionColumns + ` FROM versions v WHERE v.tenant = $1 AND v.state IN ('committed', 'replaced') AND `
 	selectBelowSubject = below + `v.slot_subject = $2 LIMIT $3`
 	selectBelowDay     = below + `v.slot_day = $2 LIMIT $3`
 	selectBelowOwn     = below + `v.slot_recording = $2 LIMIT $3`
 	settledAtOnce      = 100 // tombstones
-	updateSettled      = `UPDATE punctures SET settled = TRUE WHERE tenant = $1 AND tree = $2 AND slot = $3`
+	updateSettled      = `UPDATE punctures SET unsettled = NULL WHERE tenant = $1 AND tree = $2 AND slot = $3`
 	updateVersionsOf   = `UPDATE erasures SET versions = versions + $1 WHERE id = $2`
 )
 

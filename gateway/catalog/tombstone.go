@@ -21,6 +21,15 @@ const (
 // tombstone on, which is a row of punctures, no query gives what lies below it.
 type Slot struct{ Tree, Number int64 }
 
+// many is the tree of a slot below which versions lie that are not told one by
+// one, and else NULL.
+func (s Slot) many() any {
+	if s.Tree == TreeSubjects || s.Tree == TreeDays {
+		return s.Tree
+	}
+	return nil
+}
+
 func (s *Slot) columns() []any { return []any{&s.Tree, &s.Number} }
 
 // buried is the condition that a slot of a tenant, each a column or a
@@ -29,15 +38,29 @@ func buried(tenant string, tree int, slot string) string {
 	return `EXISTS (SELECT 1 FROM punctures x WHERE x.tenant = ` + tenant + ` AND x.tree = ` + strconv.Itoa(tree) + ` AND x.slot = ` + slot + `)`
 }
 
-// Conditions on a row of versions by its subject and its day. A tombstone of its
-// own slot says nothing that its state does not say.
+// unsettled is buried by a tombstone below which there may be versions still. It
+// is all that reads have to ask: below others every row says itself that it is
+// erased, and Create puts none there.
+func unsettled(tree int, slot string) string {
+	return `EXISTS (SELECT 1 FROM punctures x WHERE x.tenant = v.tenant AND x.unsettled = ` + strconv.Itoa(tree) + ` AND x.slot = ` + slot + `)`
+}
+
+// unsettledOf are the slots of a tenant's tree of which unsettled tells.
+func unsettledOf(tenant string, tree int) string {
+	return `(SELECT x.slot FROM punctures x WHERE x.tenant = ` + tenant + ` AND x.unsettled = ` + strconv.Itoa(tree) + `)`
+}
+
+// Conditions on a row of versions. The tombstones of what was replaced, or erased
+// by itself, are settled from the start.
 var (
-	isBuried  = `(` + buried("v.tenant", TreeSubjects, "v.slot_subject") + ` OR ` + buried("v.tenant", TreeDays, "v.slot_day") + `)`
-	notBuried = `NOT ` + buried("v.tenant", TreeSubjects, "v.slot_subject") + ` AND NOT ` + buried("v.tenant", TreeDays, "v.slot_day")
+	isBuried = `(` + unsettled(TreeSubjects, "v.slot_subject") + ` OR ` + unsettled(TreeDays, "v.slot_day") + `
+		OR ` + unsettled(TreeRecordings, "v.slot_recording") + `)`
+	notBuried = `NOT ` + unsettled(TreeSubjects, "v.slot_subject") + ` AND NOT ` + unsettled(TreeDays, "v.slot_day") + `
+		AND NOT ` + unsettled(TreeRecordings, "v.slot_recording")
 )
 
-// anyBuried and noneBuried go by all three slots: what is still to be written
-// may hang from none that has a tombstone.
+// anyBuried and noneBuried go by every tombstone: what is still to be written
+// may hang from no slot that has one.
 func anyBuried(tenant, recording, subject, day string) string {
 	return `(` + buried(tenant, TreeRecordings, recording) + ` OR ` + buried(tenant, TreeSubjects, subject) + ` OR ` + buried(tenant, TreeDays, day) + `)`
 }
@@ -70,11 +93,11 @@ func (s seen) version() Version {
 	return v
 }
 
-const intoPunctures = `INSERT INTO punctures (tenant, tree, slot, erasure, epoch, since, settled) `
+const intoPunctures = `INSERT INTO punctures (tenant, tree, slot, erasure, epoch, since, unsettled) `
 
 // scrap buries the own slots of the versions that a condition on v selects.
 func (d dialect) scrap(ctx context.Context, tx *sql.Tx, where string, args ...any) error {
-	_, err := tx.ExecContext(ctx, intoPunctures+`SELECT v.tenant, `+strconv.Itoa(TreeRecordings)+`, v.slot_recording, NULL, NULL, `+d.now+`, TRUE
+	_, err := tx.ExecContext(ctx, intoPunctures+`SELECT v.tenant, `+strconv.Itoa(TreeRecordings)+`, v.slot_recording, NULL, NULL, `+d.now+`, NULL
 		FROM versions v WHERE `+where+` ON CONFLICT DO NOTHING`, args...)
 	return err
 }
@@ -85,7 +108,7 @@ func (d dialect) bury(ctx context.Context, tx *sql.Tx, tenant recording.Tenant, 
 	for some := range slices.Chunk(slots, maxRows) {
 		var args []any
 		for _, s := range some {
-			args = append(args, tenant[:], s.Tree, s.Number, id[:], s.Tree == TreeRecordings || s.Tree == TreeSystem)
+			args = append(args, tenant[:], s.Tree, s.Number, id[:], s.many())
 		}
 		_, err := tx.ExecContext(ctx, intoPunctures+`VALUES `+values(len(some), "?", "?", "?", "?", "NULL", d.now, "?")+`
 			ON CONFLICT (tenant, tree, slot) DO UPDATE SET erasure = excluded.erasure WHERE punctures.erasure IS NULL`, args...)

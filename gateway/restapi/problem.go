@@ -19,6 +19,7 @@ var (
 	errNotJSON    = errors.New("restapi: request body is not application/json")
 	errSigning    = errors.New("restapi: signing keys are not implemented")
 	errTenantPath = errors.New("restapi: tenant name cannot stand in a path")
+	errNothing    = errors.New("restapi: nothing like that is there to erase, nor known to have been")
 )
 
 // malformed is a request that makes no sense; it says why.
@@ -40,6 +41,11 @@ var kinds = []kind{
 	{errTenantPath, "bad-tenant-name", 400, "The tenant's name is not allowed", `A name may not hold a slash, nor be "." or "..".`},
 	{recording.ErrBucketName, "bad-bucket-name", 400, "The bucket's name is not allowed", "Use 3 to 63 lower-case letters, digits, dots and hyphens, beginning and ending with a letter or digit."},
 	{recording.ErrRetention, "bad-retention", 400, "The retention is not a number of days", "Give whole days from 1d to 36500d, such as 90d, or nothing to keep recordings until they are erased."},
+	{recording.ErrNameInvalid, "bad-name", 400, "The recording's name is not allowed", "Use 1 to 1024 bytes of UTF-8 without NUL, as it was put."},
+	{recording.ErrNameTooLong, "bad-name", 400, "The recording's name is not allowed", "Use 1 to 1024 bytes of UTF-8 without NUL, as it was put."},
+	{recording.ErrVersion, "bad-version", 400, "The version is not one", "Give the 32 hex digits that putting it answered, or no version to erase all of them."},
+	{recording.ErrDay, "bad-day", 400, "The retention day is not one", "Give a bucket's retention and the date on which its recordings expire, such as 90d/2026-12-31. They expire the day after the last of their days: those put on 2 October under 90d on 1 January."},
+	{recording.ErrReason, "bad-reason", 400, "The reason may not stand in a certificate", "Use 1 to 128 printable characters, with a letter between any 7 digits: others read the certificate, and a telephone number may not stand there."},
 	{recording.ErrClassInvalid, "bad-class", 400, "The integrity class is unknown", "Use A, B, C or D; D accepts every upload."},
 	{recording.ErrSettings, "bad-setting", 400, "A setting is not one of its values", "overwrite is never, version or replace; etag is opaque or md5."},
 	{errNoToken, "unauthenticated", 401, "No valid token", "Send the owner token or a tenant's admin token as Authorization: Bearer."},
@@ -48,6 +54,8 @@ var kinds = []kind{
 	{errNoRoute, "no-such-route", 404, "There is nothing at this path", "See " + SpecificationPath + "."},
 	{recording.ErrNoTenant, "no-such-tenant", 404, "There is no such tenant", "Check its name; the owner token can list all tenants."},
 	{recording.ErrNoBucket, "no-such-bucket", 404, "There is no such bucket", "Create the bucket first, in the same tenant."},
+	{recording.ErrNoErasure, "no-such-erasure", 404, "There is no such erasure", "Give its id as the erasure was answered with, 32 hex digits; the list of the tenant's erasures has it too."},
+	{errNothing, "nothing-to-erase", 404, "There is nothing like that to erase", "Check how it is spelt, and its tenant. If it was erased before, the list of the tenant's erasures has that, with its certificate."},
 	{errNoMethod, "no-such-method", 405, "This path does not know the method", "See " + SpecificationPath + "."},
 	{recording.ErrTenantExists, "tenant-exists", 409, "A tenant has this name", "Choose another name."},
 	{recording.ErrBucketExists, "bucket-exists", 409, "The tenant has a bucket of this name", "Use it, or choose another name."},

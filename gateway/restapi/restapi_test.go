@@ -163,6 +163,7 @@ func TestRefusals(t *testing.T) {
 	acme, other := "Bearer "+f.admin(t, "acme"), "Bearer "+f.admin(t, "other")
 	asOwner := "Bearer " + f.owner
 	const tenants, buckets, recorders, readers = "/v1/tenants", "/v1/tenants/acme/buckets", "/v1/tenants/acme/recorders", "/v1/tenants/acme/readers"
+	const erasures = "/v1/tenants/acme/erasures"
 	get := func(path, token string) request { return request{"GET", path, token, "", ""} }
 	post := func(path, token, body string) request {
 		return request{"POST", path, token, "application/json", body}
@@ -216,6 +217,26 @@ func TestRefusals(t *testing.T) {
 		{post(recorders, acme, `{"name":"pbx","bucket":"*"}`), 400, "bad-bucket-name", ""},
 		{post(recorders, acme, `{"name":"","bucket":"calls"}`), 400, "bad-request", "name"},
 		{post(recorders, acme, `{"name":"pbx","bucket":"calls","signing":true}`), 501, "not-implemented", "without signing"},
+		{post(erasures, acme, `{}`), 400, "bad-request", "subject"},
+		{post(erasures, acme, `{"subject":"a","day":"90d/2026-12-31"}`), 400, "bad-request", "subject"},
+		{post(erasures, acme, `{"subject":"a,b"}`), 400, "bad-request", "one data subject"},
+		{post(erasures, acme, `{"subject":"nobody"}`), 404, "nothing-to-erase", "spelt"},
+		{post(erasures, acme, `{"subject":"nobody","reason":"he rang from 030 1234567"}`), 400, "bad-reason", "telephone"},
+		{post(erasures, acme, `{"day":"90/2026-12-31"}`), 400, "bad-day", "90d/2026-12-31"},
+		{post(erasures, acme, `{"recording":{"bucket":"calls","name":"never"}}`), 404, "nothing-to-erase", "spelt"},
+		{post(erasures, acme, `{"recording":{"bucket":"none","name":"never"}}`), 404, "no-such-bucket", ""},
+		{post(erasures, acme, `{"recording":{"bucket":"Calls","name":"a"}}`), 400, "bad-bucket-name", ""},
+		{post(erasures, acme, `{"recording":{"bucket":"calls"}}`), 400, "bad-name", "1024"},
+		{post(erasures, acme, `{"recording":{"bucket":"calls","name":"`+strings.Repeat("x", 1025)+`"}}`), 400, "bad-name", "1024"},
+		{post(erasures, acme, `{"recording":{"bucket":"calls","name":"a","version":"1"}}`), 400, "bad-version", "32 hex"},
+		{post(erasures, acme, `{"recording":{"bucket":"calls","name":"a","versions":"1"}}`), 400, "bad-request", `"versions"`},
+		{post("/v1/tenants/nobody/erasures", asOwner, `{"subject":"a"}`), 404, "no-such-tenant", ""},
+		{get("/v1/erasures/1", acme), 404, "no-such-erasure", "32 hex"},
+		{get("/v1/erasures/"+strings.Repeat("1", 32), asOwner), 404, "no-such-erasure", "32 hex"},
+		{get(erasures+"?limit=1001", acme), 400, "bad-request", "1000"},
+		{get(erasures+"?limit=many", acme), 400, "bad-request", "limit"},
+		{get(erasures+"?before=1", acme), 404, "no-such-erasure", ""},
+		{get(erasures+"?before="+strings.Repeat("1", 32), acme), 404, "no-such-erasure", ""},
 		{post(readers, acme, `{"name":"qa","bucket":"calls","prefix":"a\u0000"}`), 400, "bad-request", "prefix"},
 	} {
 		res, body := f.send(t, tt.request)

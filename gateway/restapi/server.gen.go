@@ -16,6 +16,54 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for ErasureScope.
+const (
+	ErasureScopeDay       ErasureScope = "day"
+	ErasureScopeRecording ErasureScope = "recording"
+	ErasureScopeSubject   ErasureScope = "subject"
+	ErasureScopeVersion   ErasureScope = "version"
+)
+
+// Valid indicates whether the value is a known member of the ErasureScope enum.
+func (e ErasureScope) Valid() bool {
+	switch e {
+	case ErasureScopeDay:
+		return true
+	case ErasureScopeRecording:
+		return true
+	case ErasureScopeSubject:
+		return true
+	case ErasureScopeVersion:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ErasureState.
+const (
+	ErasureStateCertified ErasureState = "certified"
+	ErasureStateEffective ErasureState = "effective"
+	ErasureStatePunctured ErasureState = "punctured"
+	ErasureStateQueued    ErasureState = "queued"
+)
+
+// Valid indicates whether the value is a known member of the ErasureState enum.
+func (e ErasureState) Valid() bool {
+	switch e {
+	case ErasureStateCertified:
+		return true
+	case ErasureStateEffective:
+		return true
+	case ErasureStatePunctured:
+		return true
+	case ErasureStateQueued:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewBucketEtag.
 const (
 	NewBucketEtagMd5    NewBucketEtag = "md5"
@@ -109,6 +157,71 @@ type BucketCreated struct {
 	Tenant string `json:"tenant"`
 }
 
+// ErasedRecording defines model for ErasedRecording.
+type ErasedRecording struct {
+	Bucket string `json:"bucket"`
+	Name   string `json:"name"`
+
+	// Version 32 hex digits. Only this version is erased; without it
+	Version string `json:"version,omitempty"`
+}
+
+// Erasure defines model for Erasure.
+type Erasure struct {
+	// AskedAt Nothing was read from then on.
+	AskedAt time.Time `json:"asked_at"`
+
+	// Certificate Once the state is certified: a DSSE envelope, signed, as
+	// docs/certificates.md has it. Written to a file it can be verified
+	// without a server.
+	Certificate json.RawMessage `json:"certificate,omitempty"`
+	CertifiedAt *time.Time      `json:"certified_at,omitempty"`
+
+	// Erasure its id
+	Erasure string `json:"erasure"`
+	Reason  string `json:"reason"`
+
+	// Refiled Versions in its scope that are kept, since they are held or must be kept for longer.
+	Refiled int64 `json:"refiled"`
+
+	// Requester The access key that asked for it, or admin or owner.
+	Requester string `json:"requester"`
+
+	// Salt Opens the certificate's commitment: with it, and what was erased,
+	// anyone can check that the certificate is about that. Given here once,
+	// to whoever asked for the erasure, and kept nowhere.
+	Salt  string       `json:"salt,omitempty"`
+	Scope ErasureScope `json:"scope"`
+
+	// State queued: nothing reads it any more. punctured: the keys to it are gone from
+	// the newest key tree. effective: what opened the older trees is destroyed.
+	// certified: no process can have kept it in memory, and the certificate is
+	// signed.
+	State ErasureState `json:"state"`
+
+	// TenantId as a tenant's id
+	TenantId string `json:"tenant_id"`
+
+	// Unreadable Versions of recordings that it has made unreadable. Those of a subject or a day are counted as the erasure goes on.
+	Unreadable int64 `json:"unreadable"`
+}
+
+// ErasureList defines model for ErasureList.
+type ErasureList struct {
+	// Before There are more: the next page is what was asked for before this one.
+	Before   string    `json:"before,omitempty"`
+	Erasures []Erasure `json:"erasures"`
+}
+
+// ErasureScope defines model for ErasureScope.
+type ErasureScope string
+
+// ErasureState queued: nothing reads it any more. punctured: the keys to it are gone from
+// the newest key tree. effective: what opened the older trees is destroyed.
+// certified: no process can have kept it in memory, and the certificate is
+// signed.
+type ErasureState string
+
 // KeyPair defines model for KeyPair.
 type KeyPair struct {
 	AccessKey string `json:"access_key"`
@@ -152,6 +265,26 @@ type NewBucketMinClass string
 // is current, the old one is kept. replace: the old one can no longer
 // be opened.
 type NewBucketOverwrite string
+
+// NewErasure One of recording, subject and day.
+type NewErasure struct {
+	// Day A retention and a date, such as 90d/2026-12-31. Erased is every
+	// recording of the tenant that has this retention and expires then. On
+	// the day on which such recordings are put, no more can be put until
+	// midnight UTC: they would expire on a day that is erased. Of a day to
+	// come nothing is there to erase.
+	Day string `json:"day,omitempty"`
+
+	// Reason Why. It stands in the certificate, which others will read: 1 to 128
+	// printable characters and no 7 digits without a letter between them,
+	// so that it holds no telephone number. It should name nobody.
+	Reason    string           `json:"reason,omitempty"`
+	Recording *ErasedRecording `json:"recording,omitempty"`
+
+	// Subject A data subject, such as +49301234567. Erased is every recording that
+	// tells of them, whether as the first or as another.
+	Subject string `json:"subject,omitempty"`
+}
 
 // NewReader defines model for NewReader.
 type NewReader struct {
@@ -323,6 +456,15 @@ type NewKeyPair = KeyPair
 // TenantNow defines model for TenantNow.
 type TenantNow = Tenant
 
+// ListErasuresParams defines parameters for ListErasures.
+type ListErasuresParams struct {
+	// Limit How many to give at most.
+	Limit int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Before The id of an erasure; only what was asked for before it is given.
+	Before string `form:"before,omitempty" json:"before,omitempty"`
+}
+
 // SweepJSONRequestBody defines body for Sweep for application/json ContentType.
 type SweepJSONRequestBody = NewSweep
 
@@ -332,6 +474,9 @@ type CreateTenantJSONRequestBody = NewTenant
 // CreateBucketJSONRequestBody defines body for CreateBucket for application/json ContentType.
 type CreateBucketJSONRequestBody = NewBucket
 
+// CreateErasureJSONRequestBody defines body for CreateErasure for application/json ContentType.
+type CreateErasureJSONRequestBody = NewErasure
+
 // CreateReaderJSONRequestBody defines body for CreateReader for application/json ContentType.
 type CreateReaderJSONRequestBody = NewReader
 
@@ -340,6 +485,9 @@ type CreateRecorderJSONRequestBody = NewRecorder
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// GetErasure Tell how far an erasure is, with its certificate once there is one.
+	// (GET /v1/erasures/{erasure})
+	GetErasure(c *gin.Context, erasure string)
 	// Sweep Delete now what failed uploads and deletions have left, or only count it.
 	// (POST /v1/sweep)
 	Sweep(c *gin.Context)
@@ -358,6 +506,12 @@ type ServerInterface interface {
 	// EraseTenant Destroy a tenant's key for good, and with it every recording.
 	// (POST /v1/tenants/{tenant}/erase)
 	EraseTenant(c *gin.Context, tenant TenantName)
+	// ListErasures List a tenant's erasures, newest first, without their certificates.
+	// (GET /v1/tenants/{tenant}/erasures)
+	ListErasures(c *gin.Context, tenant TenantName, params ListErasuresParams)
+	// CreateErasure Erase a recording, a data subject or a retention day for good.
+	// (POST /v1/tenants/{tenant}/erasures)
+	CreateErasure(c *gin.Context, tenant TenantName)
 	// CreateReader Create an S3 key pair that lists and opens recordings.
 	// (POST /v1/tenants/{tenant}/readers)
 	CreateReader(c *gin.Context, tenant TenantName)
@@ -380,6 +534,31 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(c *gin.Context)
+
+// GetErasure operation middleware
+func (siw *ServerInterfaceWrapper) GetErasure(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "erasure" -------------
+	var erasure string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "erasure", c.Param("erasure"), &erasure, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter erasure: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetErasure(c, erasure)
+}
 
 // Sweep operation middleware
 func (siw *ServerInterfaceWrapper) Sweep(c *gin.Context) {
@@ -493,6 +672,75 @@ func (siw *ServerInterfaceWrapper) EraseTenant(c *gin.Context) {
 	}
 
 	siw.Handler.EraseTenant(c, tenant)
+}
+
+// ListErasures operation middleware
+func (siw *ServerInterfaceWrapper) ListErasures(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", c.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter tenant: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListErasuresParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "before" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "before", c.Request.URL.Query(), &params.Before, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter before: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListErasures(c, tenant, params)
+}
+
+// CreateErasure operation middleware
+func (siw *ServerInterfaceWrapper) CreateErasure(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", c.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter tenant: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CreateErasure(c, tenant)
 }
 
 // CreateReader operation middleware
@@ -628,6 +876,9 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/revoke", wrapper.RevokeTenant)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/restore", wrapper.RestoreTenant)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/erase", wrapper.EraseTenant)
+	router.GET(options.BaseURL+"/v1/tenants/:tenant/erasures", wrapper.ListErasures)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/erasures", wrapper.CreateErasure)
+	router.GET(options.BaseURL+"/v1/erasures/:erasure", wrapper.GetErasure)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/buckets", wrapper.CreateBucket)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/recorders", wrapper.CreateRecorder)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/readers", wrapper.CreateReader)
@@ -647,6 +898,48 @@ type FailedApplicationProblemPlusJSONResponse struct {
 type NewKeyPairJSONResponse KeyPair
 
 type TenantNowJSONResponse Tenant
+
+type GetErasureRequestObject struct {
+	Erasure string `json:"erasure"`
+}
+
+type GetErasureResponseObject interface {
+	VisitGetErasureResponse(w http.ResponseWriter) error
+}
+
+type GetErasure200JSONResponse Erasure
+
+func (response GetErasure200JSONResponse) VisitGetErasureResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetErasuredefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    FailedResponseHeaders
+	StatusCode int
+}
+
+func (response GetErasuredefaultApplicationProblemPlusJSONResponse) VisitGetErasureResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
 
 type SweepRequestObject struct {
 	Body *SweepJSONRequestBody
@@ -900,6 +1193,92 @@ func (response EraseTenantdefaultApplicationProblemPlusJSONResponse) VisitEraseT
 	return err
 }
 
+type ListErasuresRequestObject struct {
+	Tenant TenantName `json:"tenant"`
+	Params ListErasuresParams
+}
+
+type ListErasuresResponseObject interface {
+	VisitListErasuresResponse(w http.ResponseWriter) error
+}
+
+type ListErasures200JSONResponse ErasureList
+
+func (response ListErasures200JSONResponse) VisitListErasuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListErasuresdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    FailedResponseHeaders
+	StatusCode int
+}
+
+func (response ListErasuresdefaultApplicationProblemPlusJSONResponse) VisitListErasuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateErasureRequestObject struct {
+	Tenant TenantName `json:"tenant"`
+	Body   *CreateErasureJSONRequestBody
+}
+
+type CreateErasureResponseObject interface {
+	VisitCreateErasureResponse(w http.ResponseWriter) error
+}
+
+type CreateErasure202JSONResponse Erasure
+
+func (response CreateErasure202JSONResponse) VisitCreateErasureResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateErasuredefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    FailedResponseHeaders
+	StatusCode int
+}
+
+func (response CreateErasuredefaultApplicationProblemPlusJSONResponse) VisitCreateErasureResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateReaderRequestObject struct {
 	Tenant TenantName `json:"tenant"`
 	Body   *CreateReaderJSONRequestBody
@@ -1072,6 +1451,9 @@ func (response RevokeTenantdefaultApplicationProblemPlusJSONResponse) VisitRevok
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// GetErasure Tell how far an erasure is, with its certificate once there is one.
+	// (GET /v1/erasures/{erasure})
+	GetErasure(ctx context.Context, request GetErasureRequestObject) (GetErasureResponseObject, error)
 	// Sweep Delete now what failed uploads and deletions have left, or only count it.
 	// (POST /v1/sweep)
 	Sweep(ctx context.Context, request SweepRequestObject) (SweepResponseObject, error)
@@ -1090,6 +1472,12 @@ type StrictServerInterface interface {
 	// EraseTenant Destroy a tenant's key for good, and with it every recording.
 	// (POST /v1/tenants/{tenant}/erase)
 	EraseTenant(ctx context.Context, request EraseTenantRequestObject) (EraseTenantResponseObject, error)
+	// ListErasures List a tenant's erasures, newest first, without their certificates.
+	// (GET /v1/tenants/{tenant}/erasures)
+	ListErasures(ctx context.Context, request ListErasuresRequestObject) (ListErasuresResponseObject, error)
+	// CreateErasure Erase a recording, a data subject or a retention day for good.
+	// (POST /v1/tenants/{tenant}/erasures)
+	CreateErasure(ctx context.Context, request CreateErasureRequestObject) (CreateErasureResponseObject, error)
 	// CreateReader Create an S3 key pair that lists and opens recordings.
 	// (POST /v1/tenants/{tenant}/readers)
 	CreateReader(ctx context.Context, request CreateReaderRequestObject) (CreateReaderResponseObject, error)
@@ -1107,6 +1495,20 @@ type StrictServerInterface interface {
 // operations adapts each operation of the specification to handle.
 type operations struct {
 	handle func(c *gin.Context, operation string, body any, call func(StrictServerInterface) error)
+}
+
+// GetErasure (GET /v1/erasures/{erasure})
+func (o operations) GetErasure(c *gin.Context, erasure string) {
+	request := GetErasureRequestObject{
+		Erasure: erasure,
+	}
+	o.handle(c, "getErasure", nil, func(api StrictServerInterface) error {
+		response, err := api.GetErasure(c.Request.Context(), request)
+		if err != nil {
+			return err
+		}
+		return response.VisitGetErasureResponse(c.Writer)
+	})
 }
 
 // Sweep (POST /v1/sweep)
@@ -1189,6 +1591,36 @@ func (o operations) EraseTenant(c *gin.Context, tenant TenantName) {
 			return err
 		}
 		return response.VisitEraseTenantResponse(c.Writer)
+	})
+}
+
+// ListErasures (GET /v1/tenants/{tenant}/erasures)
+func (o operations) ListErasures(c *gin.Context, tenant TenantName, params ListErasuresParams) {
+	request := ListErasuresRequestObject{
+		Tenant: tenant,
+		Params: params,
+	}
+	o.handle(c, "listErasures", nil, func(api StrictServerInterface) error {
+		response, err := api.ListErasures(c.Request.Context(), request)
+		if err != nil {
+			return err
+		}
+		return response.VisitListErasuresResponse(c.Writer)
+	})
+}
+
+// CreateErasure (POST /v1/tenants/{tenant}/erasures)
+func (o operations) CreateErasure(c *gin.Context, tenant TenantName) {
+	request := CreateErasureRequestObject{
+		Tenant: tenant,
+		Body:   new(CreateErasureJSONRequestBody),
+	}
+	o.handle(c, "createErasure", request.Body, func(api StrictServerInterface) error {
+		response, err := api.CreateErasure(c.Request.Context(), request)
+		if err != nil {
+			return err
+		}
+		return response.VisitCreateErasureResponse(c.Writer)
 	})
 }
 

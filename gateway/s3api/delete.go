@@ -18,7 +18,8 @@ import (
 var deleteParameters = []string{versionParameter}
 
 // deleteObject erases a recording, or one version of it: DeleteObject. What is
-// not there is gone: 204 as well.
+// not there is gone: 204 as well, but without an erasure, under whose id the REST
+// API tells how far it is and gives its certificate.
 func (f *Front) deleteObject(w http.ResponseWriter, r *http.Request, in verified) error {
 	if err := unconditional(r.Header); err != nil {
 		return err
@@ -33,8 +34,11 @@ func (f *Front) deleteObject(w http.ResponseWriter, r *http.Request, in verified
 	if err != nil {
 		return err
 	}
-	if which := cmp.Or(version, found); which != (recording.Version{}) {
+	if which := cmp.Or(version, found.Version); which != (recording.Version{}) {
 		w.Header().Set(versionHeader, which.String())
+	}
+	if found.Erasure != (recording.ErasureID{}) {
+		w.Header().Set("X-Lethe-Erasure", found.Erasure.String())
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/minio/minio-go/v7"
 
+	"github.com/lethe-vault/lethe/crypto/claim"
 	"github.com/lethe-vault/lethe/gateway"
 	"github.com/lethe-vault/lethe/policy"
 	"github.com/lethe-vault/lethe/recording"
@@ -105,6 +107,30 @@ func TestDeleteObject(t *testing.T) {
 		t.Errorf("minio-go RemoveObject: %v", err)
 	}
 	v.wantBlobs(0)
+}
+
+// A deletion names the erasure that it made; one of nothing names none.
+func TestDeletionNamesItsErasure(t *testing.T) {
+	v := newVault(t)
+	v.mustPut(calls, "a/call", "content")
+	for i, want := range []bool{true, false} {
+		answer, err := http.DefaultClient.Do(v.request(v.reader, "DELETE", "/calls/a/call", "", func(*http.Request) {}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		id, err := recording.ParseErasureID(answer.Header.Get("X-Lethe-Erasure"))
+		if (err == nil) != want || answer.StatusCode != http.StatusNoContent {
+			t.Errorf("deletion %d = %s %v", i+1, answer.Status, answer.Header)
+		}
+		if !want {
+			continue
+		}
+		made, err := v.Erasure(t.Context(), v.Operator(), id)
+		if err != nil || made.Scope != claim.OfRecording || made.Versions != 1 {
+			t.Errorf("Erasure(%v) = %+v, %v", id, made, err)
+		}
+	}
 }
 
 func TestDeleteVersions(t *testing.T) {

@@ -90,11 +90,11 @@ func (v *grown) bury(t testing.TB, slots []uint64) {
 			id := recording.NewErasureID()
 			erasures = append(erasures, id[:], v.id[:], catalog.ScopeRecording, "queued", "acme", "deleted over S3", make([]byte, 32), at,
 				0, make([]byte, 400), true, 1, 0, 0)
-			punctures = append(punctures, v.id[:], catalog.TreeRecordings, int64(s), id[:], at, true)
+			punctures = append(punctures, v.id[:], catalog.TreeRecordings, int64(s), id[:], at)
 		}
 		v.exec(t, `INSERT INTO erasures (id, tenant, scope, state, who, reason, commitment, asked_at, base, record, recorded, versions, refiled, epoch)
 			VALUES `+placeholders(len(some), 14), erasures...)
-		v.exec(t, `INSERT INTO punctures (tenant, tree, slot, erasure, since, settled) VALUES `+placeholders(len(some), 6), punctures...)
+		v.exec(t, `INSERT INTO punctures (tenant, tree, slot, erasure, since) VALUES `+placeholders(len(some), 5), punctures...)
 	}
 }
 

@@ -319,6 +319,7 @@ func testRestoredTombstones(t *testing.T, v *Vault) {
 		catalog.Slot{Tree: catalog.TreeDays, Number: 6}, own(single), catalog.Slot{Tree: catalog.TreeSystem, Number: 4})))
 	v.wantUnread(t, hers, hersC, subject)
 	v.wantUnread(t, todays, todaysC)
+	v.wantUnread(t, single, singleC)
 	_, found, err := v.LookupSubject(ctx, v.Tenant, subject)
 	must(t, err)
 	wantEqual(t, "LookupSubject(punctured)", found, false)

@@ -32,18 +32,20 @@ CREATE INDEX erasures_unrecorded ON erasures (tenant) WHERE NOT recorded;
 -- or aborted. Rows stay for ever, as slots are never used again. What is unique
 -- comes first here too, lest a planner read all tombstones of a tenant.
 CREATE TABLE punctures (
-	tenant  BYTEA   NOT NULL,
-	tree    BIGINT  NOT NULL, -- 1 recordings, 2 subjects, 3 days, 4 system
-	slot    BIGINT  NOT NULL,
-	erasure BYTEA,
-	epoch   BIGINT,           -- that punctured it; NULL before
-	since   BIGINT  NOT NULL,
-	settled BOOLEAN NOT NULL, -- no version that could be read lies below it any more
+	tenant    BYTEA  NOT NULL,
+	tree      BIGINT NOT NULL, -- 1 recordings, 2 subjects, 3 days, 4 system
+	slot      BIGINT NOT NULL,
+	erasure   BYTEA,
+	epoch     BIGINT,          -- that punctured it; NULL before
+	since     BIGINT NOT NULL,
+	unsettled BIGINT,          -- the tree again, while versions that could be read may lie below it
 	PRIMARY KEY (slot, tree, tenant)
 );
 CREATE INDEX punctures_open ON punctures (tenant, since) WHERE epoch IS NULL;
 CREATE INDEX punctures_erasure ON punctures (erasure, epoch) WHERE erasure IS NOT NULL;
-CREATE INDEX punctures_unsettled ON punctures (tenant, tree, slot) WHERE NOT settled;
+-- What every read asks. It is small, since all is settled soon; and a planner
+-- takes no other for it, since no other has the column.
+CREATE INDEX punctures_unsettled ON punctures (slot, unsettled, tenant) WHERE unsettled IS NOT NULL;
 
 CREATE TABLE epochs (
 	tenant        BYTEA  NOT NULL,
@@ -81,7 +83,7 @@ CREATE TABLE epoch_leases (
 -- What lies below a subject or a day.
 CREATE INDEX versions_subject ON versions (slot_subject, tenant) WHERE state IN ('committed', 'replaced');
 CREATE INDEX versions_day ON versions (slot_day, tenant) WHERE state IN ('committed', 'replaced');
--- With subject and day, what is not tombstoned is told without reading a row.
+-- With all slots, what lies below no tombstone is told without reading a row.
 DROP INDEX versions_directory;
 CREATE INDEX versions_directory ON versions (dir_index, tenant, slot_recording, version, slot_subject, slot_day)
 	WHERE state = 'committed' AND is_current;

@@ -18,6 +18,22 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for ErasureScope.
+const (
+	ErasureScopeDay       ErasureScope = "day"
+	ErasureScopeRecording ErasureScope = "recording"
+	ErasureScopeSubject   ErasureScope = "subject"
+	ErasureScopeVersion   ErasureScope = "version"
+)
+
+// Defines values for ErasureState.
+const (
+	ErasureStateCertified ErasureState = "certified"
+	ErasureStateEffective ErasureState = "effective"
+	ErasureStatePunctured ErasureState = "punctured"
+	ErasureStateQueued    ErasureState = "queued"
+)
+
 // Defines values for NewBucketEtag.
 const (
 	NewBucketEtagMd5    NewBucketEtag = "md5"
@@ -52,6 +68,71 @@ type BucketCreated struct {
 	Bucket string `json:"bucket"`
 	Tenant string `json:"tenant"`
 }
+
+// ErasedRecording defines model for ErasedRecording.
+type ErasedRecording struct {
+	Bucket string `json:"bucket"`
+	Name   string `json:"name"`
+
+	// Version 32 hex digits. Only this version is erased; without it
+	Version string `json:"version,omitempty"`
+}
+
+// Erasure defines model for Erasure.
+type Erasure struct {
+	// AskedAt Nothing was read from then on.
+	AskedAt time.Time `json:"asked_at"`
+
+	// Certificate Once the state is certified: a DSSE envelope, signed, as
+	// docs/certificates.md has it. Written to a file it can be verified
+	// without a server.
+	Certificate json.RawMessage `json:"certificate,omitempty"`
+	CertifiedAt *time.Time      `json:"certified_at,omitempty"`
+
+	// Erasure its id
+	Erasure string `json:"erasure"`
+	Reason  string `json:"reason"`
+
+	// Refiled Versions in its scope that are kept, since they are held or must be kept for longer.
+	Refiled int64 `json:"refiled"`
+
+	// Requester The access key that asked for it, or admin or owner.
+	Requester string `json:"requester"`
+
+	// Salt Opens the certificate's commitment: with it, and what was erased,
+	// anyone can check that the certificate is about that. Given here once,
+	// to whoever asked for the erasure, and kept nowhere.
+	Salt  string       `json:"salt,omitempty"`
+	Scope ErasureScope `json:"scope"`
+
+	// State queued: nothing reads it any more. punctured: the keys to it are gone from
+	// the newest key tree. effective: what opened the older trees is destroyed.
+	// certified: no process can have kept it in memory, and the certificate is
+	// signed.
+	State ErasureState `json:"state"`
+
+	// TenantId as a tenant's id
+	TenantId string `json:"tenant_id"`
+
+	// Unreadable Versions of recordings that it has made unreadable. Those of a subject or a day are counted as the erasure goes on.
+	Unreadable int64 `json:"unreadable"`
+}
+
+// ErasureList defines model for ErasureList.
+type ErasureList struct {
+	// Before There are more: the next page is what was asked for before this one.
+	Before   string    `json:"before,omitempty"`
+	Erasures []Erasure `json:"erasures"`
+}
+
+// ErasureScope defines model for ErasureScope.
+type ErasureScope string
+
+// ErasureState queued: nothing reads it any more. punctured: the keys to it are gone from
+// the newest key tree. effective: what opened the older trees is destroyed.
+// certified: no process can have kept it in memory, and the certificate is
+// signed.
+type ErasureState string
 
 // KeyPair defines model for KeyPair.
 type KeyPair struct {
@@ -96,6 +177,26 @@ type NewBucketMinClass string
 // is current, the old one is kept. replace: the old one can no longer
 // be opened.
 type NewBucketOverwrite string
+
+// NewErasure One of recording, subject and day.
+type NewErasure struct {
+	// Day A retention and a date, such as 90d/2026-12-31. Erased is every
+	// recording of the tenant that has this retention and expires then. On
+	// the day on which such recordings are put, no more can be put until
+	// midnight UTC: they would expire on a day that is erased. Of a day to
+	// come nothing is there to erase.
+	Day string `json:"day,omitempty"`
+
+	// Reason Why. It stands in the certificate, which others will read: 1 to 128
+	// printable characters and no 7 digits without a letter between them,
+	// so that it holds no telephone number. It should name nobody.
+	Reason    string           `json:"reason,omitempty"`
+	Recording *ErasedRecording `json:"recording,omitempty"`
+
+	// Subject A data subject, such as +49301234567. Erased is every recording that
+	// tells of them, whether as the first or as another.
+	Subject string `json:"subject,omitempty"`
+}
 
 // NewReader defines model for NewReader.
 type NewReader struct {
@@ -267,6 +368,15 @@ type NewKeyPair = KeyPair
 // TenantNow defines model for TenantNow.
 type TenantNow = Tenant
 
+// ListErasuresParams defines parameters for ListErasures.
+type ListErasuresParams struct {
+	// Limit How many to give at most.
+	Limit int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Before The id of an erasure; only what was asked for before it is given.
+	Before string `form:"before,omitempty" json:"before,omitempty"`
+}
+
 // SweepJSONRequestBody defines body for Sweep for application/json ContentType.
 type SweepJSONRequestBody = NewSweep
 
@@ -275,6 +385,9 @@ type CreateTenantJSONRequestBody = NewTenant
 
 // CreateBucketJSONRequestBody defines body for CreateBucket for application/json ContentType.
 type CreateBucketJSONRequestBody = NewBucket
+
+// CreateErasureJSONRequestBody defines body for CreateErasure for application/json ContentType.
+type CreateErasureJSONRequestBody = NewErasure
 
 // CreateReaderJSONRequestBody defines body for CreateReader for application/json ContentType.
 type CreateReaderJSONRequestBody = NewReader
@@ -356,6 +469,14 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 // The interface specification for the client above.
 type ClientInterface interface {
 
+	// GetErasure Tell how far an erasure is, with its certificate once there is one.
+	//
+	// An admin token is told of its tenant's erasures. S3's DeleteObject gives
+	// the id in `X-Lethe-Erasure`.
+	//
+	// Corresponds with GET /v1/erasures/{erasure} (the `GetErasure` operationId).
+	GetErasure(ctx context.Context, erasure string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// SweepWithBody Delete now what failed uploads and deletions have left, or only count it.
 	//
 	// The owner token alone may do this. Servers do it by themselves; this does
@@ -433,6 +554,41 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
 	EraseTenant(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListErasures List a tenant's erasures, newest first, without their certificates.
+	//
+	// Those asked for over S3 are among them.
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/erasures (the `ListErasures` operationId).
+	ListErasures(ctx context.Context, tenant TenantName, params *ListErasuresParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateErasureWithBody Erase a recording, a data subject or a retention day for good.
+	//
+	// Answered once every read of it is refused and the erasure is durable. It
+	// goes on by itself; ask for the erasure until its state is `certified`,
+	// about 40 s later. Nothing undoes it.
+	//
+	// Erasing again what is erased gives the erasure that did it, if that is
+	// known, without its salt; else `nothing-to-erase`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/erasures (the `CreateErasure` operationId).
+	CreateErasureWithBody(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateErasure Erase a recording, a data subject or a retention day for good.
+	//
+	// Answered once every read of it is refused and the erasure is durable. It
+	// goes on by itself; ask for the erasure until its state is `certified`,
+	// about 40 s later. Nothing undoes it.
+	//
+	// Erasing again what is erased gives the erasure that did it, if that is
+	// known, without its salt; else `nothing-to-erase`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/erasures (the `CreateErasure` operationId).
+	CreateErasure(ctx context.Context, tenant TenantName, body CreateErasureJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CreateReaderWithBody Create an S3 key pair that lists and opens recordings.
 	//
 	// The secret key is shown here and never again.
@@ -480,6 +636,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/revoke (the `RevokeTenant` operationId).
 	RevokeTenant(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+// GetErasure Tell how far an erasure is, with its certificate once there is one.
+//
+// An admin token is told of its tenant's erasures. S3's DeleteObject gives
+// the id in `X-Lethe-Erasure`.
+//
+// Corresponds with GET /v1/erasures/{erasure} (the `GetErasure` operationId).
+func (c *Client) GetErasure(ctx context.Context, erasure string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetErasureRequest(c.Server, erasure)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 // SweepWithBody Delete now what failed uploads and deletions have left, or only count it.
@@ -649,6 +823,71 @@ func (c *Client) EraseTenant(ctx context.Context, tenant TenantName, reqEditors 
 	return c.Client.Do(req)
 }
 
+// ListErasures List a tenant's erasures, newest first, without their certificates.
+//
+// Those asked for over S3 are among them.
+//
+// Corresponds with GET /v1/tenants/{tenant}/erasures (the `ListErasures` operationId).
+func (c *Client) ListErasures(ctx context.Context, tenant TenantName, params *ListErasuresParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListErasuresRequest(c.Server, tenant, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateErasureWithBody Erase a recording, a data subject or a retention day for good.
+//
+// Answered once every read of it is refused and the erasure is durable. It
+// goes on by itself; ask for the erasure until its state is `certified`,
+// about 40 s later. Nothing undoes it.
+//
+// Erasing again what is erased gives the erasure that did it, if that is
+// known, without its salt; else `nothing-to-erase`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/erasures (the `CreateErasure` operationId).
+func (c *Client) CreateErasureWithBody(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateErasureRequestWithBody(c.Server, tenant, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateErasure Erase a recording, a data subject or a retention day for good.
+//
+// Answered once every read of it is refused and the erasure is durable. It
+// goes on by itself; ask for the erasure until its state is `certified`,
+// about 40 s later. Nothing undoes it.
+//
+// Erasing again what is erased gives the erasure that did it, if that is
+// known, without its salt; else `nothing-to-erase`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/erasures (the `CreateErasure` operationId).
+func (c *Client) CreateErasure(ctx context.Context, tenant TenantName, body CreateErasureJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateErasureRequest(c.Server, tenant, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // CreateReaderWithBody Create an S3 key pair that lists and opens recordings.
 //
 // The secret key is shown here and never again.
@@ -755,6 +994,40 @@ func (c *Client) RevokeTenant(ctx context.Context, tenant TenantName, reqEditors
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// NewGetErasureRequest constructs an http.Request for the GetErasure method
+func NewGetErasureRequest(server string, erasure string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "erasure", erasure, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/erasures/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
 }
 
 // NewSweepRequest calls the generic Sweep builder with application/json body
@@ -979,6 +1252,118 @@ func NewEraseTenantRequest(server string, tenant TenantName) (*http.Request, err
 	return req, nil
 }
 
+// NewListErasuresRequest constructs an http.Request for the ListErasures method
+func NewListErasuresRequest(server string, tenant TenantName, params *ListErasuresParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/erasures", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "before", params.Before, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateErasureRequest calls the generic CreateErasure builder with application/json body
+func NewCreateErasureRequest(server string, tenant TenantName, body CreateErasureJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateErasureRequestWithBody(server, tenant, "application/json", bodyReader)
+}
+
+// NewCreateErasureRequestWithBody constructs an http.Request for the CreateErasure method, with any body, and a specified content type
+func NewCreateErasureRequestWithBody(server string, tenant TenantName, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/erasures", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewCreateReaderRequest calls the generic CreateReader builder with application/json body
 func NewCreateReaderRequest(server string, tenant TenantName, body CreateReaderJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -1185,6 +1570,16 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
+	// GetErasureWithResponse Tell how far an erasure is, with its certificate once there is one.
+	//
+	// An admin token is told of its tenant's erasures. S3's DeleteObject gives
+	// the id in `X-Lethe-Erasure`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/erasures/{erasure} (the `GetErasure` operationId).
+	GetErasureWithResponse(ctx context.Context, erasure string, reqEditors ...RequestEditorFn) (*GetErasureResponse, error)
+
 	// SweepWithBodyWithResponse Delete now what failed uploads and deletions have left, or only count it.
 	//
 	// The owner token alone may do this. Servers do it by themselves; this does
@@ -1268,6 +1663,43 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
 	EraseTenantWithResponse(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*EraseTenantResponse, error)
 
+	// ListErasuresWithResponse List a tenant's erasures, newest first, without their certificates.
+	//
+	// Those asked for over S3 are among them.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/erasures (the `ListErasures` operationId).
+	ListErasuresWithResponse(ctx context.Context, tenant TenantName, params *ListErasuresParams, reqEditors ...RequestEditorFn) (*ListErasuresResponse, error)
+
+	// CreateErasureWithBodyWithResponse Erase a recording, a data subject or a retention day for good.
+	//
+	// Answered once every read of it is refused and the erasure is durable. It
+	// goes on by itself; ask for the erasure until its state is `certified`,
+	// about 40 s later. Nothing undoes it.
+	//
+	// Erasing again what is erased gives the erasure that did it, if that is
+	// known, without its salt; else `nothing-to-erase`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/erasures (the `CreateErasure` operationId).
+	CreateErasureWithBodyWithResponse(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateErasureResponse, error)
+
+	// CreateErasureWithResponse Erase a recording, a data subject or a retention day for good.
+	//
+	// Answered once every read of it is refused and the erasure is durable. It
+	// goes on by itself; ask for the erasure until its state is `certified`,
+	// about 40 s later. Nothing undoes it.
+	//
+	// Erasing again what is erased gives the erasure that did it, if that is
+	// known, without its salt; else `nothing-to-erase`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/erasures (the `CreateErasure` operationId).
+	CreateErasureWithResponse(ctx context.Context, tenant TenantName, body CreateErasureJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateErasureResponse, error)
+
 	// CreateReaderWithBodyWithResponse Create an S3 key pair that lists and opens recordings.
 	//
 	// The secret key is shown here and never again.
@@ -1319,6 +1751,62 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/revoke (the `RevokeTenant` operationId).
 	RevokeTenantWithResponse(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*RevokeTenantResponse, error)
+}
+
+// GetErasureResponseDefaultHeaders the declared response headers of an HTTP default response for GetErasure
+type GetErasureResponseDefaultHeaders struct {
+	RetryAfter      int
+	WWWAuthenticate string
+}
+
+type GetErasureResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Erasure
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Failed
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetErasureResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetErasureResponse) GetJSON200() *Erasure {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetErasureResponse) GetApplicationproblemJSONDefault() *Failed {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetErasureResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetErasureResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetErasureResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetErasureResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
 }
 
 // SweepResponseDefaultHeaders the declared response headers of an HTTP default response for Sweep
@@ -1657,6 +2145,118 @@ func (r EraseTenantResponse) ContentType() string {
 	return ""
 }
 
+// ListErasuresResponseDefaultHeaders the declared response headers of an HTTP default response for ListErasures
+type ListErasuresResponseDefaultHeaders struct {
+	RetryAfter      int
+	WWWAuthenticate string
+}
+
+type ListErasuresResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ErasureList
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Failed
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListErasuresResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListErasuresResponse) GetJSON200() *ErasureList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListErasuresResponse) GetApplicationproblemJSONDefault() *Failed {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListErasuresResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListErasuresResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListErasuresResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListErasuresResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateErasureResponseDefaultHeaders the declared response headers of an HTTP default response for CreateErasure
+type CreateErasureResponseDefaultHeaders struct {
+	RetryAfter      int
+	WWWAuthenticate string
+}
+
+type CreateErasureResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Erasure
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Failed
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CreateErasureResponseDefaultHeaders
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r CreateErasureResponse) GetJSON202() *Erasure {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateErasureResponse) GetApplicationproblemJSONDefault() *Failed {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateErasureResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateErasureResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateErasureResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateErasureResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // CreateReaderResponseDefaultHeaders the declared response headers of an HTTP default response for CreateReader
 type CreateReaderResponseDefaultHeaders struct {
 	RetryAfter      int
@@ -1881,6 +2481,22 @@ func (r RevokeTenantResponse) ContentType() string {
 	return ""
 }
 
+// GetErasureWithResponse Tell how far an erasure is, with its certificate once there is one.
+//
+// An admin token is told of its tenant's erasures. S3's DeleteObject gives
+// the id in `X-Lethe-Erasure`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/erasures/{erasure} (the `GetErasure` operationId).
+func (c *ClientWithResponses) GetErasureWithResponse(ctx context.Context, erasure string, reqEditors ...RequestEditorFn) (*GetErasureResponse, error) {
+	rsp, err := c.GetErasure(ctx, erasure, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetErasureResponse(rsp)
+}
+
 // SweepWithBodyWithResponse Delete now what failed uploads and deletions have left, or only count it.
 //
 // The owner token alone may do this. Servers do it by themselves; this does
@@ -2018,6 +2634,61 @@ func (c *ClientWithResponses) EraseTenantWithResponse(ctx context.Context, tenan
 	return ParseEraseTenantResponse(rsp)
 }
 
+// ListErasuresWithResponse List a tenant's erasures, newest first, without their certificates.
+//
+// Those asked for over S3 are among them.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant}/erasures (the `ListErasures` operationId).
+func (c *ClientWithResponses) ListErasuresWithResponse(ctx context.Context, tenant TenantName, params *ListErasuresParams, reqEditors ...RequestEditorFn) (*ListErasuresResponse, error) {
+	rsp, err := c.ListErasures(ctx, tenant, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListErasuresResponse(rsp)
+}
+
+// CreateErasureWithBodyWithResponse Erase a recording, a data subject or a retention day for good.
+//
+// Answered once every read of it is refused and the erasure is durable. It
+// goes on by itself; ask for the erasure until its state is `certified`,
+// about 40 s later. Nothing undoes it.
+//
+// Erasing again what is erased gives the erasure that did it, if that is
+// known, without its salt; else `nothing-to-erase`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/erasures (the `CreateErasure` operationId).
+func (c *ClientWithResponses) CreateErasureWithBodyWithResponse(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateErasureResponse, error) {
+	rsp, err := c.CreateErasureWithBody(ctx, tenant, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateErasureResponse(rsp)
+}
+
+// CreateErasureWithResponse Erase a recording, a data subject or a retention day for good.
+//
+// Answered once every read of it is refused and the erasure is durable. It
+// goes on by itself; ask for the erasure until its state is `certified`,
+// about 40 s later. Nothing undoes it.
+//
+// Erasing again what is erased gives the erasure that did it, if that is
+// known, without its salt; else `nothing-to-erase`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/erasures (the `CreateErasure` operationId).
+func (c *ClientWithResponses) CreateErasureWithResponse(ctx context.Context, tenant TenantName, body CreateErasureJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateErasureResponse, error) {
+	rsp, err := c.CreateErasure(ctx, tenant, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateErasureResponse(rsp)
+}
+
 // CreateReaderWithBodyWithResponse Create an S3 key pair that lists and opens recordings.
 //
 // The secret key is shown here and never again.
@@ -2104,6 +2775,59 @@ func (c *ClientWithResponses) RevokeTenantWithResponse(ctx context.Context, tena
 		return nil, err
 	}
 	return ParseRevokeTenantResponse(rsp)
+}
+
+// ParseGetErasureResponse parses an HTTP response from a GetErasureWithResponse call
+func ParseGetErasureResponse(rsp *http.Response) (*GetErasureResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetErasureResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Erasure
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Failed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetErasureResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
 }
 
 // ParseSweepResponse parses an HTTP response from a SweepWithResponse call
@@ -2404,6 +3128,112 @@ func ParseEraseTenantResponse(rsp *http.Response) (*EraseTenantResponse, error) 
 	switch {
 	case true:
 		var headers EraseTenantResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListErasuresResponse parses an HTTP response from a ListErasuresWithResponse call
+func ParseListErasuresResponse(rsp *http.Response) (*ListErasuresResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListErasuresResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ErasureList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Failed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListErasuresResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateErasureResponse parses an HTTP response from a CreateErasureWithResponse call
+func ParseCreateErasureResponse(rsp *http.Response) (*CreateErasureResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateErasureResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Erasure
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Failed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers CreateErasureResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
