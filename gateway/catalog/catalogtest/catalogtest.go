@@ -94,6 +94,7 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"queue refuses", testQueueRefuses},
 		{"erasures", testErasures},
 		{"epochs", testEpochs},
+		{"reopened slots", testReopen},
 		{"erase scraps", testEraseScraps},
 		{"scraps", testScraps},
 		{"leases of epochs", testEpochLeases},
