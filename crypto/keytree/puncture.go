@@ -83,7 +83,7 @@ func sorted(slots []Slot) ([]Slot, error) {
 		return nil, fmt.Errorf("keytree: an epoch punctures %d slots at most, not %d", MostPunctures, len(slots))
 	}
 	for _, s := range slots {
-		if err := s.mayGo(); err != nil {
+		if err := s.MayGo(); err != nil {
 			return nil, err
 		}
 	}
@@ -94,8 +94,8 @@ func sorted(slots []Slot) ([]Slot, error) {
 	return slices.Compact(slots), nil
 }
 
-// mayGo refuses a slot that does not exist, or must not go.
-func (s Slot) mayGo() error {
+// MayGo refuses a slot that does not exist, or that is never punctured: ErrKept.
+func (s Slot) MayGo() error {
 	if err := s.check(); err != nil {
 		return err
 	}
