@@ -14,6 +14,7 @@ import (
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/crypto/localkeys"
 	"github.com/lethe-vault/lethe/gateway"
+	"github.com/lethe-vault/lethe/gateway/blob"
 	"github.com/lethe-vault/lethe/gateway/blob/filestore"
 	"github.com/lethe-vault/lethe/gateway/catalog"
 	epochs "github.com/lethe-vault/lethe/gateway/eraser"
@@ -109,6 +110,7 @@ type restoration struct {
 	*gatewaytest.Fixture
 	restorable
 	t                *testing.T
+	dir              string // of catalog and store
 	recorder, reader gateway.Caller
 	signer           *claim.Signer
 }
@@ -120,21 +122,28 @@ func restoring(t *testing.T, of restorable) *restoration {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cat, err := catalog.Open(t.Context(), "sqlite:"+filepath.Join(dir, "catalog.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cat.Close(); blobs.Close() })
+	t.Cleanup(func() { blobs.Close() })
 	signer, err := claim.NewSigner(claim.Config{
 		Key: claim.NewKey(), Program: claim.Program{Name: "lethe", Version: "test"}, Provider: claim.Local,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &restoration{restorable: of, t: t, signer: signer}
-	r.start(gatewaytest.Parts{Blobs: blobs, Catalog: cat, Keys: of.keys(t)})
+	r := &restoration{restorable: of, t: t, dir: dir, signer: signer}
+	r.start(gatewaytest.Parts{Blobs: blobs, Catalog: r.open(), Keys: of.keys(t)})
 	r.recorder, r.reader = r.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
 	return r
+}
+
+// open opens the catalog.
+func (r *restoration) open() *catalog.Catalog {
+	r.t.Helper()
+	c, err := catalog.Open(r.t.Context(), "sqlite:"+filepath.Join(r.dir, "catalog.db"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { c.Close() })
+	return c
 }
 
 // start starts a gateway, with no key in memory.
@@ -216,8 +225,13 @@ func (r *restoration) slotKey(h keytree.Head, s catalog.Slot) (keytree.Key, erro
 
 func (r *restoration) recover(how epochs.Recovery) gateway.RecoveredTenant {
 	r.t.Helper()
+	return r.recoverWith(r.Keys, r.Blobs, how)
+}
+
+func (r *restoration) recoverWith(keys keytree.Provider, blobs blob.Store, how epochs.Recovery) gateway.RecoveredTenant {
+	r.t.Helper()
 	all, err := gateway.RecoverVault(r.t.Context(), gateway.VaultRecovery{
-		Blobs: r.Blobs, Catalog: r.Catalog, Keys: r.Keys, Signer: r.signer, Logger: slog.New(slog.DiscardHandler), How: how,
+		Blobs: blobs, Catalog: r.Catalog, Keys: keys, Signer: r.signer, Logger: slog.New(slog.DiscardHandler), How: how,
 	})
 	if err != nil || len(all) != 1 {
 		r.t.Fatalf("recovered %d tenants: %v", len(all), err)

@@ -38,73 +38,96 @@ func (e *Eraser) inspectAlways(ctx context.Context) {
 
 // Inspect asks the provider what it has of each tenant's root. What is older than the
 // tenant's head and is there again is destroyed again; what is wrong otherwise is
-// logged. Only a restored copy of the provider can be the cause.
+// logged. Only a restored copy of the provider can be the cause. So keys of tenants
+// that are erased are looked for only if something was found: Vault counts that as
+// requests which it had to refuse.
 func (e *Eraser) Inspect(ctx context.Context) error {
 	tenants, err := e.Catalog.Tenants(ctx)
 	if err != nil {
 		return err
 	}
+	erased := func(t catalog.Tenant) bool { return t.State == catalog.TenantErased }
+	restored := false
 	for _, t := range tenants {
-		err := fault.Contain(func() error { return e.inspect(ctx, t) })
-		if ctx.Err() != nil {
-			return ctx.Err()
+		if !erased(t) {
+			restored = e.inspectLogged(ctx, t, e.inspect) || restored
 		}
-		if err == nil {
-			continue
-		}
-		level := slog.LevelWarn
-		if errors.Is(err, recording.ErrIncident) {
-			level = slog.LevelError
-		}
-		e.Logger.Log(ctx, level, "the provider does not have a tenant's root as it should", "tenant", t.ID.String(), "error", err, "do", restoredAdvice)
 	}
-	return nil
+	for _, t := range tenants {
+		if restored && erased(t) {
+			e.inspectLogged(ctx, t, e.inspectErased)
+		}
+	}
+	return ctx.Err()
 }
 
-func (e *Eraser) inspect(ctx context.Context, t catalog.Tenant) error {
-	has, err := e.Keys.Versions(ctx, keytree.RootOf(t.ID))
-	gone := errors.Is(err, keytree.ErrForgotten)
-	switch {
-	case t.State == catalog.TenantErased && gone:
-		return nil
-	case t.State == catalog.TenantErased && err == nil:
-		return fmt.Errorf("%w: %v is erased, and its key is there again", recording.ErrIncident, t.ID)
-	case t.State == catalog.TenantErasing:
-		return nil // its destruction is under way
-	case gone:
-		return fmt.Errorf("%w: %w", recording.ErrIncident, err)
-	case err != nil:
+// inspectLogged inspects a tenant and reports whether its provider was restored.
+func (e *Eraser) inspectLogged(ctx context.Context, t catalog.Tenant, how func(context.Context, catalog.Tenant) (bool, error)) (restored bool) {
+	err := fault.Contain(func() (err error) {
+		restored, err = how(ctx, t)
 		return err
+	})
+	if err == nil || ctx.Err() != nil {
+		return restored
+	}
+	level := slog.LevelWarn
+	if errors.Is(err, recording.ErrIncident) {
+		level, restored = slog.LevelError, true
+	}
+	e.Logger.Log(ctx, level, "the provider does not have a tenant's root as it should", "tenant", t.ID.String(), "error", err, "do", restoredAdvice)
+	return restored
+}
+
+// inspectErased finds the key of an erased tenant that is there again. To destroy it
+// takes its journal: lethe recover vault.
+func (e *Eraser) inspectErased(ctx context.Context, t catalog.Tenant) (bool, error) {
+	_, err := e.Keys.Versions(ctx, keytree.RootOf(t.ID))
+	switch {
+	case errors.Is(err, keytree.ErrForgotten):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return true, fmt.Errorf("%w: %v is erased, and its key is there again", recording.ErrIncident, t.ID)
+}
+
+func (e *Eraser) inspect(ctx context.Context, t catalog.Tenant) (restored bool, err error) {
+	if t.State == catalog.TenantErasing {
+		return false, nil // its destruction is under way
+	}
+	has, err := e.Keys.Versions(ctx, keytree.RootOf(t.ID))
+	if err != nil {
+		return false, distrust(t.ID, keytree.Head{Epoch: uint64(t.Epoch)}, err)
 	}
 	head, err := ownHead(t)
 	switch {
 	case err != nil:
-		return err
+		return false, err
 	case has.Latest < head.Version:
-		return fmt.Errorf("%w: %w", recording.ErrIncident, keytree.ErrRolledBack)
+		return true, distrust(t.ID, head, keytree.ErrRolledBack)
 	case has.Oldest >= head.Version:
-		return nil
+		return false, nil
 	}
 	return e.inspectLeased(ctx, t.ID)
 }
 
 // inspectLeased looks again at a tenant that an epoch may be under way of. Another
 // process that drives it is left to it.
-func (e *Eraser) inspectLeased(ctx context.Context, id recording.Tenant) error {
+func (e *Eraser) inspectLeased(ctx context.Context, id recording.Tenant) (revived bool, err error) {
 	mine, err := e.Catalog.LeaseEpochs(ctx, id, e.holder, leaseFor)
 	if err != nil || !mine {
-		return err
+		return false, err
 	}
 	t, err := e.Catalog.Tenant(ctx, id)
 	if err == nil {
 		err = e.follow(ctx, &t)
 	}
 	if err == nil {
-		_, err = e.retireAgain(ctx, t)
+		revived, err = e.retireAgain(ctx, t)
 	}
 	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryAfter)
 	defer cancel()
-	return errors.Join(err, e.Catalog.LeaveEpochs(leaving, id, e.holder))
+	return revived, errors.Join(err, e.Catalog.LeaveEpochs(leaving, id, e.holder))
 }
 
 // retireAgain destroys versions older than a tenant's head that were destroyed before

@@ -275,8 +275,8 @@ func (e *Eraser) leap(ctx context.Context, t *catalog.Tenant, h keytree.Head) er
 
 // A chain is a tenant's newest heads, down to the first that opens.
 type chain struct {
-	newest uint64 // epoch
-	opens  keytree.Head
+	newest uint64         // epoch
+	opens  keytree.Head   // none of an erased tenant whose key is gone
 	closed []keytree.Head // after it, that open no more
 	lost   int            // after it, that are none of ours
 	erased bool           // one after it says so
@@ -310,6 +310,9 @@ func (e *Eraser) chain(ctx context.Context, t catalog.Tenant) (c chain, err erro
 				return c, nil
 			}
 			c.closed = append(c.closed, h)
+		}
+		if epoch == 0 && c.erased { // as it should be
+			return c, nil
 		}
 		if epoch == 0 {
 			return c, fmt.Errorf("%w: %v", ErrNoHead, t.ID)
@@ -357,6 +360,9 @@ func (e *Eraser) opens(ctx context.Context, h keytree.Head) (bool, error) {
 // Opening gives the keys of a tenant's newest head that opens.
 func (e *Eraser) Opening(ctx context.Context, t catalog.Tenant) (*keytree.Keys, error) {
 	c, err := e.chain(ctx, t)
+	if err == nil && c.opens.Wrapped == nil {
+		err = fmt.Errorf("%w: %v", ErrNoHead, t.ID)
+	}
 	if err != nil {
 		return nil, err
 	}
