@@ -107,6 +107,7 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"a refiling meets an erasure", testRaceToRefile},
 		{"erasures", testErasures},
 		{"epochs", testEpochs},
+		{"reopened slots", testReopen},
 		{"erase scraps", testEraseScraps},
 		{"scraps", testScraps},
 		{"leases of epochs", testEpochLeases},
