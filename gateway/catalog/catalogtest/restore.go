@@ -201,6 +201,9 @@ func testRebuilt(t *testing.T, v *Vault) {
 	if now.NotBefore != 0 || now.Number <= later.Number {
 		t.Errorf("Rebuilt() = %+v after %+v", now, later)
 	}
+	kept, err := v.Anchor(ctx)
+	must(t, err)
+	wantEqual(t, "anchor", kept, now)
 	_, restored, err = v.Advance(ctx, now, nonce())
 	must(t, err)
 	wantEqual(t, "restored", restored, false)
