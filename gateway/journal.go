@@ -13,6 +13,7 @@ import (
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway/audit"
+	"github.com/lethe-vault/lethe/gateway/blob"
 	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/policy"
 	"github.com/lethe-vault/lethe/recording"
@@ -188,7 +189,12 @@ func (g *Gateway) rollForward(ctx context.Context, t *catalog.Tenant) error {
 }
 
 func (g *Gateway) readEntry(ctx context.Context, t recording.Tenant, sequence int64) ([]byte, error) {
-	body, err := g.blobs.Open(ctx, journalKey(t, sequence), 0, -1)
+	return sealedEntry(ctx, g.blobs, t, sequence)
+}
+
+// sealedEntry reads one entry from a store.
+func sealedEntry(ctx context.Context, s blob.Store, t recording.Tenant, sequence int64) ([]byte, error) {
+	body, err := s.Open(ctx, journalKey(t, sequence), 0, -1)
 	if err != nil {
 		return nil, fmt.Errorf("read journal entry %d of %v: %w", sequence, t, err)
 	}

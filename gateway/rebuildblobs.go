@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -91,6 +92,7 @@ func (r *rebuild) scope(ctx context.Context, id recording.Tenant) (scope, error)
 // found is a blob, and as much of it as was read.
 type found struct {
 	blob.Info
+	at     *blobAt
 	prefix *envelope.Prefix
 	buried bool               // one of its slots has a tombstone
 	row    *catalog.Version   // of its version, nil if there is none
@@ -138,7 +140,8 @@ func (r *rebuild) look(ctx context.Context, t recording.Tenant, infos []blob.Inf
 		all[i] = &found{Info: info}
 	}
 	err := r.each(ctx, all, func(ctx context.Context, f *found) error {
-		f.prefix, f.err = r.readPrefix(ctx, f.Info)
+		f.at = &blobAt{store: r.blobs, Info: f.Info}
+		f.prefix, f.err = f.at.prefix(ctx)
 		if f.err == nil && f.id().Tenant != t {
 			f.err = errNotOurs
 		}
@@ -175,18 +178,6 @@ func (r *rebuild) each(ctx context.Context, all []*found, do func(context.Contex
 	}
 	return working.Wait()
 }
-
-func (r *rebuild) readPrefix(ctx context.Context, info blob.Info) (*envelope.Prefix, error) {
-	body, err := r.blobs.Open(ctx, info.Key, 0, min(info.Size, prefixMost))
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-	return envelope.ReadPrefix(body)
-}
-
-// prefixMost is more than any prefix has with its facts.
-const prefixMost = 1 << 16
 
 // lookUp asks the catalog for rows and tombstones.
 func (r *rebuild) lookUp(ctx context.Context, t recording.Tenant, all []*found) error {
@@ -245,9 +236,8 @@ func (r *rebuild) open(ctx context.Context, s scope, f *found) (err error) {
 	if err != nil {
 		return err
 	}
-	at := &blobAt{ctx: ctx, store: r.blobs, key: f.Key, size: f.Size}
-	if f.layout, err = envelope.ReadLayout(f.dek, f.prefix, at, f.Size); err != nil {
-		return at.explain(err)
+	if f.layout, err = f.at.layout(ctx, f.dek, f.prefix); err != nil {
+		return err
 	}
 	if json.Unmarshal(plain, &f.facts) != nil || json.Unmarshal(f.layout.EndFacts(), &f.end) != nil {
 		return errors.New("malformed facts")
@@ -313,14 +303,14 @@ func (r *rebuild) openParts(ctx context.Context, f *found) error {
 // openPart verifies that a part is there and is what the list says.
 func (r *rebuild) openPart(ctx context.Context, f *found, p envelope.Part) error {
 	info := blob.Info{Key: blobKey(f.id().Tenant, p.Blob), Size: p.Layout.StoredSize()}
-	prefix, err := r.readPrefix(ctx, info)
+	at := &blobAt{store: r.blobs, Info: info}
+	prefix, err := at.prefix(ctx)
 	if err != nil {
 		return err
 	}
-	at := &blobAt{ctx: ctx, store: r.blobs, key: info.Key, size: info.Size}
-	layout, err := envelope.ReadLayout(f.dek, prefix, at, info.Size)
+	layout, err := at.layout(ctx, f.dek, prefix)
 	if err != nil {
-		return at.explain(err)
+		return err
 	}
 	if !p.Layout.Describes(layout) {
 		return errors.New("another blob than the list says")
@@ -328,24 +318,58 @@ func (r *rebuild) openPart(ctx context.Context, f *found, p envelope.Part) error
 	return nil
 }
 
-// blobAt reads from anywhere in a blob, and keeps what it read last, which is mostly
-// what is read next.
+// blobAt reads a blob from anywhere, and keeps what it read last. Its prefix and
+// header come with one read of the store, mostly, and its last segments with another.
 type blobAt struct {
-	ctx   context.Context // of the one call it is made for
+	blob.Info
 	store blob.Store
-	key   string
-	size  int64
+	ctx   context.Context // of the call that is under way
 	from  int64
 	last  []byte
 	err   error // of the store
 }
 
-// readAhead is the least that is read.
-const readAhead = 128 << 10
+const (
+	headMost   = 16 << 10  // of what is read for the prefix first
+	prefixMost = 1 << 16   // more than any prefix has with its facts
+	tailMost   = 128 << 10 // of the last segments
+)
 
+// prefix reads what the blob begins with.
+func (b *blobAt) prefix(ctx context.Context) (p *envelope.Prefix, err error) {
+	b.ctx = ctx
+	for _, most := range []int64{headMost, prefixMost} {
+		if err := b.fetch(0, min(b.Size, most)); err != nil {
+			return nil, err
+		}
+		p, err = envelope.ReadPrefix(bytes.NewReader(b.last))
+		if !errors.Is(err, envelope.ErrTruncated) || b.Size <= most {
+			break
+		}
+	}
+	return p, err
+}
+
+// layout reads the header and the end of the blob, and lets go what was read.
+func (b *blobAt) layout(ctx context.Context, dek keytree.Key, p *envelope.Prefix) (*envelope.Layout, error) {
+	b.ctx, b.err = ctx, nil
+	defer func() { b.last = nil }()
+	l, err := envelope.ReadLayout(dek, p, b, b.Size)
+	if err != nil && b.err != nil {
+		return nil, b.err
+	}
+	return l, err
+}
+
+// ReadAt implements io.ReaderAt.
 func (b *blobAt) ReadAt(p []byte, off int64) (int, error) {
-	if off < b.from || off+int64(len(p)) > b.from+int64(len(b.last)) {
-		if err := b.fetch(off, max(int64(len(p)), min(readAhead, b.size-off))); err != nil {
+	end := off + int64(len(p))
+	if off < b.from || end > b.from+int64(len(b.last)) {
+		from := off
+		if off < b.Size && b.Size-tailMost < off { // all of the end
+			from = max(b.Size-tailMost, 0)
+		}
+		if err := b.fetch(from, max(end, min(b.Size, from+tailMost))-from); err != nil {
 			return 0, err
 		}
 	}
@@ -356,21 +380,13 @@ func (b *blobAt) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func (b *blobAt) fetch(off, n int64) error {
-	body, err := b.store.Open(b.ctx, b.key, off, n)
+	body, err := b.store.Open(b.ctx, b.Key, off, n)
 	if err == nil {
 		b.from = off
 		b.last, err = io.ReadAll(body)
 		body.Close()
 	}
 	b.err = err
-	return err
-}
-
-// explain gives the store's error where it has one.
-func (b *blobAt) explain(err error) error {
-	if b.err != nil {
-		return b.err
-	}
 	return err
 }
 

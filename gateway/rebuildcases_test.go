@@ -527,3 +527,34 @@ func TestRebuildOfAnErasedTenant(t *testing.T) {
 		f.Tenant("acme")
 	})
 }
+
+// countingStore counts what is read.
+type countingStore struct {
+	blob.Store
+	reads *atomic.Int64
+}
+
+func (s countingStore) Open(ctx context.Context, key string, off, n int64) (io.ReadCloser, error) {
+	if strings.HasPrefix(key, "recordings/") {
+		s.reads.Add(1)
+	}
+	return s.Store.Open(ctx, key, off, n)
+}
+
+// A recording costs two reads of the store, however long it is, a short one one.
+func TestRebuildReadsLittle(t *testing.T) {
+	dir := t.TempDir()
+	t.Run("before", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+		put(t, f, recorder, "short", sound(1, 1000))
+		put(t, f, recorder, "middle", sound(1, 65504*3-1100)) // its end facts lie in two segments
+		put(t, f, recorder, "long", sound(1, 2<<20))
+	})
+	drop(t, dir)
+	var reads atomic.Int64
+	r, err := rebuildOn(t, dir, func(c *gateway.Config) { c.Blobs = countingStore{c.Blobs, &reads} })
+	if err != nil || r.Recordings != 3 || reads.Load() != 5 {
+		t.Errorf("%d reads for %d recordings, %v; want 5 for 3", reads.Load(), r.Recordings, err)
+	}
+}

@@ -169,8 +169,6 @@ func (r *rebuild) settleNames(ctx context.Context, s scope, fresh []*found) erro
 			}
 		}
 	}
-	// gofail: var rebuildRows string
-	// return failpoint(rebuildRows)
 	if err := r.catalog.RestoreVersions(ctx, rows, others); err != nil {
 		return err
 	}
@@ -318,8 +316,6 @@ func (r *rebuild) leaveSome(ctx context.Context, t recording.Tenant, infos []blo
 	if len(lost) == 0 {
 		return nil
 	}
-	// gofail: var rebuildLost string
-	// return failpoint(rebuildLost)
 	if err := r.catalog.RestoreLost(ctx, lost); err != nil {
 		return err
 	}

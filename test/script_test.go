@@ -49,6 +49,8 @@ func TestPromises(t *testing.T) {
 					"no-keys":  cmdNoKeys,
 					"one-read": cmdOneRead,
 					"backup":   cmdBackup,
+					"catalog":  cmdCatalog,
+					"rebuild":  cmdRebuild,
 				},
 			})
 		})
@@ -197,5 +199,41 @@ func cmdBackup(ts *testscript.TestScript, neg bool, args []string) {
 		s.system.Restore()
 	default:
 		ts.Fatalf("backup %s?", args[0])
+	}
+}
+
+// catalog take copies the catalog alone, the server being stopped; catalog restore
+// puts it back, and catalog drop loses the one there is.
+func cmdCatalog(ts *testscript.TestScript, neg bool, args []string) {
+	s := of(ts)
+	switch args[0] {
+	case "take":
+		s.system.TakeCatalog()
+	case "restore":
+		s.system.PutBackCatalog()
+	case "drop":
+		s.system.DropCatalog()
+	default:
+		ts.Fatalf("catalog %s?", args[0])
+	}
+}
+
+// rebuild FIELD=VALUE ... runs lethe rebuild, whose report must have these values.
+func cmdRebuild(ts *testscript.TestScript, neg bool, args []string) {
+	report, err := of(ts).system.Rebuild()
+	if neg {
+		if err == nil {
+			ts.Fatalf("rebuild succeeded")
+		}
+		ts.Logf("refused: %v", err)
+		return
+	}
+	ts.Check(err)
+	ts.Logf("%v", report)
+	for _, arg := range args {
+		field, want, _ := strings.Cut(arg, "=")
+		if got := fmt.Sprint(report[field]); got != want {
+			ts.Fatalf("rebuild reports %s %s, want %s: %v", field, got, want, report)
+		}
 	}
 }

@@ -41,7 +41,7 @@ func (c *Catalog) EachBlob(ctx context.Context, visit func(blob string)) error {
 // them: whole uploads and lists of parts that are open.
 func (c *Catalog) EachSettledBlob(ctx context.Context, visit func(blob string)) error {
 	return c.eachOf(ctx, visit,
-		`SELECT blob, CASE WHEN state = 'intent' AND number > 10000 THEN '' ELSE blob END FROM parts WHERE blob > $1 ORDER BY blob LIMIT $2`,
+		`SELECT blob, CASE WHEN state = 'intent' AND number > 10000 THEN '' ELSE blob END FROM parts WHERE blob > $1 ORDER BY parts.blob LIMIT $2`,
 		`SELECT version, CASE WHEN state = 'intent' THEN '' ELSE blob END FROM versions WHERE version > $1 ORDER BY version LIMIT $2`,
 		`SELECT blob, blob FROM residues WHERE blob > $1 ORDER BY blob LIMIT $2`)
 }

@@ -218,7 +218,7 @@ func (w *taking) queue(ctx context.Context, base int64) (ErasureRow, error) {
 	if err != nil {
 		return ErasureRow{}, err
 	}
-	if err := advanceErasures(ctx, w.tx, ` AND id = $2`, w.Tenant[:], w.ID[:]); err != nil {
+	if err := w.advanceErasures(ctx, w.tx, ` AND id = $2`, w.Tenant[:], w.ID[:]); err != nil {
 		return ErasureRow{}, err
 	}
 	return get[ErasureRow](ctx, w.tx, recording.ErrNoErasure, selectErasure, w.Tenant[:], w.ID[:])

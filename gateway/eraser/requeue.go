@@ -163,8 +163,6 @@ func (f Following) restore(ctx context.Context, t recording.Tenant, keys *keytre
 	if err != nil {
 		return false, err
 	}
-	// gofail: var erasureRestore string
-	// return false, failpoint(erasureRestore)
 	return f.Catalog.RestoreErasure(ctx, row, slots, s.Versions, []audit.Record{event})
 }
 

@@ -72,7 +72,7 @@ var kinds = []kind{
 	{errTooLarge, "too-large", 413, "The request body is too large", "Keep it under 1 MiB."},
 	{errNotJSON, "not-json", 415, "The request body is not JSON", "Send Content-Type: application/json."},
 	{errSigning, "not-implemented", 501, "This version cannot do that yet", "Signing keys for claims come with a later version; create the recorder without signing."},
-	{recording.ErrIncident, "incident", 500, "The tenant's key is gone without an erasure", "Nothing was erased here. An operator must look at the key provider before anything else is done."},
+	{recording.ErrIncident, "incident", 500, "The tenant's key is gone without an erasure", "Nothing was erased here. An operator must look at the key provider before anything else is done; if it was restored from a copy, lethe recover vault goes on."},
 	{recording.ErrNoEraser, "no-eraser", 503, "No process answers that may make a tenant's key", "This server only decrypts. Start one with the role eraser, or see in its log why it cannot make the key; then try again."},
 	{recording.ErrUnavailable, "unavailable", 503, "A part Lethe depends on is unavailable", "Try again shortly; the operator finds the cause under this request id."},
 }

@@ -130,8 +130,8 @@ var renderings = []rendering{
 	{recording.ErrTenantErased, "InvalidAccessKeyId", 403, "The access key's tenant was erased."},
 	{recording.ErrTenantRevoked, "AccessDenied", 403, "The access key's tenant is revoked. Ask its administrator to restore it."},
 
-	{recording.ErrIncident, "InternalError", 500, "The tenant's key is missing. An operator must look; trying again will not help."},
-	{recording.ErrIntegrity, "InternalError", 500, "The stored recording failed verification and is not served. An operator must look; trying again will not help."},
+	{recording.ErrIncident, "InternalError", 500, "The tenant's key is missing. An operator must look (lethe recover vault, if the key provider was restored from a copy); trying again will not help."},
+	{recording.ErrIntegrity, "InternalError", 500, "The stored recording failed verification and is not served. An operator must look (lethe recover vault, if the key provider was restored from a copy); trying again will not help."},
 	{recording.ErrUnavailable, "ServiceUnavailable", 503, "A part of the vault is unavailable. Try again."},
 }
 
