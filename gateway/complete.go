@@ -73,7 +73,7 @@ func (g *Gateway) became(ctx context.Context, s scope, c Caller, all Completion)
 	if err != nil {
 		return unsealed{}, err
 	}
-	in, err := s.unsealNamed(ctx, b, all.Name, v)
+	in, err := g.unsealNamed(ctx, s, b, all.Name, v)
 	if err != nil {
 		return unsealed{}, err
 	}

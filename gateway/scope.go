@@ -123,7 +123,8 @@ func (g *Gateway) lost(ctx context.Context, t *catalog.Tenant, said error) error
 			return nil
 		}
 	}
-	g.log.Error("tenant's key is not what its head says, and it was not erased", "tenant", t.ID.String(), "error", said)
+	g.log.Error("tenant's key is not what its head says, and it was not erased; the tenant is refused", "tenant", t.ID.String(), "error", said,
+		"do", "was the key provider restored from a copy? Then stop the erasers and run lethe recover vault")
 	return fmt.Errorf("%w: %w", recording.ErrIncident, said)
 }
 

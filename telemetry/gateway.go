@@ -58,6 +58,7 @@ var statistics = append(sweeping, []statistic{
 	counter("lethe_epoch_slots_total", "Keys that those have forgotten.", func(s gateway.Stats) float64 { return float64(s.Epochs.Slots) }),
 	counter("lethe_certificates_total", "Certificates of erasure that this process has issued.", func(s gateway.Stats) float64 { return float64(s.Epochs.Certificates) }),
 	counter("lethe_epoch_failures_total", "Passes over a tenant's erasures that were broken off, and are made again.", func(s gateway.Stats) float64 { return float64(s.Epochs.Failures) }),
+	counter("lethe_roots_revived_total", "Tenants of which destroyed versions of the root were at the provider again, and were destroyed again.", func(s gateway.Stats) float64 { return float64(s.Epochs.Revived) }),
 	gauge("lethe_erasure_oldest_seconds", "Since the oldest erasure was asked for whose keys are not destroyed yet; 0 if there is none.", func(s gateway.Stats) float64 { return s.Epochs.Oldest.Seconds() }),
 	gauge("lethe_tenant_erasures_in_progress", "Erasures of tenants that this process drives now.", func(s gateway.Stats) float64 { return float64(s.Erasures) }),
 }...)

@@ -128,6 +128,8 @@ func TestExitStatus(t *testing.T) {
 		{"erase --tenant acme --day 90d/2026-12-31", token, failed, "lethe serve"},
 		{"erasure", token, misuse, "say what to do"},
 		{"certificate", token, misuse, "lethe certificate"},
+		{"recover vault --unproved perhaps", nil, misuse, "puncture or leave"},
+		{"recover vault --roles front --vault http://127.0.0.1:1 --vault-token-file x --store-bucket b --store-endpoint 127.0.0.1:1 --catalog postgres://127.0.0.1/l", nil, misuse, "role eraser"},
 		{"sing", nil, misuse, `no command "sing"`},
 		{"tenant", nil, misuse, "See lethe tenant --help"},
 		{"tenant sing", nil, misuse, `no command "sing"`},

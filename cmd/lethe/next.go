@@ -16,6 +16,7 @@ import (
 
 	"github.com/lethe-vault/lethe/crypto/claim"
 	"github.com/lethe-vault/lethe/gateway"
+	"github.com/lethe-vault/lethe/gateway/eraser"
 )
 
 // step is what to do next after an error.
@@ -32,6 +33,11 @@ var steps = []step{
 	{one(errInterrupted, context.Canceled), "Run it again. Of a recording that was on its way, nothing is left half done."},
 
 	{one(gateway.ErrServed), "Stop every lethe that uses this database, lethe serve of all roles and lethe doctor, and run it again."},
+	{one(eraser.ErrDriven), "Stop every server with the role eraser. One that was killed leaves its lease for a minute."},
+	{one(eraser.ErrUnproved), "Keys of overwritten and aborted data stand in no request. Was nothing strange written to the store since the copy was made? Then run it again with --unproved puncture; --unproved leave keeps them."},
+	{one(eraser.ErrLost), "Put the store's blobs below erasures, head and pages back, if there is a copy of the bucket. What is lost for good is passed over with --lost: what it named may open again."},
+	{one(eraser.ErrNoHead), "This copy of the provider is older than the tenant, or another's. Put a younger copy back and run it again."},
+
 	{a[foundationError], "Run lethe doctor with the same settings: it tries every part that a server runs on, and says what to do about each."},
 
 	{one(errSpeaksTLS), "Give the address as https://HOST:PORT, and --ca FILE (LETHE_CA) unless this machine trusts its certificate."},
@@ -131,7 +137,7 @@ var refusals = map[string]string{
 	"tenant-erased":    "Make another: lethe tenant create NAME",
 	"unavailable":      "Ask /readyz of the server's ops address whether it is ready; its log has the request.",
 	"internal":         "Give the request to the server's operator; its log has it.",
-	"incident":         "Give the request to the server's operator; its log has it.",
+	"incident":         "Give the request to the server's operator; its log has it. If Vault, or the directory of keys, was put back from a copy: lethe recover vault --help",
 	"no-such-route":    "The server is of another version than this program: compare lethe version on both.",
 	"not-implemented":  "See what this version does: README.md, What works.",
 

@@ -13,6 +13,8 @@ import (
 // lie that have none of their own.
 var ErrKept = errors.New("keytree: this slot is never punctured")
 
+var errNoSlots = errors.New("keytree: an epoch without a slot to puncture")
+
 // A Next is the epoch that follows another, in memory: it becomes one when its
 // head is committed. It holds keys: clear it.
 type Next struct {
@@ -30,14 +32,27 @@ type Next struct {
 //
 // ErrKept: a slot must not be punctured. Else the errors of Pages.
 func (k *Keys) Puncture(ctx context.Context, slots []Slot) (*Next, error) {
+	if len(slots) == 0 {
+		return nil, errNoSlots
+	}
+	return k.Supersede(ctx, k.epoch+1, slots)
+}
+
+// Supersede is Puncture for a later epoch than the next: one that takes the place of
+// heads that open no more, of which k knows nothing. Whoever calls it puts into slots
+// what those have punctured, which may be nothing.
+func (k *Keys) Supersede(ctx context.Context, epoch uint64, slots []Slot) (*Next, error) {
 	if !k.live {
 		return nil, errCleared
+	}
+	if epoch <= k.epoch {
+		return nil, fmt.Errorf("keytree: epoch %d does not come after %d", epoch, k.epoch)
 	}
 	slots, err := sorted(slots)
 	if err != nil {
 		return nil, err
 	}
-	n := &Next{Slots: slots, root: NewKey(), pack: newPacking(k.tenant, k.epoch+1, slots)}
+	n := &Next{Slots: slots, root: NewKey(), pack: newPacking(k.tenant, epoch, slots)}
 	next := k.top
 	defer next.clear()
 	for rest := slots; len(rest) > 0; {
@@ -50,13 +65,13 @@ func (k *Keys) Puncture(ctx context.Context, slots []Slot) (*Next, error) {
 		}
 		rest = rest[same:]
 	}
-	top, err := next.seal(n.root, k.tenant, k.epoch+1)
+	top, err := next.seal(n.root, k.tenant, epoch)
 	if err != nil {
 		n.Clear()
 		return nil, err
 	}
 	n.head = Head{
-		Kind: HeadPunctured, Tenant: k.tenant, Epoch: k.epoch + 1,
+		Kind: HeadPunctured, Tenant: k.tenant, Epoch: epoch,
 		Pack: n.pack.id, PackSum: sha256.Sum256(n.pack.bytes()), Top: top,
 	}
 	return n, nil
@@ -64,11 +79,11 @@ func (k *Keys) Puncture(ctx context.Context, slots []Slot) (*Next, error) {
 
 // sorted gives slots in order, each once.
 func sorted(slots []Slot) ([]Slot, error) {
-	if len(slots) == 0 || len(slots) > MostPunctures {
-		return nil, fmt.Errorf("keytree: an epoch punctures 1 to %d slots, not %d", MostPunctures, len(slots))
+	if len(slots) > MostPunctures {
+		return nil, fmt.Errorf("keytree: an epoch punctures %d slots at most, not %d", MostPunctures, len(slots))
 	}
 	for _, s := range slots {
-		if err := s.mayGo(); err != nil {
+		if err := s.MayGo(); err != nil {
 			return nil, err
 		}
 	}
@@ -79,8 +94,8 @@ func sorted(slots []Slot) ([]Slot, error) {
 	return slices.Compact(slots), nil
 }
 
-// mayGo refuses a slot that does not exist, or must not go.
-func (s Slot) mayGo() error {
+// MayGo refuses a slot that does not exist, or that is never punctured: ErrKept.
+func (s Slot) MayGo() error {
 	if err := s.check(); err != nil {
 		return err
 	}

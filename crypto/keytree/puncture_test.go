@@ -325,3 +325,41 @@ func plantIn(t testing.TB, p keytree.Provider, s keytree.Store) keytree.Head {
 	}
 	return h
 }
+
+// What takes the place of heads that are lost is bound to its own epoch, forgets what
+// it is told to, and changes no key of what they have not forgotten.
+func TestSupersede(t *testing.T) {
+	p, s := provider(t), store(t)
+	first := punctured(t, p, s, plantIn(t, p, s), keytree.Slot{Tree: keytree.Recordings, Number: 1})
+	gone, kept := keytree.Slot{Tree: keytree.Recordings, Number: 2}, keytree.Slot{Tree: keytree.Recordings, Number: 3}
+	lost := punctured(t, p, s, first, gone)
+	keys := open(t, p, s, first)
+	defer keys.Clear()
+	for _, epoch := range []uint64{0, first.Epoch} {
+		if _, err := keys.Supersede(t.Context(), epoch, []keytree.Slot{gone}); err == nil {
+			t.Errorf("epoch %d after %d: no error", epoch, first.Epoch)
+		}
+	}
+	for i, slots := range [][]keytree.Slot{nil, {gone}} {
+		epoch := lost.Epoch + 1 + uint64(i)
+		next, err := keys.Supersede(t.Context(), epoch, slots)
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, err := next.Commit(t.Context(), p, s, first.Version)
+		if err != nil || head.Epoch != epoch {
+			t.Fatalf("head of epoch %d, want %d: %v", head.Epoch, epoch, err)
+		}
+		if pack, err := keytree.ReadPack(t.Context(), s, head); err != nil || pack.Epoch != epoch || len(pack.Slots) != len(slots) {
+			t.Errorf("pack of epoch %d with %d slots: %v", pack.Epoch, len(pack.Slots), err)
+		}
+		now := open(t, p, s, head)
+		if got := slotKey(t, now, kept); !got.Equal(slotKey(t, open(t, p, s, lost), kept)) {
+			t.Error("a key that the lost head had has changed")
+		}
+		if _, err := now.Slot(t.Context(), gone.Tree, gone.Number); errors.Is(err, keytree.ErrPunctured) != (len(slots) > 0) {
+			t.Errorf("%d slots: the slot that the lost head had punctured: %v", len(slots), err)
+		}
+		now.Clear()
+	}
+}

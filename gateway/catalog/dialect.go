@@ -52,6 +52,17 @@ var (
 	}
 )
 
+// plannedNow has a statement planned for its tables as they are. What PostgreSQL
+// prepared while a table was small, it goes on reading whole when it is not any more,
+// until statistics come: too late for a statement that looks up 10,000 rows in
+// another 10,000 that were written a moment ago.
+func (d dialect) plannedNow(args []any) []any {
+	if d.name != postgres.name {
+		return args
+	}
+	return append([]any{pgx.QueryExecModeExec}, args...)
+}
+
 // sqliteReaders bounds the connections that read a SQLite catalog; each holds
 // a page cache of 2 MB at most.
 const sqliteReaders = 4

@@ -56,7 +56,7 @@ func (r *restoring) restore(ctx context.Context, slots []Slot, versions []record
 		_, err := r.tx.ExecContext(ctx, `DELETE FROM erasures WHERE id = $1`, r.ID[:])
 		return false, err
 	}
-	return true, advanceErasures(ctx, r.tx, ` AND id = $2`, r.Tenant[:], r.ID[:])
+	return true, r.advanceErasures(ctx, r.tx, ` AND id = $2`, r.Tenant[:], r.ID[:])
 }
 
 // eraseVersions erases those of some versions that have a row and could be read,

@@ -115,24 +115,14 @@ func (e *Eraser) finish(ctx context.Context, t catalog.Tenant) error {
 	if err := e.readBack(ctx, head); err != nil {
 		return err
 	}
-	root := keytree.RootOf(t.ID)
-	before, err := e.Keys.Versions(ctx, root)
+	before, err := e.Keys.Versions(ctx, keytree.RootOf(t.ID))
 	if err != nil {
 		return err
 	}
 	// gofail: var rootRetire string
 	// return failpoint(rootRetire)
-	if err := e.Keys.Retire(ctx, root, head.Version); err != nil {
-		return fmt.Errorf("retire versions of %v: %w", t.ID, err)
-	}
-	after, err := e.Keys.Versions(ctx, root)
+	after, err := e.retire(ctx, head)
 	if err != nil {
-		return err
-	}
-	if after.Oldest < head.Version {
-		return fmt.Errorf("%w: the provider of %v still has version %d", recording.ErrIncident, t.ID, after.Oldest)
-	}
-	if err := e.refused(ctx, head); err != nil {
 		return err
 	}
 	for _, epoch := range open { // those before this one went with it
@@ -144,6 +134,23 @@ func (e *Eraser) finish(ctx context.Context, t catalog.Tenant) error {
 		}
 	}
 	return nil
+}
+
+// retire destroys what is older than a head that was read back and opened, proves
+// that it is gone, and gives the versions that are left.
+func (e *Eraser) retire(ctx context.Context, head keytree.Head) (keytree.Versions, error) {
+	root := keytree.RootOf(head.Tenant)
+	if err := e.Keys.Retire(ctx, root, head.Version); err != nil {
+		return keytree.Versions{}, fmt.Errorf("retire versions of %v: %w", head.Tenant, err)
+	}
+	left, err := e.Keys.Versions(ctx, root)
+	if err == nil && left.Oldest < head.Version {
+		err = fmt.Errorf("%w: the provider of %v still has version %d", recording.ErrIncident, head.Tenant, left.Oldest)
+	}
+	if err == nil {
+		err = e.refused(ctx, head)
+	}
+	return left, err
 }
 
 // readBack proves that the head is kept in the store and in the catalog, and that
@@ -174,22 +181,20 @@ func (e *Eraser) readBack(ctx context.Context, head keytree.Head) error {
 	return nil
 }
 
-// refused proves that the root of the epoch before opens no more.
+// refused proves that the root of the epoch before opens no more. After a recovery
+// that is one of those that did not open before; a blob in its place that is no head
+// of ours does not either.
 func (e *Eraser) refused(ctx context.Context, head keytree.Head) error {
 	before, err := keytree.ReadHead(ctx, e.Blobs, head.Tenant, head.Epoch-1)
-	if errors.Is(err, fs.ErrNotExist) { // superseded heads are deleted in time
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, keytree.ErrHead) { // superseded heads are deleted in time
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	keys, err := keytree.Unwrap(ctx, e.Keys, nil, before)
-	switch {
-	case errors.Is(err, keytree.ErrForgotten):
-		return nil
-	case err != nil:
-		return err
+	opens, err := e.opens(ctx, before)
+	if err == nil && opens {
+		err = fmt.Errorf("%w: the root of epoch %d of %v still opens", recording.ErrIncident, before.Epoch, head.Tenant)
 	}
-	keys.Clear()
-	return fmt.Errorf("%w: the root of epoch %d of %v still opens", recording.ErrIncident, before.Epoch, head.Tenant)
+	return err
 }

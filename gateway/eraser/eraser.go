@@ -103,6 +103,9 @@ func (e *Eraser) Nudge() {
 
 // Run drives tenants until ctx ends.
 func (e *Eraser) Run(ctx context.Context) {
+	var inspecting sync.WaitGroup
+	defer inspecting.Wait()
+	inspecting.Go(func() { e.inspectAlways(ctx) })
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	for ctx.Err() == nil {

@@ -124,13 +124,14 @@ var renderings = []rendering{
 	{recording.ErrToken, "InvalidArgument", 400, "The continuation token is not one this bucket gave. List again from the beginning."},
 	{recording.ErrSettings, "InvalidArgument", 400, "An argument is not one of its values."},
 
+	{recording.ErrHeld, "AccessDenied", 403, "A hold forbids to erase this recording. Ask the vault's administrator to release it."},
 	{recording.ErrDenied, "AccessDenied", 403, "This access key may not do that."},
 	{recording.ErrNoCredential, "InvalidAccessKeyId", 403, "There is no such access key in this vault."},
 	{recording.ErrTenantErased, "InvalidAccessKeyId", 403, "The access key's tenant was erased."},
 	{recording.ErrTenantRevoked, "AccessDenied", 403, "The access key's tenant is revoked. Ask its administrator to restore it."},
 
-	{recording.ErrIncident, "InternalError", 500, "The tenant's key is missing. An operator must look; trying again will not help."},
-	{recording.ErrIntegrity, "InternalError", 500, "The stored recording failed verification and is not served. An operator must look; trying again will not help."},
+	{recording.ErrIncident, "InternalError", 500, "The tenant's key is missing. An operator must look (lethe recover vault, if the key provider was restored from a copy); trying again will not help."},
+	{recording.ErrIntegrity, "InternalError", 500, "The stored recording failed verification and is not served. An operator must look (lethe recover vault, if the key provider was restored from a copy); trying again will not help."},
 	{recording.ErrUnavailable, "ServiceUnavailable", 503, "A part of the vault is unavailable. Try again."},
 }
 

@@ -1,0 +1,42 @@
+package catalog
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"slices"
+
+	"github.com/lethe-vault/lethe/gateway/audit"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+const selectPuncturedSince = `SELECT p.tree, p.slot FROM punctures p
+	WHERE p.tenant = $1 AND (p.epoch IS NULL OR p.epoch > $2) ORDER BY p.tree, p.slot`
+
+// PuncturedSince gives a tenant's slots that have a tombstone and that no epoch up to
+// the given one has punctured.
+func (c *Catalog) PuncturedSince(ctx context.Context, tenant recording.Tenant, epoch int64) ([]Slot, error) {
+	slots, err := all[Slot](ctx, c.read("PuncturedSince"), selectPuncturedSince, tenant[:], epoch)
+	return slots, explain(ctx, err)
+}
+
+// Reopen has slots punctured once more: the epochs that did so are lost. Slots that
+// have no tombstone get one. What is known of their erasures stays as it is.
+func (c *Catalog) Reopen(ctx context.Context, tenant recording.Tenant, slots []Slot, events []audit.Record) error {
+	slots = slices.Clone(slots)
+	slices.SortFunc(slots, func(a, b Slot) int { return cmp.Or(cmp.Compare(a.Tree, b.Tree), cmp.Compare(a.Number, b.Number)) })
+	return c.write(ctx, "Reopen", func(ctx context.Context, tx *sql.Tx) error {
+		for some := range slices.Chunk(slices.Compact(slots), maxRows) {
+			var args []any
+			for _, s := range some {
+				args = append(args, tenant[:], s.Tree, s.Number, s.Tree)
+			}
+			_, err := tx.ExecContext(ctx, intoPunctures+`VALUES `+values(len(some), "?", "?", "?", "NULL", "NULL", c.dialect.now, "?")+`
+				ON CONFLICT (tenant, tree, slot) DO UPDATE SET epoch = NULL`, args...)
+			if err != nil {
+				return err
+			}
+		}
+		return insertEvents(ctx, tx, events)
+	})
+}

@@ -1,0 +1,176 @@
+package eraser
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// since is what was punctured, or asked to be, since a head.
+type since struct {
+	proved   map[keytree.Slot]bool // by a record, a tombstone or a certificate
+	unproved map[keytree.Slot]bool // that a pack names, and nothing else
+	records  int
+	lost     int
+}
+
+// forgotten gathers what must stay forgotten when the tree goes on from a head:
+//
+//   - what the sealed requests in the store name. Nobody can make one who does not
+//     have the tenant's keys; all are read, as a slot may be punctured long after it
+//     was asked for;
+//   - what has a tombstone in the catalog, which an epoch would puncture too;
+//   - what the packs of later epochs name, scraps above all. Their heads open no more,
+//     so nothing binds them: a pack is believed if a certificate names it.
+func (e *Eraser) forgotten(ctx context.Context, c chain) (s since, err error) {
+	s = since{proved: map[keytree.Slot]bool{}, unproved: map[keytree.Slot]bool{}, lost: c.lost}
+	if err := e.recorded(ctx, c.opens, &s); err != nil {
+		return s, err
+	}
+	buried, err := e.Catalog.PuncturedSince(ctx, c.opens.Tenant, int64(c.opens.Epoch))
+	if err != nil {
+		return s, err
+	}
+	for _, slot := range buried {
+		s.prove(keytree.Slot{Tree: keytree.Tree(slot.Tree), Number: uint64(slot.Number)})
+	}
+	return s, e.packed(ctx, c.closed, &s)
+}
+
+// prove adds a slot, unless it is one that is never punctured.
+func (s *since) prove(slot keytree.Slot) {
+	if slot.MayGo() == nil {
+		s.proved[slot] = true
+		delete(s.unproved, slot)
+	}
+}
+
+// recorded adds what the sealed requests of a tenant name.
+func (e *Eraser) recorded(ctx context.Context, opens keytree.Head, s *since) error {
+	keys, err := keytree.Unwrap(ctx, e.Keys, e.Pages, opens)
+	if err != nil {
+		return err
+	}
+	defer keys.Clear()
+	settings, err := keys.System(ctx, keytree.SettingsSlot())
+	if err != nil {
+		return err
+	}
+	defer settings.Clear()
+	below := fmt.Sprintf("erasures/%v/", opens.Tenant)
+	for info, err := range e.Blobs.List(ctx, below) {
+		if err != nil {
+			return err
+		}
+		sealed, err := e.read(ctx, info.Key, maxStatement)
+		if err != nil {
+			return err
+		}
+		stated, err := openRecordAt(settings, opens.Tenant, strings.TrimPrefix(info.Key, below), sealed)
+		if err != nil {
+			s.lost++
+			continue
+		}
+		s.records++
+		for _, slot := range stated.Slots {
+			s.prove(keytree.Slot{Tree: keytree.Tree(slot.Tree), Number: uint64(slot.Number)})
+		}
+	}
+	return nil
+}
+
+// maxStatement bounds a record: one that names a million slots.
+const maxStatement = 64 << 20
+
+// openRecordAt opens the record at a place below those of its tenant.
+func openRecordAt(settings keytree.Key, t recording.Tenant, place string, sealed []byte) (Statement, error) {
+	epoch, name, _ := strings.Cut(place, "/")
+	base, err := strconv.ParseInt(epoch, 16, 64)
+	if err != nil {
+		return Statement{}, err
+	}
+	id, err := recording.ParseErasureID(name)
+	if err != nil {
+		return Statement{}, err
+	}
+	return OpenRecord(settings, t, base, id, sealed)
+}
+
+// packed adds what the packs of heads name.
+func (e *Eraser) packed(ctx context.Context, heads []keytree.Head, s *since) error {
+	by := map[keytree.Slot]string{} // pack
+	for _, h := range heads {
+		if h.Kind != keytree.HeadPunctured {
+			s.lost++ // only epoch 0 is a seed
+			continue
+		}
+		pack, err := keytree.ReadPack(ctx, e.Blobs, h)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, keytree.ErrPack) {
+			s.lost++
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, slot := range pack.Slots {
+			if slot.MayGo() == nil && !s.proved[slot] {
+				s.unproved[slot] = true
+				by[slot] = hex.EncodeToString(h.PackSum[:])
+			}
+		}
+	}
+	if len(by) == 0 {
+		return nil
+	}
+	certified, err := e.certifiedPacks(ctx, heads[0].Tenant)
+	if err != nil {
+		return err
+	}
+	for slot, pack := range by {
+		if certified[pack] {
+			s.prove(slot)
+		}
+	}
+	return nil
+}
+
+// certifiedPacks gives the SHA-256 of the packs that a tenant's certificates name.
+// Those that another key has signed say nothing.
+func (e *Eraser) certifiedPacks(ctx context.Context, t recording.Tenant) (map[string]bool, error) {
+	packs := map[string]bool{}
+	for info, err := range e.Blobs.List(ctx, fmt.Sprintf("certificates/%v/", t)) {
+		if err != nil {
+			return nil, err
+		}
+		signed, err := e.read(ctx, info.Key, maxCertificate)
+		if err != nil {
+			return nil, err
+		}
+		of, err := e.Signer.PublicKey().Verify(signed)
+		if err != nil || of.Tenant != t.String() {
+			continue
+		}
+		for _, epoch := range of.Epochs {
+			packs[epoch.Pack] = true
+		}
+	}
+	return packs, nil
+}
+
+// read reads a blob of a bounded size.
+func (e *Eraser) read(ctx context.Context, key string, most int64) ([]byte, error) {
+	body, err := e.Blobs.Open(ctx, key, 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	return io.ReadAll(io.LimitReader(body, most))
+}
