@@ -55,6 +55,8 @@ bench: packages servers
 	@mkdir -p bin
 	$(GO) test -run '^$$' -bench '^BenchmarkLethe$$' -benchtime 1x -timeout 60m ./test/bench \
 		-args -results '$(CURDIR)/bin/bench.json' $(if $(filter short,$(BENCH)),-cases short -rounds 3 -duration 700ms,$(BENCH))
+	$(GO) test -run '^$$' -bench '^BenchmarkEpochs$$' -benchtime 1x -timeout 60m ./test/bench \
+		-args -rounds 3 -results '$(CURDIR)/bin/bench-epochs.json' $(if $(filter short,$(BENCH)),-slots 10000,1000000 -rows 100000,$(EPOCHS))
 
 # Style, known mistakes, known vulnerabilities, and the crypto under FIPS 140.
 check: servers

@@ -19,7 +19,7 @@ import (
 // that heard nothing may repeat itself; other content is refused.
 func (g *Gateway) putAgain(ctx context.Context, s scope, b bucket, v catalog.Version, u Upload, e audit.Event) (recording.Info, error) {
 	e.Recording, e.Version = v.Recording, v.Version
-	in, err := s.unsealNamed(ctx, b, u.Name, v)
+	in, err := g.unsealNamed(ctx, s, b, u.Name, v)
 	if err != nil {
 		return recording.Info{}, err
 	}
@@ -68,7 +68,7 @@ func (g *Gateway) lostRace(ctx context.Context, d *draft, same func(unsealed) bo
 	if taken == nil {
 		return recording.Info{}, fmt.Errorf("%w: the name was taken and is free again", recording.ErrUnavailable)
 	}
-	in, err := s.unsealNamed(ctx, d.bucket, d.facts.Name, *taken)
+	in, err := g.unsealNamed(ctx, s, d.bucket, d.facts.Name, *taken)
 	if err != nil {
 		return recording.Info{}, err
 	}

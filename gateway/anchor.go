@@ -61,15 +61,20 @@ func (g *Gateway) anchor(ctx context.Context) (now catalog.Anchor, restored bool
 	// gofail: var anchorWrite string
 	// return now, restored, failpoint(anchorWrite)
 	if err == nil {
-		err = g.blobs.Create(ctx, anchorKey(now), bytes.NewReader(nil), 0)
-	}
-	if errors.Is(err, fs.ErrExist) {
-		err = nil
+		err = g.writeAnchor(ctx, now)
 	}
 	if err == nil {
 		g.dropAnchors(ctx, stored)
 	}
 	return now, restored, err
+}
+
+func (g *Gateway) writeAnchor(ctx context.Context, a catalog.Anchor) error {
+	err := g.blobs.Create(ctx, anchorKey(a), bytes.NewReader(nil), 0)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
 }
 
 // storedAnchors gives the newest anchors of the store, newest first.

@@ -27,11 +27,36 @@ func (g *Gateway) catchUp(ctx context.Context, t *catalog.Tenant) error {
 	if erased { // whether or not its key is left to read why
 		return recording.ErrTenantErased
 	}
+	if err == nil {
+		err = g.requeue(ctx, t)
+	}
 	if err != nil {
 		return err
 	}
 	g.current.Store(t.ID, struct{}{})
 	return nil
+}
+
+// requeue restores the erasures of the tenant's epoch that the catalog lacks.
+func (g *Gateway) requeue(ctx context.Context, t *catalog.Tenant) error {
+	if t.State.Err() == recording.ErrTenantErased {
+		return nil
+	}
+	keys, err := g.keys(ctx, t)
+	if err != nil {
+		return err
+	}
+	defer keys.Clear()
+	_, err = g.following().Requeue(ctx, t.ID, keys, t.Epoch)
+	return unavailable(err)
+}
+
+// restored tells of erasures that the catalog had lost. That can only be because it
+// is an older copy of itself, or took over from another: then it lacks recordings too.
+func (g *Gateway) restored(t recording.Tenant, lost []recording.ErasureID) {
+	g.eraser.Nudge()
+	g.log.Error("the catalog lacked erasures that the store has; they are queued again. It is an older copy of itself, or took over from another, "+
+		"and recordings that were put since are perhaps missing too: stop all servers and run lethe rebuild", "tenant", t.String(), "erasures", len(lost))
 }
 
 // catchUpAll does for every tenant, when a server starts, what its first

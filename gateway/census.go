@@ -63,16 +63,27 @@ func (c *counting) mine(key string) (uint64, bool) {
 	return h, h%c.passes == c.pass
 }
 
-func (c *counting) count(ctx context.Context, g *Gateway, out *Orphans) error {
-	err := g.catalog.EachBlob(ctx, func(key string) {
+// learn remembers the blobs of this pass that each names.
+func (c *counting) learn(ctx context.Context, each func(context.Context, func(string)) error) error {
+	err := each(ctx, func(key string) {
 		if h, mine := c.mine(key); mine && key != "" {
 			c.known = append(c.known, h)
 		}
 	})
-	if err != nil {
+	slices.Sort(c.known)
+	return err
+}
+
+// knows reports whether a blob of this pass was named. That it was not is certain.
+func (c *counting) knows(hash uint64) bool {
+	_, known := slices.BinarySearch(c.known, hash)
+	return known
+}
+
+func (c *counting) count(ctx context.Context, g *Gateway, out *Orphans) error {
+	if err := c.learn(ctx, g.catalog.EachBlob); err != nil {
 		return err
 	}
-	slices.Sort(c.known)
 	tenants, err := g.catalog.Tenants(ctx)
 	if err != nil {
 		return err
@@ -97,7 +108,7 @@ func (c *counting) look(hash uint64, key string, size int64, out *Orphans) {
 	kind, rest, _ := strings.Cut(key, "/")
 	switch kind {
 	case "recordings":
-		if _, known := slices.BinarySearch(c.known, hash); !known {
+		if !c.knows(hash) {
 			out.Recordings++
 			out.Bytes += size
 		}

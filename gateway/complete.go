@@ -73,7 +73,7 @@ func (g *Gateway) became(ctx context.Context, s scope, c Caller, all Completion)
 	if err != nil {
 		return unsealed{}, err
 	}
-	in, err := s.unsealNamed(ctx, b, all.Name, v)
+	in, err := g.unsealNamed(ctx, s, b, all.Name, v)
 	if err != nil {
 		return unsealed{}, err
 	}
@@ -97,6 +97,10 @@ func (all Completion) named() string {
 func (g *Gateway) complete(ctx context.Context, s scope, d *draft, all Completion) (recording.Info, error) {
 	if all.OnlyNew {
 		d.bucket.Overwrite = OverwriteNever
+	}
+	d.onlyNew = all.OnlyNew
+	if err := g.lookAhead(ctx, s, d); err != nil {
+		return recording.Info{}, err
 	}
 	stored, err := g.storedParts(ctx, d)
 	if err != nil {
@@ -130,6 +134,19 @@ func (g *Gateway) complete(ctx context.Context, s scope, d *draft, all Completio
 	err = given(ctx, err)
 	g.giveUpPart(ctx, p, err)
 	return g.notCompleted(ctx, d, end, err)
+}
+
+// lookAhead notes what a completion is to displace, which was put perhaps after
+// its upload was begun.
+func (g *Gateway) lookAhead(ctx context.Context, s scope, d *draft) error {
+	if d.bucket.Overwrite == OverwriteNever {
+		return nil
+	}
+	_, taken, err := g.find(ctx, s, d.bucket.Name, d.facts.Name)
+	if taken != nil {
+		d.after = taken.CommittedAt
+	}
+	return err
 }
 
 // notCompleted answers a completion that came to nothing: another was first
@@ -189,6 +206,7 @@ func choose(stored []storedPart, names []PartName) ([]storedPart, error) {
 // says of it.
 func (d *draft) endFacts(parts []storedPart, all Completion) (recording.EndFacts, error) {
 	end := recording.EndFacts{
+		EndedAt: d.ended(), OnlyNew: all.OnlyNew,
 		Parts: len(parts), Class: all.Class, Named: all.named(),
 		Digests: recording.Digests{}, Composite: recording.Digests{},
 	}

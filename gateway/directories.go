@@ -94,7 +94,7 @@ func (l *lister) unsealRun(ctx context.Context, dir string, ids []recording.Vers
 		}
 		slices.SortFunc(rows, func(a, b catalog.Version) int { return cmp.Compare(a.Slots.Recording, b.Slots.Recording) })
 		for _, v := range rows {
-			in, err := s.unseal(ctx, l.bucket, v)
+			in, err := l.gateway.unsealMoved(ctx, s, l.bucket, v)
 			if err != nil {
 				return nil, err
 			}
@@ -199,7 +199,7 @@ func (l *lister) anyBelow(ctx context.Context, dir catalog.Index) (string, error
 		return "", unavailable(err)
 	}
 	if v != nil {
-		in, err := l.scope.unseal(ctx, l.bucket, *v)
+		in, err := l.gateway.unsealMoved(ctx, l.scope, l.bucket, *v)
 		in.dek.Clear()
 		return string(in.Name), err
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/lethe-vault/lethe/crypto/envelope"
 	"github.com/lethe-vault/lethe/crypto/keytree"
@@ -19,13 +20,15 @@ import (
 // draft is a version on its way: everything drawn and derived for it before
 // any of it is stored.
 type draft struct {
-	bucket bucket
-	id     recording.Identity
-	slots  keytree.Slots
-	facts  recording.Facts
-	prefix envelope.Prefix // of a whole upload
-	dek    keytree.Key
-	event  audit.Event // of what was permitted
+	bucket  bucket
+	id      recording.Identity
+	slots   keytree.Slots
+	facts   recording.Facts
+	prefix  envelope.Prefix // of a whole upload
+	dek     keytree.Key
+	event   audit.Event // of what was permitted
+	after   time.Time   // when what stood under the name was committed; zero if nothing did
+	onlyNew bool        // refuse a name that is taken, whatever the bucket says
 }
 
 // draft takes slots and draws identity and data key.
@@ -36,6 +39,9 @@ func (g *Gateway) draft(ctx context.Context, s scope, b bucket, taken *catalog.V
 		facts:  facts(b, c, d),
 		dek:    keytree.NewKey(),
 		event:  e,
+	}
+	if taken != nil {
+		out.after = taken.CommittedAt
 	}
 	out.event.Recording, out.event.Version = out.id.Recording, out.id.Version
 	var err error
@@ -165,10 +171,20 @@ func placeOf(t recording.Tenant, key string) (p [16]byte, err error) {
 	return [16]byte(b), nil
 }
 
+// ended is when the draft's source has ended, by this clock unless another's was
+// ahead: it is after what it displaces.
+func (d *draft) ended() time.Time {
+	at := now()
+	if !at.After(d.after) {
+		at = d.after.Add(time.Microsecond)
+	}
+	return at
+}
+
 // content is what the catalog keeps of the draft once its bytes are stored.
 func (d *draft) content(end recording.EndFacts, stored int64, sealedEnd []byte) catalog.Content {
 	return catalog.Content{
-		Size: end.Size, StoredSize: stored, Class: end.Class, Parts: int64(end.Parts),
+		CommittedAt: end.EndedAt, Size: end.Size, StoredSize: stored, Class: end.Class, Parts: int64(end.Parts),
 		WrappedDEK: d.prefix.WrappedDEK[:], SealedFacts: d.prefix.SealedFacts, SealedEnd: sealedEnd,
 	}
 }
@@ -191,7 +207,9 @@ func (g *Gateway) create(ctx context.Context, d *draft, content catalog.Content,
 		return err
 	}
 	name := string(d.facts.Name)
-	content.CommittedAt = e.At
+	if e.At.After(content.CommittedAt) {
+		content.CommittedAt = e.At
+	}
 	content.Name = s.nameIndex(d.bucket.Name, d.facts.Name)
 	content.Directory = s.dirIndex(d.bucket.Name, directory(name))
 	return g.catalog.Create(ctx, catalog.Commit{

@@ -167,3 +167,27 @@ func TestErasedSubject(t *testing.T) {
 		t.Errorf("%d blobs after a sweep, want those of two recordings", n)
 	}
 }
+
+// A day that is to come is not erased: nothing is on it, and nothing could be put on
+// it any more.
+func TestNoDayToComeIsErased(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
+	today := time.Now().UTC().Truncate(24 * time.Hour)
+	erase := func(put time.Time) error {
+		day := recording.RetentionDay{Days: 90, Expires: put.AddDate(0, 0, 91)}
+		_, err := f.EraseFor(t.Context(), f.Operator(), "acme", gateway.ErasureRequest{Day: day, Reason: "asked by the caller"})
+		return err
+	}
+	for _, days := range []int{2, 365} { // midnight may be near
+		if err := erase(today.AddDate(0, 0, days)); !errors.Is(err, recording.ErrNoErasure) {
+			t.Errorf("a day %d days ahead: %v, want ErrNoErasure", days, err)
+		}
+	}
+	if _, err := f.Put(t.Context(), recorder, gatewaytest.Upload(calls, "a", sound(1, 100))); err != nil {
+		t.Error(err)
+	}
+	if err := erase(today); err != nil {
+		t.Errorf("the day of what is put today: %v", err)
+	}
+}

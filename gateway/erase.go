@@ -92,8 +92,8 @@ type ErasureInfo struct {
 // EraseFor erases something of a tenant for whoever administers it. Erasing again
 // what is erased gives the erasure that did it, without its salt.
 //
-// recording.ErrNoErasure: there was nothing to erase, and nothing is known to have
-// been.
+// recording.ErrHeld: a hold forbids it. recording.ErrNoErasure: there was nothing to
+// erase, and nothing is known to have been.
 func (g *Gateway) EraseFor(ctx context.Context, c Caller, tenant string, what ErasureRequest) (ErasureInfo, error) {
 	p, err := g.administer(ctx, c, policy.EraseSome, tenant)
 	if err != nil {
@@ -119,11 +119,15 @@ func (g *Gateway) eraseScope(ctx context.Context, s scope, what ErasureRequest, 
 	case what.Subject != "":
 		index := s.subjectIndex(what.Subject)
 		n := catalog.NewErasure{Subject: &index}
-		return g.queue(ctx, s, n, claim.Scope{Kind: claim.OfSubject, Subject: string(what.Subject)}, what.Reason, e)
+		return g.queueBelow(ctx, s, n, claim.Scope{Kind: claim.OfSubject, Subject: string(what.Subject)}, what.Reason, e)
 	case what.Day != (recording.RetentionDay{}):
-		n := catalog.NewErasure{Day: int64(keytree.ExpirySlot(what.Day.Days, what.Day.Expires))}
+		day := keytree.ExpirySlot(what.Day.Days, what.Day.Expires)
+		if day > keytree.DaySlot(what.Day.Days, now()) { // and nothing could be put on it when it comes
+			return ErasureInfo{}, g.explain(ctx, s, e)
+		}
+		n := catalog.NewErasure{Day: int64(day)}
 		of := claim.Scope{Kind: claim.OfDay, Class: what.Day.Class(), Date: what.Day.Date()}
-		return g.queue(ctx, s, n, of, what.Reason, e)
+		return g.queueBelow(ctx, s, n, of, what.Reason, e)
 	}
 	found, info, err := g.eraseRecording(ctx, s, what.Recording, what.Reason, e)
 	if err != nil || found != (recording.Version{}) {
@@ -175,6 +179,25 @@ func (g *Gateway) eraseRecording(ctx context.Context, s scope, what Erasure, rea
 	return v.Version, info, err
 }
 
+// queueBelow is queue of a subject or a day. What is held below it by itself moves
+// out first, and again if a hold comes between.
+func (g *Gateway) queueBelow(ctx context.Context, s scope, n catalog.NewErasure, of claim.Scope, reason string, e audit.Event) (ErasureInfo, error) {
+	for {
+		info, err := g.queue(ctx, s, n, of, reason, e)
+		if !errors.Is(err, catalog.ErrHeldBelow) {
+			return info, err
+		}
+		s.end() // moving may take minutes, and a root is not kept for that long
+		if err := g.moveOut(ctx, s.tenant.ID, n); err != nil {
+			return ErasureInfo{}, err
+		}
+		if s, err = g.reenter(ctx, s.tenant.ID); err != nil {
+			return ErasureInfo{}, err
+		}
+		defer s.end()
+	}
+}
+
 // queue is the moment after which nothing reads what was erased, and makes it
 // durable in the store too.
 func (g *Gateway) queue(ctx context.Context, s scope, n catalog.NewErasure, of claim.Scope, reason string, e audit.Event) (ErasureInfo, error) {
@@ -201,13 +224,16 @@ func (g *Gateway) queue(ctx context.Context, s scope, n catalog.NewErasure, of c
 		ID: recording.NewErasureID(), Tenant: s.tenant.ID, Scope: string(of.Kind),
 		Who: e.Who, Reason: reason, Commitment: commitment[:], AskedAt: e.At,
 	}
-	n.Index = s.erasureIndex(text)
+	n.Index, n.Erasable = s.erasureIndex(text), erasable
 	n.Record = func(base int64, slots []catalog.Slot, versions []recording.Version) ([]byte, error) {
 		return eraser.StatementOf(n.ErasureRow, slots, versions).Seal(settings, s.tenant.ID, base)
 	}
 	// gofail: var eraseRows string
 	// return ErasureInfo{}, failpoint(eraseRows)
 	done, err := g.catalog.QueueErasure(ctx, n, []audit.Record{event})
+	if held, ok := errors.AsType[Held](err); ok {
+		return ErasureInfo{}, g.refuse(ctx, s, e, string(held.Ground), err)
+	}
 	if err != nil {
 		return ErasureInfo{}, unavailable(err)
 	}

@@ -24,7 +24,7 @@ import (
 //	erased     the catalog says so
 //
 // Killed anywhere, the next poll of any replica takes it up; every step may be
-// repeated.
+// repeated. recording.ErrHeld: the tenant has a hold.
 func (g *Gateway) EraseTenant(ctx context.Context, c Caller, name string) (TenantInfo, error) {
 	return g.setState(ctx, c, policy.EraseAll, name, catalog.TenantErasing)
 }

@@ -1,12 +1,77 @@
 package gateway
 
-import "context"
+import (
+	"context"
+	"time"
+
+	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/gateway/eraser"
+	"github.com/lethe-vault/lethe/recording"
+)
 
 // FlushSessions logs what was served now instead of at the next tick.
 func (g *Gateway) FlushSessions(ctx context.Context) { g.sessions.flush(ctx) }
 
 // SweepOnce sweeps now instead of at the next tick.
 func (g *Gateway) SweepOnce(ctx context.Context) (SweepReport, error) { return g.sweep(ctx) }
+
+// PunctureNow moves a tenant to an epoch in which nothing that waits is left.
+func (g *Gateway) PunctureNow(ctx context.Context, id recording.Tenant) error {
+	for {
+		if err := eraser.New(g.eraser.Config).Drive(ctx, id); err != nil { // or another drives it
+			return err
+		}
+		left, _, _, err := g.catalog.ToPuncture(ctx, id, 1)
+		if err != nil || len(left) == 0 {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// OpenHold tries to read what a hold says.
+func (g *Gateway) OpenHold(ctx context.Context, t catalog.Tenant, h catalog.Hold) error {
+	s, err := g.enter(ctx, t)
+	if err != nil {
+		return err
+	}
+	defer s.end()
+	_, err = s.holdInfo(ctx, h)
+	return err
+}
+
+// Refile files a version elsewhere.
+func (g *Gateway) Refile(ctx context.Context, v catalog.Version, subject, day uint64) error {
+	return g.refile(ctx, v, subject, day, "test")
+}
+
+// BeginRefile is Refile that ends before the version is filed, as one that is killed
+// does. It gives the row that would have been.
+func (g *Gateway) BeginRefile(ctx context.Context, v catalog.Version, subject, day uint64) (catalog.Version, error) {
+	s, err := g.reenter(ctx, v.Tenant)
+	if err != nil {
+		return v, err
+	}
+	defer s.end()
+	f, r, err := g.intendFiling(ctx, v, subject, day)
+	if err == nil {
+		err = g.wrapAnew(ctx, s, v, &f, r)
+	}
+	v.Slots, v.WrappedDEK = r.To, f.Wrapped[:]
+	return v, err
+}
+
+// UnwrapRow tries to open the data key that a row has.
+func (g *Gateway) UnwrapRow(ctx context.Context, t catalog.Tenant, v catalog.Version) error {
+	s, err := g.enter(ctx, t)
+	if err != nil {
+		return err
+	}
+	defer s.end()
+	dek, err := s.keys.UnwrapDEK(ctx, recording.Identity{Tenant: v.Tenant, Recording: v.Recording, Version: v.Version}, keySlots(v.Slots), v.WrappedDEK)
+	dek.Clear()
+	return err
+}
 
 // WholeDigest gives the digest of parts joined.
 func WholeDigest(name string, parts []PartInfo) string {

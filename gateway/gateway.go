@@ -77,6 +77,21 @@ type Gateway struct {
 // New starts a gateway: it learns the states of all tenants, and takes up
 // erasures that were under way. Close ends it.
 func New(ctx context.Context, c Config) (*Gateway, error) {
+	g := build(c)
+	if g.roles.Has(Eraser) && c.Signer == nil {
+		g.Close()
+		return nil, errors.New("gateway: an eraser needs a key to sign certificates with")
+	}
+	if err := g.poll(ctx); err != nil {
+		g.Close()
+		return nil, fmt.Errorf("read tenants: %w", err)
+	}
+	g.work()
+	return g, nil
+}
+
+// build puts a gateway together that does nothing yet by itself.
+func build(c Config) *Gateway {
 	g := &Gateway{
 		blobs:    c.Blobs,
 		catalog:  c.Catalog,
@@ -91,9 +106,6 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		shelves:  newShelves(),
 		audit:    audit.NewLog(c.Catalog),
 	}
-	if g.roles.Has(Eraser) && c.Signer == nil {
-		return nil, errors.New("gateway: an eraser needs a key to sign certificates with")
-	}
 	if g.observer == nil {
 		g.observer = observe.Nobody
 	}
@@ -101,17 +113,12 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 	g.leases = keytree.NewLeases(c.Keys, found, g.shelves.drop)
 	g.eraser = eraser.New(eraser.Config{
 		Blobs: c.Blobs, Catalog: c.Catalog, Keys: c.Keys, Pages: found, Signer: c.Signer, Logger: c.Logger,
-		Moved: g.leases.Drop, Floor: c.EpochFloor, Drain: stateAge + keytree.LeaseTime,
+		Moved: g.leases.Drop, Restored: g.restored, Floor: c.EpochFloor, Drain: stateAge + keytree.LeaseTime,
 	})
 	g.life, g.end = context.WithCancel(context.Background())
 	g.sessions = newSessions(g.logServed, c.Logger)
 	g.states = newStates()
-	if err := g.poll(ctx); err != nil {
-		g.Close()
-		return nil, fmt.Errorf("read tenants: %w", err)
-	}
-	g.work()
-	return g, nil
+	return g
 }
 
 // work begins what goes on beside requests until g.life ends.

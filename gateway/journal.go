@@ -33,6 +33,8 @@ type entry struct {
 
 	DeletedBucket *recording.BucketID `json:"deleted_bucket,omitempty"` // it was closed before
 	Key           *keyEntry           `json:"key,omitempty"`
+	Hold          *holdEntry          `json:"hold,omitempty"`
+	ReleasedHold  *recording.HoldID   `json:"released_hold,omitempty"`
 }
 
 type tenantEntry struct {
@@ -117,6 +119,12 @@ func (g *Gateway) admissible(ctx context.Context, s scope, e entry) error {
 	case e.Key != nil && e.Key.Bucket != policy.AnyBucket:
 		_, err := g.bucket(ctx, s, recording.Bucket(e.Key.Bucket))
 		return err
+	case e.State == catalog.TenantErasing:
+		holds, err := g.catalog.Holds(ctx, s.tenant.ID)
+		if err != nil {
+			return unavailable(err)
+		}
+		return erasable(holds)
 	}
 	return nil
 }
@@ -252,6 +260,10 @@ func (s scope) rows(ctx context.Context, e entry) (catalog.Change, error) {
 		return s.bucketRow(ctx, e)
 	case e.Key != nil:
 		return s.keyRow(ctx, e)
+	case e.Hold != nil:
+		return s.holdRow(ctx, e)
+	case e.ReleasedHold != nil:
+		return catalog.Change{Released: e.ReleasedHold}, nil
 	case e.DeletedBucket != nil:
 		return catalog.Change{Deleted: e.DeletedBucket}, nil
 	}

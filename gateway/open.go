@@ -81,7 +81,7 @@ func (g *Gateway) access(ctx context.Context, c Caller, a policy.Action, b recor
 	if err != nil {
 		return none, nil, err
 	}
-	in, err := s.unsealNamed(ctx, found, n, *v)
+	in, err := g.unsealNamed(ctx, s, found, n, *v)
 	if err == nil {
 		err = g.locate(ctx, &in, *v)
 	}
@@ -147,8 +147,8 @@ type unsealed struct {
 
 // unsealNamed is unseal of what was found under a name. Who writes rows can
 // move another recording's under it, but cannot seal the name into it.
-func (s scope) unsealNamed(ctx context.Context, b bucket, n recording.Name, v catalog.Version) (unsealed, error) {
-	in, err := s.unseal(ctx, b, v)
+func (g *Gateway) unsealNamed(ctx context.Context, s scope, b bucket, n recording.Name, v catalog.Version) (unsealed, error) {
+	in, err := g.unsealMoved(ctx, s, b, v)
 	if err != nil {
 		return unsealed{}, err
 	}

@@ -83,6 +83,7 @@ func (g *Gateway) intend(ctx context.Context, s scope, b bucket, taken *catalog.
 	if err != nil {
 		return nil, err
 	}
+	d.onlyNew = u.OnlyNew
 	p := &put{draft: d, Sent: u.Sent, blob: blobKey(d.id.Tenant, place())}
 	// gofail: var putBegin string
 	// p.dek.Clear()
@@ -147,6 +148,7 @@ func (g *Gateway) store(ctx context.Context, b *sealing) (*envelope.Layout, erro
 		Source: body,
 		End: func() ([]byte, error) {
 			b.end.Size, b.end.Digests, b.end.Class = b.sent.Size, digests(), b.sent.Class
+			b.end.EndedAt, b.end.OnlyNew = b.ended(), b.onlyNew
 			return json.Marshal(b.end)
 		},
 	}

@@ -129,7 +129,7 @@ func (g *Gateway) lost(ctx context.Context, t *catalog.Tenant, said error) error
 }
 
 func (g *Gateway) following() eraser.Following {
-	return eraser.Following{Blobs: g.blobs, Catalog: g.catalog, Keys: g.provider}
+	return eraser.Following{Blobs: g.blobs, Catalog: g.catalog, Keys: g.provider, Restored: g.restored}
 }
 
 // seal readies an event about a tenant for the log.

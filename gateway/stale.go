@@ -29,7 +29,19 @@ func (g *Gateway) abortStale(ctx context.Context, a catalog.Anchor, r *SweepRepo
 		}, func(ctx context.Context, p catalog.Part) (bool, error) {
 			return g.catalog.DropStale(ctx, p, attempts, nil)
 		}),
+		g.abandonFilings(ctx, attempts),
 	)
+}
+
+// abandonFilings gives up what was to be filed anew by a process that is gone: it is
+// filed where it was.
+func (g *Gateway) abandonFilings(ctx context.Context, age catalog.Age) error {
+	for range sweepBatches {
+		if n, err := g.catalog.AbandonFilings(ctx, age, sweepBatch); err != nil || n < sweepBatch {
+			return err
+		}
+	}
+	return nil
 }
 
 // ages says who counts as lost.

@@ -145,6 +145,9 @@ func (g *Gateway) setState(ctx context.Context, c Caller, a policy.Action, name 
 	} else {
 		err = g.change(ctx, s, entry{At: now(), State: to}, p.event)
 	}
+	if held, ok := errors.AsType[Held](err); ok {
+		return TenantInfo{}, g.refuse(ctx, s, p.event, string(held.Ground), err)
+	}
 	if err != nil {
 		return TenantInfo{}, err
 	}

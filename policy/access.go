@@ -37,6 +37,8 @@ const (
 	Erase      Action = "erase"
 	EraseSome  Action = "erasure.create"
 	SeeErasure Action = "erasure.see"
+	HoldSome   Action = "hold.create"
+	SeeHolds   Action = "hold.list"
 	SeeBuckets Action = "bucket.list"
 	SeeBucket  Action = "bucket.see"
 	MakeBucket Action = "bucket.create"
@@ -49,6 +51,8 @@ const (
 	Restore    Action = "tenant.restore"
 	EraseAll   Action = "tenant.erase"
 	Sweep      Action = "sweep"
+
+	ReleaseHold Action = "hold.release"
 )
 
 // AnyBucket in a Principal's Bucket means all of its tenant's.
@@ -95,6 +99,8 @@ var grants = map[Action]func(Principal) bool{
 	Erase:      func(p Principal) bool { return p.Kind == Reader && p.Write },
 	EraseSome:  administers,
 	SeeErasure: administers,
+	HoldSome:   administers,
+	SeeHolds:   administers,
 	SeeBuckets: func(p Principal) bool { return p.Kind == Reader },
 	SeeBucket:  func(p Principal) bool { return p.Kind == Reader || p.Kind == Recorder },
 	MakeBucket: func(p Principal) bool { return administers(p) || keepsBuckets(p) },
@@ -107,6 +113,8 @@ var grants = map[Action]func(Principal) bool{
 	Restore:    administers,
 	EraseAll:   administers,
 	Sweep:      operates,
+
+	ReleaseHold: administers,
 }
 
 func writes(p Principal) bool      { return p.Kind == Recorder || p.Kind == Reader && p.Write }

@@ -47,6 +47,12 @@ type EndFacts struct {
 	Digests Digests `json:"digests"`
 	Class   Class   `json:"class"`
 
+	// When the source had ended, and later than what then stood under the name was
+	// committed: the order of versions, for whoever has nothing but blobs. Zero in
+	// blobs of earlier releases.
+	EndedAt time.Time `json:"ended_at,omitzero"`
+	OnlyNew bool      `json:"only_new,omitempty"` // it was to be refused if anything stood under the name
+
 	ETag string `json:"etag,omitempty"` // of a part: what its uploader was told
 
 	// Of a recording that came in parts.

@@ -30,6 +30,9 @@ type BucketID [16]byte
 // ErasureID identifies a request to erase something.
 type ErasureID [16]byte
 
+// HoldID identifies a hold.
+type HoldID [16]byte
+
 var base32Lower = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
 func random16() (b [16]byte) {
@@ -51,6 +54,9 @@ func NewBucketID() BucketID { return random16() }
 
 // NewErasureID draws an erasure identifier.
 func NewErasureID() ErasureID { return random16() }
+
+// NewHoldID draws a hold identifier.
+func NewHoldID() HoldID { return random16() }
 
 // String gives 26 characters of lower-case base32.
 func (t Tenant) String() string { return base32Lower.EncodeToString(t[:]) }
@@ -95,6 +101,19 @@ func ParseErasureID(s string) (e ErasureID, err error) {
 		return e, ErrNoErasure
 	}
 	return ErasureID(b), nil
+}
+
+// String gives 32 characters of hex.
+func (h HoldID) String() string { return hex.EncodeToString(h[:]) }
+
+// ParseHoldID reads what String wrote of a hold that was drawn, and only that.
+// ErrNoHold: no hold is called so.
+func ParseHoldID(s string) (h HoldID, err error) {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != len(h) || hex.EncodeToString(b) != s || HoldID(b) == h {
+		return h, ErrNoHold
+	}
+	return HoldID(b), nil
 }
 
 // Bucket is the name of a bucket, unique within its tenant.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -41,12 +42,15 @@ func TestPromises(t *testing.T) {
 					"answer":   cmdAnswer,
 					"server":   cmdServer,
 					"as":       cmdAs,
+					"expiry":   cmdExpiry,
 					"aws":      cmdClient(awsClient),
 					"minio":    cmdClient(minioClient),
 					"blind":    cmdBlind,
 					"no-keys":  cmdNoKeys,
 					"one-read": cmdOneRead,
 					"backup":   cmdBackup,
+					"catalog":  cmdCatalog,
+					"rebuild":  cmdRebuild,
 				},
 			})
 		})
@@ -66,6 +70,7 @@ func setup(t testing.TB, env *testscript.Env, s *system.System) error {
 	env.Setenv("LETHE_S3", s.S3)
 	env.Setenv("LETHE_ADDR", s.API)
 	env.Setenv("LETHE_TOKEN", s.OwnerToken())
+	env.Setenv("CERTIFICATE_KEY", filepath.Join(s.Dir, "certificate.pub"))
 	return nil
 }
 
@@ -94,6 +99,18 @@ func cmdAnswer(ts *testscript.TestScript, neg bool, args []string) {
 func cmdAs(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("LETHE_ACCESS_KEY", ts.Getenv(args[0]+"_KEY"))
 	ts.Setenv("LETHE_SECRET_KEY", ts.Getenv(args[0]+"_SECRET"))
+}
+
+// expiry RETENTION VAR sets an environment variable to the date on which the
+// recording that lethe stat has just told of expires: the day after the last of its
+// days.
+func cmdExpiry(ts *testscript.TestScript, neg bool, args []string) {
+	var told struct{ Modified time.Time }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &told))
+	var days int
+	_, err := fmt.Sscanf(args[0], "%dd", &days)
+	ts.Check(err)
+	ts.Setenv(args[1], told.Modified.UTC().AddDate(0, 0, days+1).Format(time.DateOnly))
 }
 
 // server stop|start|kill
@@ -182,5 +199,41 @@ func cmdBackup(ts *testscript.TestScript, neg bool, args []string) {
 		s.system.Restore()
 	default:
 		ts.Fatalf("backup %s?", args[0])
+	}
+}
+
+// catalog take copies the catalog alone, the server being stopped; catalog restore
+// puts it back, and catalog drop loses the one there is.
+func cmdCatalog(ts *testscript.TestScript, neg bool, args []string) {
+	s := of(ts)
+	switch args[0] {
+	case "take":
+		s.system.TakeCatalog()
+	case "restore":
+		s.system.PutBackCatalog()
+	case "drop":
+		s.system.DropCatalog()
+	default:
+		ts.Fatalf("catalog %s?", args[0])
+	}
+}
+
+// rebuild FIELD=VALUE ... runs lethe rebuild, whose report must have these values.
+func cmdRebuild(ts *testscript.TestScript, neg bool, args []string) {
+	report, err := of(ts).system.Rebuild()
+	if neg {
+		if err == nil {
+			ts.Fatalf("rebuild succeeded")
+		}
+		ts.Logf("refused: %v", err)
+		return
+	}
+	ts.Check(err)
+	ts.Logf("%v", report)
+	for _, arg := range args {
+		field, want, _ := strings.Cut(arg, "=")
+		if got := fmt.Sprint(report[field]); got != want {
+			ts.Fatalf("rebuild reports %s %s, want %s: %v", field, got, want, report)
+		}
 	}
 }

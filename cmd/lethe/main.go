@@ -115,9 +115,9 @@ refused, failed or interrupted, and 2 when the command itself was misused.`,
 	serve.Example = serveExample
 	root.AddCommand(
 		serve, p.configCommand(), p.doctorCommand(), p.vaultCommand(), p.tenantCommand(), p.bucketCommand(), p.recorderCommand(), p.readerCommand(),
-		p.eraseCommand(), p.erasureCommand(), p.certificateCommand(),
+		p.eraseCommand(), p.erasureCommand(), p.certificateCommand(), p.holdCommand(),
 		p.putCommand(), p.getCommand(), p.lsCommand(), p.statCommand(), p.versionCommand(),
-		p.sweepCommand(), p.recoverCommand(), p.verifyCommand(), p.manCommand(),
+		p.sweepCommand(), p.rebuildCommand(), p.recoverCommand(), p.verifyCommand(), p.manCommand(),
 	)
 	needSubcommand(root)
 	return root

@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/lethe-vault/lethe/crypto/claim"
+	"github.com/lethe-vault/lethe/gateway"
 	"github.com/lethe-vault/lethe/gateway/eraser"
 )
 
@@ -31,6 +32,7 @@ var steps = []step{
 
 	{one(errInterrupted, context.Canceled), "Run it again. Of a recording that was on its way, nothing is left half done."},
 
+	{one(gateway.ErrServed), "Stop every lethe that uses this database, lethe serve of all roles and lethe doctor, and run it again."},
 	{one(eraser.ErrDriven), "Stop every server with the role eraser. One that was killed leaves its lease for a minute."},
 	{one(eraser.ErrUnproved), "Keys of overwritten and aborted data stand in no request. Was nothing strange written to the store since the copy was made? Then run it again with --unproved puncture; --unproved leave keeps them."},
 	{one(eraser.ErrLost), "Put the store's blobs below erasures, head and pages back, if there is a copy of the bucket. What is lost for good is passed over with --lost: what it named may open again."},

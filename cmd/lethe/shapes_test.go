@@ -148,7 +148,7 @@ func TestShapes(t *testing.T) {
 	}
 	_, _, errs := lethe(t, "tenant", "create", "first", "--data", s.dir, "--json")
 	look("Failures", oneObject(t, "a failure", errs))
-	_, _, errs = lethe(t, "erase", "--tenant", "first", "--day", "7d/2026-12-31", "--wait", "--wait-for", "1ms", "--data", s.dir, "--json")
+	_, _, errs = lethe(t, "erase", "--tenant", "first", "--day", "90d/2026-12-31", "--wait", "--wait-for", "1ms", "--data", s.dir, "--json")
 	look("Failures", oneObject(t, "a wait that ends too early", errs))
 
 	for _, name := range leaves((&program{}).command()) {
@@ -210,6 +210,7 @@ func runs(t *testing.T, s *running) []jsonRun {
 	answers[any](t, data("tenant create", "first").args...)
 	answers[any](t, data("bucket create", "--tenant first calls").args...)
 	pair := answers[map[string]string](t, data("reader create", "--tenant first r --bucket * --write").args...)
+	hold := answers[map[string]any](t, data("hold create", "--tenant first --subject 7 --reason why").args...)
 	keyed := func(command, args string) jsonRun {
 		r := data(command, args)
 		r.args = append(r.args, "--access-key", pair["access_key"], "--secret-key", pair["secret_key"])
@@ -244,6 +245,7 @@ func runs(t *testing.T, s *running) []jsonRun {
 		data("bucket create", "--tenant acme calls"),
 		data("recorder create", "--tenant acme pbx --bucket calls"),
 		data("reader create", "--tenant acme qa --bucket *"),
+		{"lethe rebuild", []string{"rebuild", "--data", filepath.Join(dir, "other")}, done},
 		data("sweep", ""),
 		data("sweep", "--dry-run"),
 		data("tenant revoke", "acme"),
@@ -257,6 +259,10 @@ func runs(t *testing.T, s *running) []jsonRun {
 		keyed("stat", "calls/2026/a.wav"),
 		keyed("get", "calls/2026/a.wav "+filepath.Join(dir, "a.wav")),
 		keyed("get", "calls/2026/a.wav "+filepath.Join(dir, "part")+" --range 0-9"),
+		data("hold create", "--tenant first --recording calls/2026/a.wav --reason why"),
+		data("hold create", "--tenant first --subject +49301234567 --reason why"),
+		data("hold list", "--tenant first"),
+		data("hold release", "--tenant first "+hold["hold"].(string)),
 		data("erase", "--tenant first --recording calls/to-erase"),
 		data("certificate", erased+" --wait"),
 		data("certificate", erased+" "+filepath.Join(dir, "erasure.json")),

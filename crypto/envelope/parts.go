@@ -3,6 +3,7 @@ package envelope
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/recording"
@@ -77,6 +78,12 @@ func ParseParts(id recording.Identity, b []byte) ([]Part, error) {
 		return nil, fmt.Errorf("%w list of parts", ErrFormat)
 	}
 	return list, nil
+}
+
+// Describes reports whether l, which may come from a list of parts and then has no
+// end facts, is of the same blob as o.
+func (l *Layout) Describes(o *Layout) bool {
+	return l.place == o.place && l.header == o.header && l.footer == o.footer && slices.Equal(l.index, o.index)
 }
 
 // parsePart reads the part that b begins with, and gives what follows it.

@@ -21,4 +21,5 @@ const (
 	LabelAudit      = "lethe/v1/audit"
 	LabelPage       = "lethe/v1/list-token"
 	LabelErasure    = "lethe/v1/erasure"
+	LabelHold       = "lethe/v1/hold" // under a key of the recordings tree
 )

@@ -44,6 +44,17 @@ func DaySlot(days int, created time.Time) uint64 {
 	return uint64(days)<<16 | uint64(expiry)
 }
 
+// LaterDay is the slot of the first day of the same class that expires after the day
+// of a slot, and not before the date of at.
+func LaterDay(slot uint64, at time.Time) uint64 {
+	return max(slot+1, slot&^0xffff|uint64(at.Unix()/secondsPerDay))
+}
+
+// ExpiryOf is the class of a day's slot, in days, and the date on which it expires.
+func ExpiryOf(slot uint64) (days int, expires time.Time) {
+	return int(slot >> 16), time.Unix(int64(slot&0xffff)*secondsPerDay, 0).UTC()
+}
+
 // ExpirySlot is the slot of a retention day by the date on which it expires. A class
 // is 1 to MaxRetentionDays, and a date is from 1970 to 2149.
 func ExpirySlot(days int, expires time.Time) uint64 {

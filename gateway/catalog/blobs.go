@@ -31,11 +31,23 @@ func (n *count) columns() []any { return []any{&n.int64} }
 // from parts to residues, which is why those come last. It reads whole tables,
 // in pages.
 func (c *Catalog) EachBlob(ctx context.Context, visit func(blob string)) error {
-	for _, query := range []string{
+	return c.eachOf(ctx, visit,
 		`SELECT blob, blob FROM parts WHERE blob > $1 ORDER BY blob LIMIT $2`,
 		`SELECT version, blob FROM versions WHERE version > $1 ORDER BY version LIMIT $2`,
-		`SELECT blob, blob FROM residues WHERE blob > $1 ORDER BY blob LIMIT $2`,
-	} {
+		`SELECT blob, blob FROM residues WHERE blob > $1 ORDER BY blob LIMIT $2`)
+}
+
+// EachSettledBlob is EachBlob without those whose blob would decide what became of
+// them: whole uploads and lists of parts that are open.
+func (c *Catalog) EachSettledBlob(ctx context.Context, visit func(blob string)) error {
+	return c.eachOf(ctx, visit,
+		`SELECT blob, CASE WHEN state = 'intent' AND number > 10000 THEN '' ELSE blob END FROM parts WHERE blob > $1 ORDER BY parts.blob LIMIT $2`,
+		`SELECT version, CASE WHEN state = 'intent' THEN '' ELSE blob END FROM versions WHERE version > $1 ORDER BY version LIMIT $2`,
+		`SELECT blob, blob FROM residues WHERE blob > $1 ORDER BY blob LIMIT $2`)
+}
+
+func (c *Catalog) eachOf(ctx context.Context, visit func(blob string), queries ...string) error {
+	for _, query := range queries {
 		if err := c.eachBlob(ctx, query, visit); err != nil {
 			return explain(ctx, err)
 		}

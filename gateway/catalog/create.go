@@ -17,7 +17,7 @@ type Overwrite string
 const (
 	Never        Overwrite = "never"   // it stays, and the new one is refused
 	KeepVersions Overwrite = "version" // it stays, but no longer current, if it is of the same recording
-	Replace      Overwrite = "replace" // it is replaced, and opens no more, if it is of the same recording
+	Replace      Overwrite = "replace" // it is replaced, and opens no more, if it is of the same recording; unless it is held: then as version
 )
 
 // Commit turns an intent into a recording.
@@ -246,9 +246,9 @@ func (cm Commit) displace(ctx context.Context, tx *sql.Tx, d dialect) error {
 		return nil
 	case KeepVersions:
 		query = `UPDATE versions AS v SET is_current = FALSE WHERE ` + displaced
-	case Replace:
-		query = `UPDATE versions AS v SET is_current = FALSE, state = 'replaced' WHERE ` + displaced
-		if err := d.scrap(ctx, tx, displaced, args...); err != nil {
+	case Replace: // what is held is kept as a version
+		query = `UPDATE versions AS v SET is_current = FALSE, state = CASE WHEN ` + isHeld + ` THEN v.state ELSE 'replaced' END WHERE ` + displaced
+		if err := d.scrap(ctx, tx, displaced+` AND NOT `+isHeld, args...); err != nil {
 			return err
 		}
 	default:

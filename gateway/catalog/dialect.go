@@ -2,7 +2,9 @@ package catalog
 
 import (
 	"context"
+	"crypto/rand"
 	"embed"
+	"encoding/hex"
 	"errors"
 	"io/fs"
 	"net/url"
@@ -15,6 +17,8 @@ import (
 	"github.com/ncruces/go-sqlite3/driver"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"github.com/lethe-vault/lethe/recording"
 )
 
 // A dialect is what differs between the databases beside their drivers.
@@ -47,6 +51,17 @@ var (
 		timeline:  `CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END`,
 	}
 )
+
+// plannedNow has a statement planned for its tables as they are. What PostgreSQL
+// prepared while a table was small, it goes on reading whole when it is not any more,
+// until statistics come: too late for a statement that looks up 10,000 rows in
+// another 10,000 that were written a moment ago.
+func (d dialect) plannedNow(args []any) []any {
+	if d.name != postgres.name {
+		return args
+	}
+	return append([]any{pgx.QueryExecModeExec}, args...)
+}
 
 // sqliteReaders bounds the connections that read a SQLite catalog; each holds
 // a page cache of 2 MB at most.
@@ -106,6 +121,7 @@ func openPostgres(dsn string) (*Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.RuntimeParams["application_name"] = sessionName()
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = connectTimeout
 	}
@@ -154,4 +170,26 @@ func (c *Catalog) migrate(ctx context.Context) error {
 	}
 	_, err = provider.Up(ctx)
 	return err
+}
+
+// selectOthers counts sessions of other processes of Lethe on the same database.
+const selectOthers = `SELECT count(*) FROM pg_stat_activity a
+	WHERE a.datname = current_database() AND a.application_name LIKE 'lethe-%' AND a.application_name <> current_setting('application_name')`
+
+// Others counts the sessions of other processes that have the catalog open, as far as
+// the database tells: a file of SQLite's tells of none, nor does every database that
+// speaks PostgreSQL's dialect.
+func (c *Catalog) Others(ctx context.Context) (int64, error) {
+	if c.dialect.name != goose.DialectPostgres {
+		return 0, nil
+	}
+	n, err := get[count](ctx, c.read("Others"), recording.ErrNotFound, selectOthers)
+	return n.int64, explain(ctx, err)
+}
+
+// sessionName names the sessions of this process: lethe- and a random number.
+func sessionName() string {
+	var b [4]byte
+	rand.Read(b[:]) // never fails: crypto/rand ends the program instead
+	return "lethe-" + hex.EncodeToString(b[:])
 }

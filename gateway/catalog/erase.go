@@ -145,6 +145,9 @@ func (d dialect) eraseSome(ctx context.Context, tx *sql.Tx, versions []Version) 
 			return err
 		}
 	}
+	if err := d.endFilings(ctx, tx, in, args...); err != nil {
+		return err
+	}
 	if !inParts {
 		return nil
 	}

@@ -73,6 +73,11 @@ type NewErasure struct {
 	// Record seals what the store will hold of it: the slots it takes and the
 	// versions whose own slots are among them. It may run more than once.
 	Record func(base int64, slots []Slot, versions []recording.Version) ([]byte, error)
+
+	// Erasable decides whether what these holds bear on may be erased: an error is
+	// QueueErasure's, and nothing is changed. It may run more than once. What lies
+	// below a day, or is a subject's beside others', is not asked about: it stays.
+	Erasable func([]Hold) error
 }
 
 // Queued is what QueueErasure found.
@@ -94,6 +99,7 @@ type Queued struct {
 // SettleTombstoned.
 //
 // An erasure that is queued already is success, and changes nothing.
+// ErrHeldBelow: below the subject or the day lies what is held by itself.
 // ErrNoTenant, ErrTenantRevoked, ErrTenantErased: nothing may be erased.
 func (c *Catalog) QueueErasure(ctx context.Context, n NewErasure, events []audit.Record) (q Queued, err error) {
 	err = c.write(ctx, "QueueErasure", func(ctx context.Context, tx *sql.Tx) error {
@@ -155,6 +161,7 @@ type taking struct {
 	slots    []Slot              // that it takes
 	versions []recording.Version // whose own slots are among them
 	gone     []Version           // whose rows it flipped
+	kept     int64               // that it would have taken, were they not held
 }
 
 // forgo takes the row back, and finds the erasure that did it before.
@@ -206,12 +213,12 @@ func (w *taking) queue(ctx context.Context, base int64) (ErasureRow, error) {
 	if err != nil {
 		return ErasureRow{}, err
 	}
-	_, err = w.tx.ExecContext(ctx, `UPDATE erasures SET base = $1, record = $2, versions = $3 WHERE id = $4`,
-		base, record, len(w.versions), w.ID[:])
+	_, err = w.tx.ExecContext(ctx, `UPDATE erasures SET base = $1, record = $2, versions = $3, refiled = refiled + $4 WHERE id = $5`,
+		base, record, len(w.versions), w.kept, w.ID[:])
 	if err != nil {
 		return ErasureRow{}, err
 	}
-	if err := advanceErasures(ctx, w.tx, ` AND id = $2`, w.Tenant[:], w.ID[:]); err != nil {
+	if err := w.advanceErasures(ctx, w.tx, ` AND id = $2`, w.Tenant[:], w.ID[:]); err != nil {
 		return ErasureRow{}, err
 	}
 	return get[ErasureRow](ctx, w.tx, recording.ErrNoErasure, selectErasure, w.Tenant[:], w.ID[:])
@@ -228,14 +235,40 @@ func (w *taking) take(ctx context.Context) error {
 	return w.takeRecording(ctx, w.Recording, Erasure{Recording: w.Recording, Version: w.Version}.takes)
 }
 
+// holds decides on the holds that bear on what stored holds and would go.
+func (w *taking) holds(ctx context.Context, stored []seen, takes func(Version) bool) error {
+	gone, _ := divide(stored, takes)
+	var of []Version
+	for _, s := range gone {
+		if !s.buried && s.State == Committed { // else it is lost already
+			of = append(of, s.Version)
+		}
+	}
+	holds, err := w.holdsOn(ctx, w.tx, of)
+	if err != nil {
+		return err
+	}
+	return w.Erasable(holds)
+}
+
 // takeSlot buries a slot that stands for many versions.
 func (w *taking) takeSlot(ctx context.Context, s Slot) error {
 	there, err := get[yes](ctx, w.tx, recording.ErrNotFound, `SELECT `+buried("$1", int(s.Tree), "$2"), w.Tenant[:], s.Number)
 	if err != nil || there.bool {
 		return err
 	}
+	held, err := all[Version](ctx, w.tx, selectHeldBelow(s.Tree), w.Tenant[:], s.Number, 1)
+	if err != nil {
+		return err
+	}
+	if len(held) > 0 {
+		return ErrHeldBelow
+	}
 	w.slots = append(w.slots, s)
-	return w.bury(ctx, w.tx, w.Tenant, w.ID, []Slot{s})
+	if err := w.bury(ctx, w.tx, w.Tenant, w.ID, []Slot{s}); err != nil {
+		return err
+	}
+	return w.takeFilingsBelow(ctx, s)
 }
 
 // takeRecording erases versions of a recording and buries their own slots. Those
@@ -245,25 +278,32 @@ func (w *taking) takeRecording(ctx context.Context, id recording.ID, takes func(
 	if err != nil {
 		return err
 	}
+	if err := w.holds(ctx, stored, takes); err != nil {
+		return err
+	}
 	taken, err := w.dialect.take(ctx, w.tx, stored, takes)
 	if err != nil {
 		return err
 	}
 	var slots []Slot
+	var own []Version // not of what is below a tombstone
 	for _, s := range taken {
 		w.gone = append(w.gone, s.Version)
 		if s.buried {
 			continue
 		}
 		slots = append(slots, Slot{TreeRecordings, s.Slots.Recording})
-		w.versions = append(w.versions, s.Version.Version)
+		w.versions, own = append(w.versions, s.Version.Version), append(own, s.Version)
 	}
 	w.slots = append(w.slots, slots...)
-	return w.bury(ctx, w.tx, w.Tenant, w.ID, slots)
+	if err := w.bury(ctx, w.tx, w.Tenant, w.ID, slots); err != nil {
+		return err
+	}
+	return w.takeFilingsOf(ctx, own)
 }
 
 // selectAlso finds what tells of a subject and has another for its own.
-var selectAlso = `SELECT v.version, v.recording FROM terms s JOIN versions v ON v.version = s.version
+var selectAlso = `SELECT v.version, v.recording, ` + isHeld + ` FROM terms s JOIN versions v ON v.version = s.version
 	WHERE s.tenant = $1 AND s.term = $2 AND v.state IN ('committed', 'replaced') AND v.slot_subject <> $3 AND ` + notBuried + `
 	ORDER BY v.recording`
 
@@ -271,8 +311,15 @@ var selectAlso = `SELECT v.version, v.recording FROM terms s JOIN versions v ON 
 const noSlot = -1
 
 // takeSubject buries the subject's slot, and erases what tells of the subject
-// under another's.
+// under another's. What is held by itself stays.
 func (w *taking) takeSubject(ctx context.Context) error {
+	holds, err := all[Hold](ctx, w.tx, selectHoldsOfSubject, w.Subject[:], w.Tenant[:])
+	if err == nil {
+		err = w.Erasable(holds)
+	}
+	if err != nil {
+		return err
+	}
 	of, err := all[slotRow](ctx, w.tx, selectSubject, w.Tenant[:], w.Subject[:])
 	if err != nil {
 		return err
@@ -294,8 +341,15 @@ func (w *taking) takeSubject(ctx context.Context) error {
 	}
 	for len(also) > 0 {
 		id, of := also[0].recording, map[recording.Version]bool{}
-		for len(also) > 0 && also[0].recording == id {
-			of[also[0].version], also = true, also[1:]
+		for ; len(also) > 0 && also[0].recording == id; also = also[1:] {
+			if also[0].held {
+				w.kept++
+				continue
+			}
+			of[also[0].version] = true
+		}
+		if len(of) == 0 {
+			continue
 		}
 		if err := w.takeRecording(ctx, id, func(v Version) bool { return of[v.Version] }); err != nil {
 			return err
@@ -304,13 +358,16 @@ func (w *taking) takeSubject(ctx context.Context) error {
 	return nil
 }
 
-// alsoRow is a version and its recording.
+// alsoRow is a version, its recording, and whether a hold bears on it.
 type alsoRow struct {
 	version   recording.Version
 	recording recording.ID
+	held      bool
 }
 
-func (r *alsoRow) columns() []any { return []any{fixed(r.version[:]), fixed(r.recording[:])} }
+func (r *alsoRow) columns() []any {
+	return []any{fixed(r.version[:]), fixed(r.recording[:]), &r.held}
+}
 
 const (
 	selectErasures = `SELECT ` + erasureColumns + ` FROM erasures e WHERE e.tenant = $1`

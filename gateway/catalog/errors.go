@@ -35,6 +35,12 @@ var (
 	// ErrTombstoned: a slot that is to be written under was erased since it was
 	// handed out. Beginning again takes others.
 	ErrTombstoned = fmt.Errorf("catalog: slot has a tombstone: %w", recording.ErrUnavailable)
+	// ErrHeldBelow: recordings on which holds bear lie below the slot that is to be
+	// erased. They must be filed elsewhere first.
+	ErrHeldBelow = fmt.Errorf("catalog: below the slot lies what is held: %w", recording.ErrHeld)
+	// ErrMisfiled: a version is not filed, or not to be read, where it was when it
+	// was found, or may not be filed where it is to be.
+	ErrMisfiled = errors.New("catalog: version is not filed where it was")
 	// ErrParts: a part is not stored any more, or never was.
 	ErrParts = errors.New("catalog: part of an upload is not stored")
 	// ErrUnavailable: the database cannot be reached, shuts down, is full or

@@ -47,6 +47,29 @@ func ErasureQueries(v Version) map[string][]any {
 		selectErasure:      {v.Tenant[:], v.Version[:]},
 		selectBelowSubject: {v.Tenant[:], 7, 10},
 		selectBelowDay:     {v.Tenant[:], 7, 10},
+		selectHeldSubject:  {v.Tenant[:], 7, 10},
+		selectHeldDay:      {v.Tenant[:], 7, 10},
+
+		intendFiling + "0" + intendThere: Refiling{Tenant: v.Tenant, Version: v.Version}.args("b"),
+		moveFiling:                       Refiling{Tenant: v.Tenant, Version: v.Version}.args([]byte("w")),
+		selectFiling:                     Refiling{Tenant: v.Tenant, Version: v.Version}.own(),
+		strings.ReplaceAll(selectFilingsOf, "$IN", "($1)"): {v.Version[:]},
+		columned(selectFilingsBelow, TreeDays):             {v.Tenant[:], 7},
+		columned(selectFilingsBelow, TreeSubjects):         {v.Tenant[:], 7},
+		countMovedOut: {v.Tenant[:], 7},
+	}
+}
+
+// EpochQueries are those of every epoch. What earlier ones took must not count.
+func (c *Catalog) EpochQueries(v Version) map[string][]any {
+	return map[string][]any{
+		updatePunctured:           {v.Tenant[:]},
+		updateEffective:           {v.Tenant[:]},
+		selectOpenSlots:           {v.Tenant[:], 10},
+		selectUnrecorded:          {v.Tenant[:]},
+		selectUnsettled:           {v.Tenant[:], 10},
+		deleteOlderPages + "($4)": {v.Tenant[:], TreeRecordings, 7, 1 << 40},
+		`SELECT ` + erasureColumns + c.dialect.certifiable(): {v.Tenant[:], 7},
 	}
 }
 

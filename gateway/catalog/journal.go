@@ -22,6 +22,8 @@ type Change struct {
 	Credential *Credential
 	Bucket     *Bucket
 	Deleted    *recording.BucketID // of a bucket that was closed; whether it is there does not matter
+	Hold       *Hold
+	Released   *recording.HoldID // whether it is there does not matter
 	Events     []audit.Record
 }
 
@@ -54,11 +56,14 @@ func (c *Catalog) Apply(ctx context.Context, ch Change) error {
 			return err
 		}
 		for _, part := range []func(context.Context, *sql.Tx) error{
-			ch.putState, ch.putHead, ch.putToken, ch.putCredential, ch.putBucket, ch.deleteBucket,
+			ch.putState, ch.putHead, ch.putToken, ch.putCredential, ch.putBucket, ch.deleteBucket, ch.putHold,
 		} {
 			if err := part(ctx, tx); err != nil {
 				return err
 			}
+		}
+		if err := c.dialect.release(ctx, tx, ch); err != nil {
+			return err
 		}
 		return insertEvents(ctx, tx, ch.Events)
 	})

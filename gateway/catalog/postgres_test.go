@@ -457,3 +457,24 @@ func TestErrorsQuoteNoRow(t *testing.T) {
 		t.Errorf("Apply() = %s, which quotes the row", text)
 	}
 }
+
+// Others tells of every other process that has the catalog open, and of no session
+// of its own.
+func TestOthers(t *testing.T) {
+	v := postgresVault(t)
+	for range 3 {
+		if _, err := v.Tenants(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := v.Others(t.Context()); err != nil || n != 0 {
+		t.Errorf("Others() = %d, %v, alone", n, err)
+	}
+	other := catalogtest.Open(t, v.DSN)
+	if n, err := v.Others(t.Context()); err != nil || n == 0 {
+		t.Errorf("Others() = %d, %v, beside another", n, err)
+	}
+	if n, err := other.Others(t.Context()); err != nil || n == 0 {
+		t.Errorf("Others() = %d, %v, of the other", n, err)
+	}
+}

@@ -34,6 +34,7 @@ const (
 	aboutAborted About = "aborted" // its intent
 	aboutErased  About = "erased"  // its version
 	aboutDropped About = "dropped" // an attempt at a part
+	aboutRefiled About = "refiled" // a filing of its version
 )
 
 const (
@@ -109,9 +110,10 @@ type mayGo struct{ bool }
 
 func (m *mayGo) columns() []any { return []any{&m.bool} }
 
-// selectMayGo: the version is known, and is not one that has the blob; no
-// attempt has it. A row that is missing says nothing.
-const selectMayGo = `SELECT (v.blob <> $1 OR v.state IN ('aborted', 'erased'))
+// selectMayGo: the version is known, and is not one that has the blob, nor is that
+// where it is filed; no attempt has it. A row that is missing says nothing.
+const selectMayGo = `SELECT (v.state IN ('aborted', 'erased') OR v.blob <> $1
+		AND NOT EXISTS (SELECT 1 FROM filings f WHERE f.version = v.version AND f.blob = $1 AND f.state IN ('intended', 'current')))
 	AND NOT EXISTS (SELECT 1 FROM parts p WHERE p.blob = $2) FROM versions v WHERE v.tenant = $3 AND v.version = $4`
 
 // ClaimResidues takes those that nobody has claimed since they were read: for

@@ -143,6 +143,9 @@ func list(from, n int) string {
 	return "(" + b.String()[2:] + ")"
 }
 
+// number writes the number of a parameter.
+func number(n int) string { return strconv.Itoa(n) }
+
 // fixed reads bytes of a fixed length; NULL leaves them zero.
 type fixed []byte
 

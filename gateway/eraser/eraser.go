@@ -12,6 +12,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -41,6 +42,9 @@ type Config struct {
 	// that keys under the one before go at once; nil tells nobody.
 	Moved func(recording.Tenant)
 
+	// Restored is told of erasures that the catalog had lost; nil tells nobody.
+	Restored func(recording.Tenant, []recording.ErasureID)
+
 	Floor    time.Duration // between two epochs of a tenant, so that erasures share one; 0 is DefaultFloor
 	ScrapAge time.Duration // after which slots of overwritten and aborted data get an epoch of their own; 0 is DefaultScrapAge
 	Drain    time.Duration // after which no replica holds anything of the epoch before; 0 is keytree.LeaseTime
@@ -56,7 +60,8 @@ const (
 	lookEvery  = time.Second      // for tenants that have something to do
 	retryAfter = 5 * time.Second  // what failed
 	atOnce     = 4                // tenants
-	leaseFor   = time.Minute      // of a tenant's epochs, renewed at every step
+	leaseFor   = 6 * time.Second  // of a tenant's epochs: how long those of a process that was killed wait
+	renewEvery = 2 * time.Second  // by who drives it still
 	passFor    = 10 * time.Minute // of one tenant, at most
 )
 
@@ -79,6 +84,9 @@ func New(c Config) *Eraser {
 	c.Drain = cmp.Or(c.Drain, keytree.LeaseTime)
 	if c.Moved == nil {
 		c.Moved = func(recording.Tenant) {}
+	}
+	if c.Restored == nil {
+		c.Restored = func(recording.Tenant, []recording.ErasureID) {}
 	}
 	e := &Eraser{Config: c, nudged: make(chan struct{}, 1), next: map[recording.Tenant]time.Time{}}
 	rand.Read(e.holder[:]) // never fails: crypto/rand ends the program instead
@@ -155,7 +163,7 @@ func (e *Eraser) driveLogged(ctx context.Context, t recording.Tenant) {
 	}
 	e.counts.failures.Add(1)
 	level := slog.LevelWarn
-	if errors.Is(err, recording.ErrIncident) {
+	if errors.Is(err, recording.ErrIncident) && !errors.Is(err, ErrOvertaken) {
 		level = slog.LevelError
 	}
 	e.Logger.Log(ctx, level, "erasures of tenant go on later", "tenant", t.String(), "error", err)
@@ -175,33 +183,83 @@ func (e *Eraser) Drive(ctx context.Context, id recording.Tenant) error {
 	if err != nil || !mine {
 		return err
 	}
+	released := e.renew(ctx, cancel, id)
 	err = e.drive(ctx, id)
+	released()
 	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryAfter)
 	defer cancel()
 	return errors.Join(err, e.Catalog.LeaveEpochs(leaving, id, e.holder))
 }
+
+// renew keeps a tenant's lease until it is released. Once another process has it,
+// the work is left to that.
+func (e *Eraser) renew(ctx context.Context, lost func(), id recording.Tenant) (released func()) {
+	done := make(chan struct{})
+	var renewing sync.WaitGroup
+	renewing.Go(func() {
+		tick := time.NewTicker(renewEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+			if mine, err := e.Catalog.LeaseEpochs(ctx, id, e.holder, leaseFor); err == nil && !mine {
+				lost()
+			}
+		}
+	})
+	return func() {
+		close(done)
+		renewing.Wait()
+	}
+}
+
+// ErrOvertaken: another process has moved the tenant on, so what this one was about
+// says nothing any more. The next pass begins with what is.
+var ErrOvertaken = errors.New("eraser: another process has moved the tenant on")
 
 func (e *Eraser) drive(ctx context.Context, id recording.Tenant) error {
 	t, err := e.Catalog.Tenant(ctx, id)
 	if err != nil || t.State.Err() == recording.ErrTenantErased {
 		return err
 	}
-	if err := e.follow(ctx, &t); err != nil {
+	err = e.advance(ctx, &t)
+	if errors.Is(err, recording.ErrIncident) && e.overtaken(ctx, t) {
+		return fmt.Errorf("%w: %v", ErrOvertaken, err)
+	}
+	return err
+}
+
+// overtaken reports whether catalog or store have a later head than t.
+func (e *Eraser) overtaken(ctx context.Context, t catalog.Tenant) bool {
+	now, err := e.Catalog.Tenant(ctx, t.ID)
+	if err == nil && now.Epoch > t.Epoch {
+		return true
+	}
+	_, err = keytree.ReadHead(ctx, e.Blobs, t.ID, uint64(t.Epoch)+1)
+	return err == nil
+}
+
+func (e *Eraser) advance(ctx context.Context, t *catalog.Tenant) error {
+	if err := e.follow(ctx, t); err != nil {
 		return err
 	}
-	if err := e.finish(ctx, t); err != nil {
+	if err := e.finish(ctx, *t); err != nil {
 		return err
 	}
 	for more := true; more; {
-		var moved bool
-		if moved, more, err = e.puncture(ctx, &t); err != nil {
+		moved, left, err := e.puncture(ctx, t)
+		if err != nil {
 			return err
 		}
 		if moved {
-			if err := e.finish(ctx, t); err != nil {
+			if err := e.finish(ctx, *t); err != nil {
 				return err
 			}
 		}
+		more = left
 	}
-	return e.certify(ctx, t)
+	return e.certify(ctx, *t)
 }

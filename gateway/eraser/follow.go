@@ -19,18 +19,45 @@ type Following struct {
 	Blobs   blob.Store
 	Catalog *catalog.Catalog
 	Keys    keytree.Provider
+
+	// Restored is told of erasures that the catalog had lost.
+	Restored func(recording.Tenant, []recording.ErasureID)
 }
 
 // Follow rolls a tenant's row forward to the newest head that the store has: one
 // that its coordinator did not live to tell the catalog of, or that an older copy of
 // the catalog lacks. A head is believed when its root opens, since nobody can wrap
 // one who may not move the tenant: recording.ErrIncident when it does not.
-// recording.ErrTenantErased: the newest head says so.
+// Erasures that the catalog lacks are restored before it moves on from the epoch in
+// which they were asked for. recording.ErrTenantErased: the newest head says so.
 func (f Following) Follow(ctx context.Context, t *catalog.Tenant) error {
-	for {
-		head, err := keytree.ReadHead(ctx, f.Blobs, t.ID, uint64(t.Epoch)+1)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
+	newest, err := f.newest(ctx, *t)
+	if err != nil || newest == nil {
+		return err
+	}
+	return f.FollowTo(ctx, t, *newest)
+}
+
+// FollowTo is Follow to a head that is known to be the newest. A head on the way
+// that the store has no more is passed over: what its epoch punctured, no key opens
+// that the newest has.
+func (f Following) FollowTo(ctx context.Context, t *catalog.Tenant, newest keytree.Head) error {
+	requeue := func(int64) error { return nil }
+	if newest.Kind != keytree.HeadErased {
+		keys, err := keytree.Unwrap(ctx, f.Keys, keytree.InStore(f.Blobs), newest)
+		if err != nil {
+			return distrust(t.ID, newest, err)
+		}
+		defer keys.Clear()
+		requeue = func(base int64) error {
+			_, err := f.Requeue(ctx, t.ID, keys, base)
+			return err
+		}
+	}
+	for epoch := uint64(t.Epoch) + 1; epoch <= newest.Epoch; epoch++ {
+		head, err := keytree.ReadHead(ctx, f.Blobs, t.ID, epoch)
+		if errors.Is(err, fs.ErrNotExist) && epoch < newest.Epoch {
+			continue
 		}
 		if err != nil {
 			return err
@@ -38,19 +65,39 @@ func (f Following) Follow(ctx context.Context, t *catalog.Tenant) error {
 		if head.Kind == keytree.HeadErased {
 			return recording.ErrTenantErased
 		}
-		if err := f.adopt(ctx, t, head); err != nil {
+		if err := requeue(t.Epoch); err != nil {
 			return err
+		}
+		if err := f.adopt(ctx, t, head, newest.Epoch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newest gives the newest head that the store has, nil if the catalog has no older
+// one.
+func (f Following) newest(ctx context.Context, t catalog.Tenant) (newest *keytree.Head, err error) {
+	for epoch := uint64(t.Epoch) + 1; ; epoch++ {
+		head, err := keytree.ReadHead(ctx, f.Blobs, t.ID, epoch)
+		if errors.Is(err, fs.ErrNotExist) {
+			return newest, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		newest = &head
+		if head.Kind == keytree.HeadErased {
+			return newest, nil
 		}
 	}
 }
 
-// adopt follows a head that was found in the store.
-func (f Following) adopt(ctx context.Context, t *catalog.Tenant, h keytree.Head) error {
+// adopt follows a head that was found in the store, where the newest one is known.
+func (f Following) adopt(ctx context.Context, t *catalog.Tenant, h keytree.Head, newest uint64) error {
 	keys, err := keytree.Unwrap(ctx, f.Keys, nil, h)
-	if errors.Is(err, keytree.ErrForgotten) { // then one that follows it says more
-		if _, later := keytree.ReadHead(ctx, f.Blobs, t.ID, h.Epoch+1); later == nil {
-			err = nil
-		}
+	if errors.Is(err, keytree.ErrForgotten) && h.Epoch < newest { // which says more
+		err = nil
 	}
 	if err != nil {
 		return distrust(t.ID, h, err)
@@ -127,4 +174,6 @@ func (e *Eraser) follow(ctx context.Context, t *catalog.Tenant) error {
 	return err
 }
 
-func (e *Eraser) following() Following { return Following{e.Blobs, e.Catalog, e.Keys} }
+func (e *Eraser) following() Following {
+	return Following{Blobs: e.Blobs, Catalog: e.Catalog, Keys: e.Keys, Restored: e.Restored}
+}

@@ -72,7 +72,7 @@ func New(t testing.TB) *Fixture {
 
 // In starts a gateway on embedded parts in dir, which may hold those of an
 // earlier one that was stopped.
-func In(t testing.TB, dir string) *Fixture {
+func In(t testing.TB, dir string, edits ...func(*gateway.Config)) *Fixture {
 	t.Helper()
 	blobs, err := filestore.New(filepath.Join(dir, "blobs"))
 	check(t, "open blob store", err)
@@ -81,7 +81,7 @@ func In(t testing.TB, dir string) *Fixture {
 	keys, err := localkeys.New(filepath.Join(dir, "keys"))
 	check(t, "open keys", err)
 	t.Cleanup(func() { cat.Close(); blobs.Close(); keys.Close() })
-	f := On(t, Parts{Blobs: blobs, Catalog: cat, Keys: keys})
+	f := On(t, Parts{Blobs: blobs, Catalog: cat, Keys: keys}, edits...)
 	f.Dir = dir
 	return f
 }

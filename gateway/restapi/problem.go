@@ -3,10 +3,13 @@ package restapi
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/lethe-vault/lethe/gateway"
+	"github.com/lethe-vault/lethe/policy"
 	"github.com/lethe-vault/lethe/recording"
 )
 
@@ -60,8 +63,12 @@ var kinds = []kind{
 	{recording.ErrTenantExists, "tenant-exists", 409, "A tenant has this name", "Choose another name."},
 	{recording.ErrBucketExists, "bucket-exists", 409, "The tenant has a bucket of this name", "Use it, or choose another name."},
 	{recording.ErrBucketClosing, "bucket-closing", 409, "A bucket of this name is being deleted", "Delete it again if that was interrupted, then create it."},
+	{recording.ErrHeld, "held", 409, "A hold forbids to erase it", "Release the hold first, or erase something else."},
 	{recording.ErrTenantRevoked, "tenant-revoked", 409, "The tenant is revoked", "Restore it first."},
 	{recording.ErrTenantErased, "tenant-erased", 410, "The tenant is erased", "Nothing brings it back; create another."},
+	{recording.ErrHoldReason, "bad-hold-reason", 400, "The reason of a hold is not allowed", "Give 1 to 500 characters of UTF-8 without control characters."},
+	{recording.ErrNotFound, "no-such-recording", 404, "There is no such recording", "Check its bucket and its name."},
+	{recording.ErrNoHold, "no-such-hold", 404, "There is no such hold", "It may have been released; list the tenant's holds."},
 	{errTooLarge, "too-large", 413, "The request body is too large", "Keep it under 1 MiB."},
 	{errNotJSON, "not-json", 415, "The request body is not JSON", "Send Content-Type: application/json."},
 	{errSigning, "not-implemented", 501, "This version cannot do that yet", "Signing keys for claims come with a later version; create the recorder without signing."},
@@ -80,10 +87,22 @@ func classify(err error) kind {
 	}
 	for _, k := range kinds {
 		if errors.Is(err, k.is) {
+			if held, ok := errors.AsType[gateway.Held](err); ok {
+				k.detail = forbids(held)
+			}
 			return k
 		}
 	}
 	return internal
+}
+
+// forbids says what a hold forbids, and what to do.
+func forbids(h gateway.Held) string {
+	on := "a recording"
+	if h.Ground == policy.SubjectHeld {
+		on = "a data subject"
+	}
+	return fmt.Sprintf("Hold %v is on %s of which this would erase something. Release it first, if it may be.", h.Hold, on)
 }
 
 // fail renders err as a problem document (RFC 9457). The error itself is only

@@ -222,6 +222,31 @@ type ErasureScope string
 // signed.
 type ErasureState string
 
+// HeldRecording defines model for HeldRecording.
+type HeldRecording struct {
+	Bucket string `json:"bucket"`
+	Name   string `json:"name"`
+}
+
+// Hold defines model for Hold.
+type Hold struct {
+	CreatedAt time.Time `json:"created_at"`
+
+	// Hold its id
+	Hold string `json:"hold"`
+
+	// Holder Who set it: admin or owner.
+	Holder    string         `json:"holder"`
+	Reason    string         `json:"reason"`
+	Recording *HeldRecording `json:"recording,omitempty"`
+	Subject   string         `json:"subject,omitempty"`
+}
+
+// HoldList defines model for HoldList.
+type HoldList struct {
+	Holds []Hold `json:"holds"`
+}
+
 // KeyPair defines model for KeyPair.
 type KeyPair struct {
 	AccessKey string `json:"access_key"`
@@ -269,7 +294,10 @@ type NewBucketOverwrite string
 // NewErasure One of recording, subject and day.
 type NewErasure struct {
 	// Day A retention and a date, such as 90d/2026-12-31. Erased is every
-	// recording of the tenant that has this retention and expires then.
+	// recording of the tenant that has this retention and expires then. On
+	// the day on which such recordings are put, no more can be put until
+	// midnight UTC: they would expire on a day that is erased. Of a day to
+	// come nothing is there to erase.
 	Day string `json:"day,omitempty"`
 
 	// Reason Why. It stands in the certificate, which others will read: 1 to 128
@@ -280,6 +308,16 @@ type NewErasure struct {
 
 	// Subject A data subject, such as +49301234567. Erased is every recording that
 	// tells of them, whether as the first or as another.
+	Subject string `json:"subject,omitempty"`
+}
+
+// NewHold One of recording and subject.
+type NewHold struct {
+	// Reason Why, in 1 to 500 characters. It is sealed, and forgotten once the hold is released.
+	Reason    string         `json:"reason"`
+	Recording *HeldRecording `json:"recording,omitempty"`
+
+	// Subject A data subject, such as +49301234567.
 	Subject string `json:"subject,omitempty"`
 }
 
@@ -474,6 +512,9 @@ type CreateBucketJSONRequestBody = NewBucket
 // CreateErasureJSONRequestBody defines body for CreateErasure for application/json ContentType.
 type CreateErasureJSONRequestBody = NewErasure
 
+// CreateHoldJSONRequestBody defines body for CreateHold for application/json ContentType.
+type CreateHoldJSONRequestBody = NewHold
+
 // CreateReaderJSONRequestBody defines body for CreateReader for application/json ContentType.
 type CreateReaderJSONRequestBody = NewReader
 
@@ -509,6 +550,15 @@ type ServerInterface interface {
 	// CreateErasure Erase a recording, a data subject or a retention day for good.
 	// (POST /v1/tenants/{tenant}/erasures)
 	CreateErasure(c *gin.Context, tenant TenantName)
+	// ListHolds List a tenant's holds, oldest first.
+	// (GET /v1/tenants/{tenant}/holds)
+	ListHolds(c *gin.Context, tenant TenantName)
+	// CreateHold Keep a recording, or all that tells of a data subject, from being erased.
+	// (POST /v1/tenants/{tenant}/holds)
+	CreateHold(c *gin.Context, tenant TenantName)
+	// ReleaseHold Release a hold.
+	// (DELETE /v1/tenants/{tenant}/holds/{hold})
+	ReleaseHold(c *gin.Context, tenant TenantName, hold string)
 	// CreateReader Create an S3 key pair that lists and opens recordings.
 	// (POST /v1/tenants/{tenant}/readers)
 	CreateReader(c *gin.Context, tenant TenantName)
@@ -740,6 +790,90 @@ func (siw *ServerInterfaceWrapper) CreateErasure(c *gin.Context) {
 	siw.Handler.CreateErasure(c, tenant)
 }
 
+// ListHolds operation middleware
+func (siw *ServerInterfaceWrapper) ListHolds(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", c.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter tenant: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListHolds(c, tenant)
+}
+
+// CreateHold operation middleware
+func (siw *ServerInterfaceWrapper) CreateHold(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", c.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter tenant: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CreateHold(c, tenant)
+}
+
+// ReleaseHold operation middleware
+func (siw *ServerInterfaceWrapper) ReleaseHold(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", c.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter tenant: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "hold" -------------
+	var hold string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hold", c.Param("hold"), &hold, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter hold: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ReleaseHold(c, tenant, hold)
+}
+
 // CreateReader operation middleware
 func (siw *ServerInterfaceWrapper) CreateReader(c *gin.Context) {
 
@@ -879,6 +1013,9 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/buckets", wrapper.CreateBucket)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/recorders", wrapper.CreateRecorder)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/readers", wrapper.CreateReader)
+	router.GET(options.BaseURL+"/v1/tenants/:tenant/holds", wrapper.ListHolds)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/holds", wrapper.CreateHold)
+	router.DELETE(options.BaseURL+"/v1/tenants/:tenant/holds/:hold", wrapper.ReleaseHold)
 	router.POST(options.BaseURL+"/v1/sweep", wrapper.Sweep)
 }
 
@@ -1276,6 +1413,134 @@ func (response CreateErasuredefaultApplicationProblemPlusJSONResponse) VisitCrea
 	return err
 }
 
+type ListHoldsRequestObject struct {
+	Tenant TenantName `json:"tenant"`
+}
+
+type ListHoldsResponseObject interface {
+	VisitListHoldsResponse(w http.ResponseWriter) error
+}
+
+type ListHolds200JSONResponse HoldList
+
+func (response ListHolds200JSONResponse) VisitListHoldsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHoldsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    FailedResponseHeaders
+	StatusCode int
+}
+
+func (response ListHoldsdefaultApplicationProblemPlusJSONResponse) VisitListHoldsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateHoldRequestObject struct {
+	Tenant TenantName `json:"tenant"`
+	Body   *CreateHoldJSONRequestBody
+}
+
+type CreateHoldResponseObject interface {
+	VisitCreateHoldResponse(w http.ResponseWriter) error
+}
+
+type CreateHold201JSONResponse Hold
+
+func (response CreateHold201JSONResponse) VisitCreateHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateHolddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    FailedResponseHeaders
+	StatusCode int
+}
+
+func (response CreateHolddefaultApplicationProblemPlusJSONResponse) VisitCreateHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseHoldRequestObject struct {
+	Tenant TenantName `json:"tenant"`
+	Hold   string     `json:"hold"`
+}
+
+type ReleaseHoldResponseObject interface {
+	VisitReleaseHoldResponse(w http.ResponseWriter) error
+}
+
+type ReleaseHold200JSONResponse Hold
+
+func (response ReleaseHold200JSONResponse) VisitReleaseHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseHolddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    FailedResponseHeaders
+	StatusCode int
+}
+
+func (response ReleaseHolddefaultApplicationProblemPlusJSONResponse) VisitReleaseHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateReaderRequestObject struct {
 	Tenant TenantName `json:"tenant"`
 	Body   *CreateReaderJSONRequestBody
@@ -1475,6 +1740,15 @@ type StrictServerInterface interface {
 	// CreateErasure Erase a recording, a data subject or a retention day for good.
 	// (POST /v1/tenants/{tenant}/erasures)
 	CreateErasure(ctx context.Context, request CreateErasureRequestObject) (CreateErasureResponseObject, error)
+	// ListHolds List a tenant's holds, oldest first.
+	// (GET /v1/tenants/{tenant}/holds)
+	ListHolds(ctx context.Context, request ListHoldsRequestObject) (ListHoldsResponseObject, error)
+	// CreateHold Keep a recording, or all that tells of a data subject, from being erased.
+	// (POST /v1/tenants/{tenant}/holds)
+	CreateHold(ctx context.Context, request CreateHoldRequestObject) (CreateHoldResponseObject, error)
+	// ReleaseHold Release a hold.
+	// (DELETE /v1/tenants/{tenant}/holds/{hold})
+	ReleaseHold(ctx context.Context, request ReleaseHoldRequestObject) (ReleaseHoldResponseObject, error)
 	// CreateReader Create an S3 key pair that lists and opens recordings.
 	// (POST /v1/tenants/{tenant}/readers)
 	CreateReader(ctx context.Context, request CreateReaderRequestObject) (CreateReaderResponseObject, error)
@@ -1618,6 +1892,50 @@ func (o operations) CreateErasure(c *gin.Context, tenant TenantName) {
 			return err
 		}
 		return response.VisitCreateErasureResponse(c.Writer)
+	})
+}
+
+// ListHolds (GET /v1/tenants/{tenant}/holds)
+func (o operations) ListHolds(c *gin.Context, tenant TenantName) {
+	request := ListHoldsRequestObject{
+		Tenant: tenant,
+	}
+	o.handle(c, "listHolds", nil, func(api StrictServerInterface) error {
+		response, err := api.ListHolds(c.Request.Context(), request)
+		if err != nil {
+			return err
+		}
+		return response.VisitListHoldsResponse(c.Writer)
+	})
+}
+
+// CreateHold (POST /v1/tenants/{tenant}/holds)
+func (o operations) CreateHold(c *gin.Context, tenant TenantName) {
+	request := CreateHoldRequestObject{
+		Tenant: tenant,
+		Body:   new(CreateHoldJSONRequestBody),
+	}
+	o.handle(c, "createHold", request.Body, func(api StrictServerInterface) error {
+		response, err := api.CreateHold(c.Request.Context(), request)
+		if err != nil {
+			return err
+		}
+		return response.VisitCreateHoldResponse(c.Writer)
+	})
+}
+
+// ReleaseHold (DELETE /v1/tenants/{tenant}/holds/{hold})
+func (o operations) ReleaseHold(c *gin.Context, tenant TenantName, hold string) {
+	request := ReleaseHoldRequestObject{
+		Tenant: tenant,
+		Hold:   hold,
+	}
+	o.handle(c, "releaseHold", nil, func(api StrictServerInterface) error {
+		response, err := api.ReleaseHold(c.Request.Context(), request)
+		if err != nil {
+			return err
+		}
+		return response.VisitReleaseHoldResponse(c.Writer)
 	})
 }
 

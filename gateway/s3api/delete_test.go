@@ -410,3 +410,28 @@ func TestDeletionsAreLogged(t *testing.T) {
 		t.Errorf("events %q, want %q", got, want)
 	}
 }
+
+// What is held is refused plainly, alone or among others.
+func TestDeleteOfWhatIsHeld(t *testing.T) {
+	v := newVault(t)
+	v.bucketOf("held", gateway.OverwriteNever)
+	v.mustPut("held", "a", "kept")
+	v.mustPut("held", "b", "gone")
+	_, err := v.Hold(t.Context(), v.Operator(), "acme", gateway.HoldRequest{Bucket: "held", Name: "a", Reason: "case"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = v.aws(v.reader).DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String("held"), Key: aws.String("a")})
+	if c, status := code(err); c != "AccessDenied" || status != 403 || !strings.Contains(err.Error(), "hold") {
+		t.Errorf("DeleteObject: %v", err)
+	}
+	out, err := v.aws(v.reader).DeleteObjects(t.Context(), &s3.DeleteObjectsInput{Bucket: aws.String("held"), Delete: &types.Delete{
+		Objects: []types.ObjectIdentifier{{Key: aws.String("a")}, {Key: aws.String("b")}},
+	}})
+	if err != nil || len(out.Deleted) != 1 || len(out.Errors) != 1 || aws.ToString(out.Errors[0].Code) != "AccessDenied" {
+		t.Errorf("DeleteObjects: %+v, %v", out, err)
+	}
+	if got := v.get("held", "a", ""); got != "kept" {
+		t.Errorf("GetObject(a) = %s", got)
+	}
+}

@@ -124,6 +124,7 @@ var renderings = []rendering{
 	{recording.ErrToken, "InvalidArgument", 400, "The continuation token is not one this bucket gave. List again from the beginning."},
 	{recording.ErrSettings, "InvalidArgument", 400, "An argument is not one of its values."},
 
+	{recording.ErrHeld, "AccessDenied", 403, "A hold forbids to erase this recording. Ask the vault's administrator to release it."},
 	{recording.ErrDenied, "AccessDenied", 403, "This access key may not do that."},
 	{recording.ErrNoCredential, "InvalidAccessKeyId", 403, "There is no such access key in this vault."},
 	{recording.ErrTenantErased, "InvalidAccessKeyId", 403, "The access key's tenant was erased."},

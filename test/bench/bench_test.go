@@ -43,15 +43,8 @@ func BenchmarkLethe(b *testing.B) {
 	}
 	r := measure(b, o)
 	r.print(os.Stdout)
-	if *results == "" {
-		return
-	}
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err == nil {
-		err = os.WriteFile(*results, append(text, '\n'), 0o644)
-	}
-	if err != nil {
-		b.Fatal(err)
+	if *results != "" {
+		keep(b, *results, r)
 	}
 }
 

@@ -30,17 +30,18 @@ type product struct {
 func newProduct(t *testing.T, dir string, h keytree.Head) *product {
 	t.Helper()
 	path := filepath.Join(dir, "catalog.db")
-	c, err := catalog.OpenObserved(t.Context(), "sqlite:"+path, observedLives{})
+	p := &product{t: t, tenant: h.Tenant}
+	c, err := catalog.OpenObserved(t.Context(), "sqlite:"+path, observedLives{p})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	db, err := sql.Open("sqlite3", "file:"+path+"?_pragma=busy_timeout(10000)")
+	db, err := sql.Open("sqlite3", "file:"+path+"?_pragma=busy_timeout(10000)&_txlock=immediate")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	p := &product{t, h.Tenant, c, db}
+	p.catalog, p.db = c, db
 	p.exec(`INSERT INTO tenants (id, name, state, epoch, head, journal, created_at) VALUES (?, 'acme', 'active', ?, ?, 1, 0)`,
 		h.Tenant[:], int64(h.Epoch), h.Marshal())
 	return p
@@ -54,20 +55,27 @@ func (p *product) exec(query string, args ...any) {
 }
 
 func (p *product) queue(slots ...keytree.Slot) {
+	p.t.Helper()
+	tx, err := p.db.Begin()
+	if err != nil {
+		p.t.Fatal(err)
+	}
 	for _, s := range slots {
-		p.exec(`INSERT INTO punctures (tenant, tree, slot, since, settled) VALUES (?, ?, ?, 0, TRUE) ON CONFLICT DO NOTHING`,
+		p.exec(`INSERT INTO punctures (tenant, tree, slot, since) VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING`,
 			p.tenant[:], int64(s.Tree), int64(s.Number))
+		if err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		p.t.Fatal(err)
 	}
 }
 
-// run has no lease to wait for: another may have it and only seem to be dead.
 func (p *product) run(l *life, keys keytree.Provider, store keytree.Store) error {
 	ctx, die := context.WithCancel(context.WithValue(context.Background(), lifeKey{}, l))
 	defer die()
 	l.ended = die
-	if err := l.step("lease", func() error { p.exec(`DELETE FROM epoch_leases`); return nil }); err != nil {
-		return err
-	}
 	blobs := wholeStore{Store: mortalStore{store, l}}
 	e := eraser.New(eraser.Config{
 		Blobs: blobs, Catalog: p.catalog, Keys: mortalKeys{keys, l}, Pages: pages.New(p.catalog, store),
@@ -83,17 +91,21 @@ func (p *product) run(l *life, keys keytree.Provider, store keytree.Store) error
 	return p.finished()
 }
 
-// observedLives makes every query and transaction of a life a step of it.
-type observedLives struct{}
+// observedLives makes every query and transaction of a life a step of it. When one
+// asks for a lease, that of another has run out: it only seemed to be dead.
+type observedLives struct{ *product }
 
 type lifeKey struct{}
 
-func (observedLives) Begin(ctx context.Context, c observe.Call) (context.Context, func(observe.Outcome)) {
+func (o observedLives) Begin(ctx context.Context, c observe.Call) (context.Context, func(observe.Outcome)) {
 	l, ok := ctx.Value(lifeKey{}).(*life)
 	if !ok {
 		return ctx, func(observe.Outcome) {}
 	}
 	l.begin(c.Operation)
+	if c.Operation == "LeaseEpochs" {
+		o.exec(`DELETE FROM epoch_leases`)
+	}
 	if l.died != "" && !l.last {
 		l.end()
 		dead, cancel := context.WithCancel(ctx)

@@ -234,6 +234,9 @@ func (f filed) wrapOf(id recording.Identity) decryptor.Wrap {
 
 // queue asks for slots to be gone.
 func (w *world) queue(slots ...keytree.Slot) {
+	if len(slots) == 0 {
+		return
+	}
 	w.asked = append(w.asked, slots...)
 	w.driver.queue(slots...)
 }
@@ -288,9 +291,11 @@ func (w *world) abort() {
 	if _, far := w.slots.(*scattered); !far {
 		n = []int{n, 80, 80, 80, 1100}[w.rng.IntN(5)]
 	}
+	var slots []keytree.Slot
 	for range n {
-		w.queue(keytree.Slot{Tree: keytree.Recordings, Number: w.slots.recording()})
+		slots = append(slots, keytree.Slot{Tree: keytree.Recordings, Number: w.slots.recording()})
 	}
+	w.queue(slots...)
 }
 
 // eraseRecording asks for every slot to be gone that ever wrapped its data key.
@@ -306,11 +311,13 @@ func (w *world) queueIntended(r *record) {
 	if w.flaws.orphans {
 		return
 	}
+	var slots []keytree.Slot
 	for _, s := range r.intended {
 		if s != r.slots.Recording {
-			w.queue(keytree.Slot{Tree: keytree.Recordings, Number: s})
+			slots = append(slots, keytree.Slot{Tree: keytree.Recordings, Number: s})
 		}
 	}
+	w.queue(slots...)
 }
 
 // eraseAll erases a subject or a day with all that hangs from it, but for what is
@@ -356,7 +363,11 @@ func (w *world) restart() {
 	if w.rng.IntN(6) > 0 {
 		return
 	}
-	old := w.heads[w.rng.IntN(len(w.heads))]
+	backups := w.heads
+	if w.rng.IntN(5) > 0 { // for the most part a young one
+		backups = backups[max(0, len(backups)-10):]
+	}
+	old := backups[w.rng.IntN(len(backups))]
 	w.driver.restore(old, w.asked) // all of them: to ask for what is gone changes nothing
 	w.slots.restoreDatabase()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 )
@@ -27,7 +28,9 @@ var acts = map[string]func(*deeds) act{
 	"abort":       (*deeds).abort,
 	"get":         (*deeds).get,
 	"erase":       (*deeds).erase,
+	"epoch":       (*deeds).epoch,
 	"sweep":       (*deeds).sweep,
+	"settle":      (*deeds).settleSubject,
 	"settings":    (*deeds).settings,
 	"drop bucket": (*deeds).dropBucket,
 }
@@ -199,6 +202,60 @@ func (d *deeds) sweep() act {
 	if err := d.client.remove(d.t.Context(), name); err == nil || !d.s.disarm("eraseBlobs") {
 		d.t.Errorf("%s was erased with its blobs: %v", name, err)
 	}
+	do := func() error { return d.s.Lethe(nil, "sweep") }
+	return act{do, func(error) error {
+		return errors.Join(do(), d.client.isAbsent(d.t.Context(), name))
+	}}
+}
+
+// erasure is what lethe says of one.
+type erasure struct{ Erasure, State string }
+
+// epoch erases a recording, and waits until its keys are destroyed.
+func (d *deeds) epoch() act {
+	name := d.fresh("epoch")
+	d.must(d.client.putText(d.t.Context(), name, "hello"))
+	erase := []string{"erase", "--tenant", "acme", "--recording", "calls/" + name}
+	do := func() error {
+		var e erasure
+		if err := d.s.Lethe(&e, erase...); err != nil {
+			return err
+		}
+		return d.untilDestroyed(e)
+	}
+	return act{do, func(heard error) error {
+		if err := d.client.isText(d.t.Context(), name, "hello"); err == nil && heard == nil {
+			return errors.New("it was erased and can be read")
+		}
+		return errors.Join(do(), d.client.isAbsent(d.t.Context(), name))
+	}}
+}
+
+// untilDestroyed waits until the keys of an erasure are destroyed.
+func (d *deeds) untilDestroyed(e erasure) error {
+	for end := time.Now().Add(30 * time.Second); e.State == "queued" || e.State == "punctured"; {
+		if time.Now().After(end) {
+			return fmt.Errorf("erasure %s is still %s", e.Erasure, e.State)
+		}
+		var list struct{ Erasures []erasure }
+		if err := d.s.Lethe(&list, "erasure", "list", "--tenant", "acme", "--limit", "1000"); err != nil {
+			return err
+		}
+		for _, now := range list.Erasures {
+			if now.Erasure == e.Erasure {
+				e.State = now.State
+			}
+		}
+	}
+	return nil
+}
+
+// settleSubject sweeps what an erased subject has left.
+func (d *deeds) settleSubject() act {
+	name := d.fresh("subject")
+	number := fmt.Sprintf("+49301%07d", d.serial.Load())
+	d.must(d.client.putAbout(d.t.Context(), name, "hello", number))
+	d.must(d.s.Lethe(nil, "erase", "--tenant", "acme", "--subject", number))
 	do := func() error { return d.s.Lethe(nil, "sweep") }
 	return act{do, func(error) error {
 		return errors.Join(do(), d.client.isAbsent(d.t.Context(), name))

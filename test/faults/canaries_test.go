@@ -209,6 +209,7 @@ var operations = []string{
 	"ListParts", "ListMultipartUploads", "HeadBucket", "GetBucketLocation", "ListObjectsV2", "ListObjects", "ListObjectVersions",
 	"DeleteObject", "DeleteObjects", "ListBuckets", "CreateBucket", "DeleteBucket", "GetBucketVersioning",
 	"createTenant", "listTenants", "getTenant", "revokeTenant", "restoreTenant", "eraseTenant", "createBucket", "createRecorder", "createReader", "sweep",
+	"createErasure", "getErasure", "listErasures",
 	"getSpecification",
 }
 

@@ -86,9 +86,17 @@ func (c client) put(ctx context.Context, name string, what content) error {
 
 // putText uploads a short text, signed with its hash.
 func (c client) putText(ctx context.Context, name, text string) error {
+	return c.putAbout(ctx, name, text, "")
+}
+
+// putAbout is putText of a recording that tells of a data subject.
+func (c client) putAbout(ctx context.Context, name, text, subject string) error {
 	sum := sha256.Sum256([]byte(text))
-	_, err := c.minio.PutObject(ctx, c.bucket, name, strings.NewReader(text), int64(len(text)), "", hex.EncodeToString(sum[:]),
-		minio.PutObjectOptions{ContentType: "audio/wav", DisableContentSha256: true})
+	o := minio.PutObjectOptions{ContentType: "audio/wav", DisableContentSha256: true}
+	if subject != "" {
+		o.UserMetadata = map[string]string{"lethe-subject": subject}
+	}
+	_, err := c.minio.PutObject(ctx, c.bucket, name, strings.NewReader(text), int64(len(text)), "", hex.EncodeToString(sum[:]), o)
 	return err
 }
 

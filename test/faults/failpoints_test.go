@@ -305,6 +305,7 @@ func TestEveryFailpointIsUsed(t *testing.T) {
 	got := slices.DeleteFunc(slices.Clone(withFailpoints(t).names), func(name string) bool { return name == "sqliteVFS" })
 	slices.Sort(got)
 	slices.Sort(want)
+	want = slices.Compact(want) // some deeds meet the same one on other ways
 	if !slices.Equal(got, want) {
 		t.Errorf("the sources have failpoints %q,\nthe table of steps has %q", got, want)
 	}

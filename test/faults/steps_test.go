@@ -3,6 +3,7 @@ package faults_test
 import (
 	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -35,9 +36,13 @@ var steps = []step{
 	{"residueDelete", "upload"}, {"residueForget", "upload"}, {"listWrite", "upload"}, {"uploadCompleted", "upload"},
 	{"partDropped", "broken part"}, {"uploadAborted", "abort"},
 	// a recording, erased
-	{"eraseRows", "erase"}, {"eraseBlobs", "erase"},
+	{"eraseRows", "erase"}, {"eraseBlobs", "erase"}, {"erasureRecord", "erase"}, {"erasureRecorded", "erase"},
+	// an epoch
+	{"rootRotate", "epoch"}, {"packCreate", "epoch"}, {"rootWrap", "epoch"}, {"headCommit", "epoch"}, {"pagesFollow", "epoch"},
+	{"headFollow", "epoch"}, {"rootRetire", "epoch"}, {"epochEffective", "epoch"},
+	{"certificateCreate", "certificate"}, {"certificateFollow", "certificate"},
 	// a sweep
-	{"anchorWrite", "sweep"}, {"sweepDelete", "sweep"}, {"sweepForget", "sweep"},
+	{"settleRows", "settle"}, {"anchorWrite", "sweep"}, {"sweepDelete", "sweep"}, {"sweepForget", "sweep"},
 	// settings
 	{"keysWrite", "settings"}, {"keysLink", "settings"}, {"keysRename", "settings"}, {"keysSettle", "settings"},
 	{"headCommit", "settings"}, {"journalWrite", "settings"}, {"journalApply", "settings"}, {"journalApplied", "settings"},
@@ -66,8 +71,8 @@ func TestFailpoints(t *testing.T) {
 	runs := 0
 	for n := range sized(t, 1, 20, 20) {
 		for i, s := range steps {
-			if s.deed == "erase tenant" {
-				continue // TestErasureFailpoints
+			if s.deed == "erase tenant" || s.deed == "certificate" {
+				continue // TestErasureFailpoints, TestCertificateFailpoints
 			}
 			for _, f := range someFaults(t, i+n) {
 				if f.name == "panic" && strings.HasPrefix(s.failpoint, "sqlite") {
@@ -210,6 +215,37 @@ func TestErasureFailpoints(t *testing.T) {
 		}
 	}
 	d.must(d.client.putText(t.Context(), "other-tenants-go-on", "x"))
+}
+
+// TestCertificateFailpoints crashes the server, and has it fail, where it issues
+// certificates. Every erasure gets one, and one only.
+func TestCertificateFailpoints(t *testing.T) {
+	t.Parallel()
+	d := newDeeds(t)
+	for _, s := range steps {
+		if s.deed != "certificate" {
+			continue
+		}
+		for _, f := range sized(t, faults[:1], faults, faults) {
+			name := d.fresh("certified")
+			d.must(d.client.putText(t.Context(), name, "hello"))
+			var e erasure
+			d.must(d.s.Lethe(&e, "erase", "--tenant", "acme", "--recording", "calls/"+name))
+			d.s.arm(s.failpoint, f.terms)
+			if f.name == "crash" && !d.s.Ended(50*time.Second) {
+				t.Fatalf("%s at %s is not reached\n%s", f.name, s.failpoint, d.s.Log())
+			}
+			if f.name == "crash" {
+				d.restart()
+			}
+			var first, again struct{ Certificate any }
+			d.must(d.s.Lethe(&first, "certificate", e.Erasure, "--wait"))
+			d.must(d.s.Lethe(&again, "certificate", e.Erasure))
+			if first.Certificate == nil || !reflect.DeepEqual(first, again) {
+				t.Errorf("%s at %s: certificate %v, then %v", f.name, s.failpoint, first, again)
+			}
+		}
+	}
 }
 
 // eraseTenant erases a tenant that has a recording, while a step of it fails, and

@@ -188,6 +188,8 @@ func (m *mix) calls() []call {
 		{"POST", in + "/readers", m.admin, fmt.Sprintf(`{"name":"%s","bucket":"*","prefix":"%s","purpose":"%s"}`, inNames, plain, formatted)},
 		{"POST", in + "/recorders", m.owner, fmt.Sprintf(`{"name":"%s","bucket":"%s","prefix":"%s"}`, inNames, names, plain)},
 		{"POST", "/v1/sweep", m.owner, `{"dry_run":true}`},
+		{"POST", in + "/erasures", m.admin, fmt.Sprintf(`{"recording":{"bucket":%q,"name":%s},"reason":%q}`, names, quoted(m.some()), inNames)},
+		{"GET", in + "/erasures?limit=3", m.owner, ""},
 	}
 }
 
@@ -200,26 +202,37 @@ func (m *mix) manage() {
 	m.call(one(m.calls()))
 }
 
-// call keeps a secret that the answer shows.
+// call keeps a secret that the answer shows, and looks again at what is being erased.
 func (m *mix) call(c call) {
-	var pair struct {
+	var shown struct {
 		SecretKey string `json:"secret_key"`
+		Erasure   string
+		Salt      string
 	}
 	a := m.ask(m.api(c.method, c.path, c.token, c.body))
-	if json.Unmarshal([]byte(a.body), &pair) == nil {
-		m.sample(&m.signatures, pair.SecretKey)
+	if json.Unmarshal([]byte(a.body), &shown) != nil {
+		return
 	}
+	m.sample(&m.signatures, shown.SecretKey)
+	m.sample(&m.signatures, shown.Salt)
+	if shown.Erasure != "" {
+		m.ask(m.api("GET", "/v1/erasures/"+shown.Erasure, m.admin, ""))
+	}
+}
+
+// quoted is a name as JSON has it.
+func quoted(name string) string {
+	b, err := json.Marshal(name)
+	if err != nil {
+		panic(err) // a string has a form
+	}
+	return string(b)
 }
 
 // aTenant is the life of a tenant.
 func (m *mix) aTenant() {
 	name := fmt.Sprintf("%s %d %s", inNames, m.serial.Add(1), oddName)
-	quoted, err := json.Marshal(map[string]string{"name": name})
-	if err != nil {
-		m.t.Error(err)
-		return
-	}
-	a := m.ask(m.api("POST", "/v1/tenants", m.owner, string(quoted)))
+	a := m.ask(m.api("POST", "/v1/tenants", m.owner, `{"name":`+quoted(name)+`}`))
 	var made struct {
 		AdminToken string `json:"admin_token"`
 	}

@@ -187,6 +187,13 @@ func (m *mix) wrongCalls() []call {
 		{"POST", in + "/recorders", m.admin, `{"name":"` + inNames + `","bucket":"` + names + `","prefix":"` + plain + `\u0000"}`},
 		{"POST", in + "/recorders", m.admin, `{"name":"` + inNames + `","bucket":"` + names + `","signing":true}`},
 		{"POST", "/v1/sweep", m.admin, `{"dry_run":"` + inNames + `"}`},
+		{"POST", in + "/erasures", m.admin, `{"subject":"` + inNames + plain + `"}`},
+		{"POST", in + "/erasures", m.admin, `{"subject":"` + plain + `","reason":"` + formatted + `"}`},
+		{"POST", in + "/erasures", m.admin, `{"recording":{"bucket":"` + names + `","name":"` + inNames + `","version":"` + plain + `"}}`},
+		{"POST", in + "/erasures", m.admin, `{"recording":{"bucket":"` + inNames + plain + `","name":"` + formatted + `"}}`},
+		{"POST", in + "/erasures", m.admin, `{"day":"` + plain + `"}`},
+		{"GET", in + "/erasures?before=" + inNames, m.admin, ""},
+		{"GET", "/v1/erasures/" + plain, m.admin, ""},
 	}
 }
 

@@ -58,16 +58,17 @@ type System struct {
 	Store    *servers.S3Server
 	Postgres *servers.PostgresServer
 
-	t      testing.TB
-	binary string
-	env    []string
-	whole  []string // env with every role's identity; of what Apart gave
-	flags  []string // of serve, beside those that all have
-	store  *counter // before Store; nil for an embedded one
-	backup backup
-	log    string
-	run    *exec.Cmd
-	ended  chan struct{} // closed when run has ended
+	t       testing.TB
+	binary  string
+	env     []string
+	whole   []string // env with every role's identity; of what Apart gave
+	flags   []string // of serve, beside those that all have
+	store   *counter // before Store; nil for an embedded one
+	backup  backup
+	catalog backup // of the catalog alone
+	log     string
+	run     *exec.Cmd
+	ended   chan struct{} // closed when run has ended
 }
 
 // Embedded starts a server that keeps everything in one directory.

@@ -235,6 +235,17 @@ func testPages(t *testing.T, v *Vault) {
 	if len(got) != 2 || !slices.ContainsFunc(got, func(p catalog.Page) bool { return string(p.Sealed) == string(pages[7].Sealed) }) {
 		t.Errorf("Pages = %+v, want the last one that was put", got)
 	}
+	left, newest := slices.Clone(pages[:2]), slices.Clone(pages[:1]) // of the first node both
+	for i := 3; i < len(pages); i += 2 {
+		left, newest = append(left, pages[i]), append(newest, pages[i])
+	}
+	for range 2 { // repeated
+		must(t, v.DropOlderPages(ctx, newest))
+	}
+	got, err = v.Pages(ctx, v.Tenant, catalog.TreeRecordings, nodes)
+	must(t, err)
+	slices.SortFunc(got, func(a, b catalog.Page) int { return int(2*(a.Node-b.Node) + a.Epoch - b.Epoch) })
+	wantEqual(t, "Pages(that no later one replaced)", got, left)
 	for range 2 { // repeated
 		must(t, v.DropPages(ctx, pages[2:]))
 	}

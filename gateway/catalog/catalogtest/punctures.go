@@ -17,6 +17,12 @@ func (v *Vault) asked(scope string) catalog.NewErasure {
 		Commitment: bytes(32), AskedAt: now(),
 	}}
 	n.Record = func(int64, []catalog.Slot, []recording.Version) ([]byte, error) { return []byte("record"), nil }
+	n.Erasable = func(holds []catalog.Hold) error {
+		if len(holds) > 0 {
+			return recording.ErrHeld
+		}
+		return nil
+	}
 	return n
 }
 

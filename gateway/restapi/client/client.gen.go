@@ -134,6 +134,31 @@ type ErasureScope string
 // signed.
 type ErasureState string
 
+// HeldRecording defines model for HeldRecording.
+type HeldRecording struct {
+	Bucket string `json:"bucket"`
+	Name   string `json:"name"`
+}
+
+// Hold defines model for Hold.
+type Hold struct {
+	CreatedAt time.Time `json:"created_at"`
+
+	// Hold its id
+	Hold string `json:"hold"`
+
+	// Holder Who set it: admin or owner.
+	Holder    string         `json:"holder"`
+	Reason    string         `json:"reason"`
+	Recording *HeldRecording `json:"recording,omitempty"`
+	Subject   string         `json:"subject,omitempty"`
+}
+
+// HoldList defines model for HoldList.
+type HoldList struct {
+	Holds []Hold `json:"holds"`
+}
+
 // KeyPair defines model for KeyPair.
 type KeyPair struct {
 	AccessKey string `json:"access_key"`
@@ -181,7 +206,10 @@ type NewBucketOverwrite string
 // NewErasure One of recording, subject and day.
 type NewErasure struct {
 	// Day A retention and a date, such as 90d/2026-12-31. Erased is every
-	// recording of the tenant that has this retention and expires then.
+	// recording of the tenant that has this retention and expires then. On
+	// the day on which such recordings are put, no more can be put until
+	// midnight UTC: they would expire on a day that is erased. Of a day to
+	// come nothing is there to erase.
 	Day string `json:"day,omitempty"`
 
 	// Reason Why. It stands in the certificate, which others will read: 1 to 128
@@ -192,6 +220,16 @@ type NewErasure struct {
 
 	// Subject A data subject, such as +49301234567. Erased is every recording that
 	// tells of them, whether as the first or as another.
+	Subject string `json:"subject,omitempty"`
+}
+
+// NewHold One of recording and subject.
+type NewHold struct {
+	// Reason Why, in 1 to 500 characters. It is sealed, and forgotten once the hold is released.
+	Reason    string         `json:"reason"`
+	Recording *HeldRecording `json:"recording,omitempty"`
+
+	// Subject A data subject, such as +49301234567.
 	Subject string `json:"subject,omitempty"`
 }
 
@@ -385,6 +423,9 @@ type CreateBucketJSONRequestBody = NewBucket
 
 // CreateErasureJSONRequestBody defines body for CreateErasure for application/json ContentType.
 type CreateErasureJSONRequestBody = NewErasure
+
+// CreateHoldJSONRequestBody defines body for CreateHold for application/json ContentType.
+type CreateHoldJSONRequestBody = NewHold
 
 // CreateReaderJSONRequestBody defines body for CreateReader for application/json ContentType.
 type CreateReaderJSONRequestBody = NewReader
@@ -585,6 +626,43 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/erasures (the `CreateErasure` operationId).
 	CreateErasure(ctx context.Context, tenant TenantName, body CreateErasureJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListHolds List a tenant's holds, oldest first.
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/holds (the `ListHolds` operationId).
+	ListHolds(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateHoldWithBody Keep a recording, or all that tells of a data subject, from being erased.
+	//
+	// From the answer on, whoever asks to erase it is refused with `held`, and no
+	// put replaces it. When its retention ends it stays; so it does when someone
+	// else is erased of whom it tells. A hold on a subject covers every recording
+	// that tells of them, later ones too.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/holds (the `CreateHold` operationId).
+	CreateHoldWithBody(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateHold Keep a recording, or all that tells of a data subject, from being erased.
+	//
+	// From the answer on, whoever asks to erase it is refused with `held`, and no
+	// put replaces it. When its retention ends it stays; so it does when someone
+	// else is erased of whom it tells. A hold on a subject covers every recording
+	// that tells of them, later ones too.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/holds (the `CreateHold` operationId).
+	CreateHold(ctx context.Context, tenant TenantName, body CreateHoldJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReleaseHold Release a hold.
+	//
+	// Nothing is erased by that. What the hold said of anyone is forgotten within
+	// minutes. A recording whose retention has ended meanwhile goes within 8 days.
+	//
+	// Corresponds with DELETE /v1/tenants/{tenant}/holds/{hold} (the `ReleaseHold` operationId).
+	ReleaseHold(ctx context.Context, tenant TenantName, hold string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateReaderWithBody Create an S3 key pair that lists and opens recordings.
 	//
@@ -875,6 +953,83 @@ func (c *Client) CreateErasureWithBody(ctx context.Context, tenant TenantName, c
 // Corresponds with POST /v1/tenants/{tenant}/erasures (the `CreateErasure` operationId).
 func (c *Client) CreateErasure(ctx context.Context, tenant TenantName, body CreateErasureJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateErasureRequest(c.Server, tenant, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListHolds List a tenant's holds, oldest first.
+//
+// Corresponds with GET /v1/tenants/{tenant}/holds (the `ListHolds` operationId).
+func (c *Client) ListHolds(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListHoldsRequest(c.Server, tenant)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateHoldWithBody Keep a recording, or all that tells of a data subject, from being erased.
+//
+// From the answer on, whoever asks to erase it is refused with `held`, and no
+// put replaces it. When its retention ends it stays; so it does when someone
+// else is erased of whom it tells. A hold on a subject covers every recording
+// that tells of them, later ones too.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/holds (the `CreateHold` operationId).
+func (c *Client) CreateHoldWithBody(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateHoldRequestWithBody(c.Server, tenant, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateHold Keep a recording, or all that tells of a data subject, from being erased.
+//
+// From the answer on, whoever asks to erase it is refused with `held`, and no
+// put replaces it. When its retention ends it stays; so it does when someone
+// else is erased of whom it tells. A hold on a subject covers every recording
+// that tells of them, later ones too.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/holds (the `CreateHold` operationId).
+func (c *Client) CreateHold(ctx context.Context, tenant TenantName, body CreateHoldJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateHoldRequest(c.Server, tenant, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReleaseHold Release a hold.
+//
+// Nothing is erased by that. What the hold said of anyone is forgotten within
+// minutes. A recording whose retention has ended meanwhile goes within 8 days.
+//
+// Corresponds with DELETE /v1/tenants/{tenant}/holds/{hold} (the `ReleaseHold` operationId).
+func (c *Client) ReleaseHold(ctx context.Context, tenant TenantName, hold string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReleaseHoldRequest(c.Server, tenant, hold)
 	if err != nil {
 		return nil, err
 	}
@@ -1361,6 +1516,128 @@ func NewCreateErasureRequestWithBody(server string, tenant TenantName, contentTy
 	return req, nil
 }
 
+// NewListHoldsRequest constructs an http.Request for the ListHolds method
+func NewListHoldsRequest(server string, tenant TenantName) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/holds", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateHoldRequest calls the generic CreateHold builder with application/json body
+func NewCreateHoldRequest(server string, tenant TenantName, body CreateHoldJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateHoldRequestWithBody(server, tenant, "application/json", bodyReader)
+}
+
+// NewCreateHoldRequestWithBody constructs an http.Request for the CreateHold method, with any body, and a specified content type
+func NewCreateHoldRequestWithBody(server string, tenant TenantName, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/holds", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewReleaseHoldRequest constructs an http.Request for the ReleaseHold method
+func NewReleaseHoldRequest(server string, tenant TenantName, hold string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "hold", hold, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/holds/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewCreateReaderRequest calls the generic CreateReader builder with application/json body
 func NewCreateReaderRequest(server string, tenant TenantName, body CreateReaderJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -1696,6 +1973,47 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/erasures (the `CreateErasure` operationId).
 	CreateErasureWithResponse(ctx context.Context, tenant TenantName, body CreateErasureJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateErasureResponse, error)
+
+	// ListHoldsWithResponse List a tenant's holds, oldest first.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/holds (the `ListHolds` operationId).
+	ListHoldsWithResponse(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*ListHoldsResponse, error)
+
+	// CreateHoldWithBodyWithResponse Keep a recording, or all that tells of a data subject, from being erased.
+	//
+	// From the answer on, whoever asks to erase it is refused with `held`, and no
+	// put replaces it. When its retention ends it stays; so it does when someone
+	// else is erased of whom it tells. A hold on a subject covers every recording
+	// that tells of them, later ones too.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/holds (the `CreateHold` operationId).
+	CreateHoldWithBodyWithResponse(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateHoldResponse, error)
+
+	// CreateHoldWithResponse Keep a recording, or all that tells of a data subject, from being erased.
+	//
+	// From the answer on, whoever asks to erase it is refused with `held`, and no
+	// put replaces it. When its retention ends it stays; so it does when someone
+	// else is erased of whom it tells. A hold on a subject covers every recording
+	// that tells of them, later ones too.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/holds (the `CreateHold` operationId).
+	CreateHoldWithResponse(ctx context.Context, tenant TenantName, body CreateHoldJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateHoldResponse, error)
+
+	// ReleaseHoldWithResponse Release a hold.
+	//
+	// Nothing is erased by that. What the hold said of anyone is forgotten within
+	// minutes. A recording whose retention has ended meanwhile goes within 8 days.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/tenants/{tenant}/holds/{hold} (the `ReleaseHold` operationId).
+	ReleaseHoldWithResponse(ctx context.Context, tenant TenantName, hold string, reqEditors ...RequestEditorFn) (*ReleaseHoldResponse, error)
 
 	// CreateReaderWithBodyWithResponse Create an S3 key pair that lists and opens recordings.
 	//
@@ -2254,6 +2572,174 @@ func (r CreateErasureResponse) ContentType() string {
 	return ""
 }
 
+// ListHoldsResponseDefaultHeaders the declared response headers of an HTTP default response for ListHolds
+type ListHoldsResponseDefaultHeaders struct {
+	RetryAfter      int
+	WWWAuthenticate string
+}
+
+type ListHoldsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *HoldList
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Failed
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListHoldsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListHoldsResponse) GetJSON200() *HoldList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListHoldsResponse) GetApplicationproblemJSONDefault() *Failed {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListHoldsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListHoldsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListHoldsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListHoldsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateHoldResponseDefaultHeaders the declared response headers of an HTTP default response for CreateHold
+type CreateHoldResponseDefaultHeaders struct {
+	RetryAfter      int
+	WWWAuthenticate string
+}
+
+type CreateHoldResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Hold
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Failed
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CreateHoldResponseDefaultHeaders
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateHoldResponse) GetJSON201() *Hold {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateHoldResponse) GetApplicationproblemJSONDefault() *Failed {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateHoldResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateHoldResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateHoldResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateHoldResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ReleaseHoldResponseDefaultHeaders the declared response headers of an HTTP default response for ReleaseHold
+type ReleaseHoldResponseDefaultHeaders struct {
+	RetryAfter      int
+	WWWAuthenticate string
+}
+
+type ReleaseHoldResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Hold
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Failed
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ReleaseHoldResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ReleaseHoldResponse) GetJSON200() *Hold {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReleaseHoldResponse) GetApplicationproblemJSONDefault() *Failed {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReleaseHoldResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReleaseHoldResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReleaseHoldResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReleaseHoldResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // CreateReaderResponseDefaultHeaders the declared response headers of an HTTP default response for CreateReader
 type CreateReaderResponseDefaultHeaders struct {
 	RetryAfter      int
@@ -2684,6 +3170,71 @@ func (c *ClientWithResponses) CreateErasureWithResponse(ctx context.Context, ten
 		return nil, err
 	}
 	return ParseCreateErasureResponse(rsp)
+}
+
+// ListHoldsWithResponse List a tenant's holds, oldest first.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant}/holds (the `ListHolds` operationId).
+func (c *ClientWithResponses) ListHoldsWithResponse(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*ListHoldsResponse, error) {
+	rsp, err := c.ListHolds(ctx, tenant, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListHoldsResponse(rsp)
+}
+
+// CreateHoldWithBodyWithResponse Keep a recording, or all that tells of a data subject, from being erased.
+//
+// From the answer on, whoever asks to erase it is refused with `held`, and no
+// put replaces it. When its retention ends it stays; so it does when someone
+// else is erased of whom it tells. A hold on a subject covers every recording
+// that tells of them, later ones too.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/holds (the `CreateHold` operationId).
+func (c *ClientWithResponses) CreateHoldWithBodyWithResponse(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateHoldResponse, error) {
+	rsp, err := c.CreateHoldWithBody(ctx, tenant, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateHoldResponse(rsp)
+}
+
+// CreateHoldWithResponse Keep a recording, or all that tells of a data subject, from being erased.
+//
+// From the answer on, whoever asks to erase it is refused with `held`, and no
+// put replaces it. When its retention ends it stays; so it does when someone
+// else is erased of whom it tells. A hold on a subject covers every recording
+// that tells of them, later ones too.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/holds (the `CreateHold` operationId).
+func (c *ClientWithResponses) CreateHoldWithResponse(ctx context.Context, tenant TenantName, body CreateHoldJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateHoldResponse, error) {
+	rsp, err := c.CreateHold(ctx, tenant, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateHoldResponse(rsp)
+}
+
+// ReleaseHoldWithResponse Release a hold.
+//
+// Nothing is erased by that. What the hold said of anyone is forgotten within
+// minutes. A recording whose retention has ended meanwhile goes within 8 days.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/tenants/{tenant}/holds/{hold} (the `ReleaseHold` operationId).
+func (c *ClientWithResponses) ReleaseHoldWithResponse(ctx context.Context, tenant TenantName, hold string, reqEditors ...RequestEditorFn) (*ReleaseHoldResponse, error) {
+	rsp, err := c.ReleaseHold(ctx, tenant, hold, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReleaseHoldResponse(rsp)
 }
 
 // CreateReaderWithBodyWithResponse Create an S3 key pair that lists and opens recordings.
@@ -3231,6 +3782,165 @@ func ParseCreateErasureResponse(rsp *http.Response) (*CreateErasureResponse, err
 	switch {
 	case true:
 		var headers CreateErasureResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListHoldsResponse parses an HTTP response from a ListHoldsWithResponse call
+func ParseListHoldsResponse(rsp *http.Response) (*ListHoldsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListHoldsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest HoldList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Failed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListHoldsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateHoldResponse parses an HTTP response from a CreateHoldWithResponse call
+func ParseCreateHoldResponse(rsp *http.Response) (*CreateHoldResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateHoldResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Hold
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Failed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers CreateHoldResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseReleaseHoldResponse parses an HTTP response from a ReleaseHoldWithResponse call
+func ParseReleaseHoldResponse(rsp *http.Response) (*ReleaseHoldResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReleaseHoldResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Hold
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Failed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ReleaseHoldResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

@@ -1,0 +1,61 @@
+package keytree
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// ErrFiling: bytes are not a filing.
+var ErrFiling = errors.New("keytree: not a filing")
+
+// Filing is the data key of a stored version, wrapped under other slots than the
+// version was stored under. It is a blob of its own; docs/keys.md, "Filed anew".
+type Filing struct {
+	Identity recording.Identity
+	Slots    Slots
+	At       time.Time         // when it was intended; the latest of a version that opens is the one that counts
+	Wrapped  [WrappedSize]byte // of WrapDEK, which binds it to Identity and Slots
+}
+
+const (
+	filingMagic = "LETHEF1\x00"
+	filingSize  = 8 + 48 + 24 + 8 + WrappedSize
+)
+
+// FilingPrefix is what the keys of a version's filings begin with.
+func FilingPrefix(t recording.Tenant, v recording.Version) string {
+	return fmt.Sprintf("refiled/%v/%v/", t, v)
+}
+
+// FilingKey is the blob key of a filing under a recording slot, which no other has.
+func FilingKey(t recording.Tenant, v recording.Version, slot uint64) string {
+	return fmt.Sprintf("%s%010x", FilingPrefix(t, v), slot)
+}
+
+// Marshal gives the bytes of the blob.
+func (f Filing) Marshal() []byte {
+	b := f.Identity.Append(append(make([]byte, 0, filingSize), filingMagic...))
+	for _, n := range []uint64{f.Slots.Recording, f.Slots.Subject, f.Slots.Day, uint64(f.At.UnixMicro())} {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	return append(b, f.Wrapped[:]...)
+}
+
+// ParseFiling reads what Marshal wrote, and only that. ErrFiling.
+func ParseFiling(b []byte) (f Filing, err error) {
+	if len(b) != filingSize || string(b[:8]) != filingMagic {
+		return f, ErrFiling
+	}
+	f.Identity = recording.Identity{
+		Tenant: recording.Tenant(b[8:24]), Recording: recording.ID(b[24:40]), Version: recording.Version(b[40:56]),
+	}
+	number := func(at int) uint64 { return binary.BigEndian.Uint64(b[at:]) }
+	f.Slots = Slots{Recording: number(56), Subject: number(64), Day: number(72)}
+	f.At = time.UnixMicro(int64(number(80))).UTC()
+	copy(f.Wrapped[:], b[88:])
+	return f, nil
+}

@@ -1,0 +1,46 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// RestoreErased makes a tenant an erased one, whatever this catalog had of it, and
+// reports whether it was another: its head in the store says that it is erased, and
+// its key is gone. One that has no row gets a name that tells what it was.
+func (c *Catalog) RestoreErased(ctx context.Context, t Tenant) (changed bool, err error) {
+	err = c.write(ctx, "RestoreErased", func(ctx context.Context, tx *sql.Tx) error {
+		n, err := change(ctx, tx, `INSERT INTO tenants (id, name, state, epoch, head, journal, created_at)
+			VALUES ($1, $2, 'erased', $3, $4, 0, $5)
+			ON CONFLICT (id) DO UPDATE SET state = 'erased', epoch = excluded.epoch, head = excluded.head WHERE tenants.state <> 'erased'`,
+			t.ID[:], t.Name, t.Epoch, t.Head, t.CreatedAt.UnixMicro())
+		changed = n == 1
+		return err
+	})
+	return changed && err == nil, err
+}
+
+// Rebuilt notes that nothing which this catalog has open was settled in a later
+// copy of it: the store was searched. From then on uploads are judged again, and
+// the anchor to be written to the store is given, as by Advance. It is the last one
+// if nothing was held.
+func (c *Catalog) Rebuilt(ctx context.Context, stored Anchor, nonce [16]byte) (now Anchor, err error) {
+	d := c.dialect
+	err = c.write(ctx, "Rebuilt", func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO anchors (id, number, nonce, not_before) VALUES (1, 0, $1, 0) ON CONFLICT DO NOTHING`, make([]byte, 16))
+		if err != nil {
+			return err
+		}
+		last, err := get[lastAnchor](ctx, tx, recording.ErrNotFound, d.selectLastAnchor())
+		if now = last.Anchor; err != nil || now.Nonce == nonce || now.NotBefore == 0 && !last.olderThan(stored) {
+			return err
+		}
+		now = Anchor{Number: max(last.Number, stored.Number) + 1, Nonce: nonce}
+		_, err = tx.ExecContext(ctx, `UPDATE anchors SET number = $1, nonce = $2, timeline = `+d.timeline+`, not_before = 0 WHERE id = 1`,
+			now.Number, nonce[:])
+		return err
+	})
+	return now, err
+}

@@ -1,0 +1,214 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/gateway/audit"
+	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// refiler stands in the log for the moves that nobody asked for by name.
+const refiler = "lethe"
+
+// refile files a stored version under another subject's or day's slot, and always
+// under a recording slot of its own, since whoever has the old wrap would else open
+// the version as long as that lives.
+//
+//	intended  the catalog has the new slots: whatever erases the version takes them too
+//	wrapped   the store has the wrap under them, and it was seen to open
+//	filed     one transaction: the row has slots and wrap, the old recording slot a tombstone
+//
+// An epoch punctures the old slot later. Killed before the last step, the version is
+// filed where it was, and what was intended is swept up. catalog.ErrMisfiled: the
+// version was erased, or filed elsewhere, meanwhile.
+func (g *Gateway) refile(ctx context.Context, v catalog.Version, subject, day uint64, reason string) error {
+	s, err := g.reenter(ctx, v.Tenant)
+	if err != nil {
+		return err
+	}
+	defer s.end()
+	f, r, err := g.intendFiling(ctx, v, subject, day)
+	if err != nil {
+		return err
+	}
+	if err := g.wrapAnew(ctx, s, v, &f, r); err != nil {
+		return err
+	}
+	record, err := s.seal(ctx, audit.Event{
+		Tenant: v.Tenant, At: now(), Who: refiler, Action: "refile", Outcome: audit.Allowed,
+		Reason: reason, Bucket: v.Bucket, Recording: v.Recording, Version: v.Version,
+	})
+	if err != nil {
+		return err
+	}
+	// gofail: var refileCommit string
+	// return failpoint(refileCommit)
+	if err := g.catalog.Refile(ctx, r, f.Wrapped[:], []audit.Record{record}); err != nil {
+		return unavailable(err)
+	}
+	// gofail: var refileCommitted string
+	// return failpoint(refileCommitted)
+	g.removeResidues(ctx, v.Tenant, v.Version) // of the filing before, if there was one
+	return nil
+}
+
+// intendFiling takes a recording slot, and notes that the version is to have it.
+func (g *Gateway) intendFiling(ctx context.Context, v catalog.Version, subject, day uint64) (f keytree.Filing, r catalog.Refiling, err error) {
+	f = keytree.Filing{
+		Identity: recording.Identity{Tenant: v.Tenant, Recording: v.Recording, Version: v.Version},
+		Slots:    keytree.Slots{Subject: subject, Day: day}, At: now(),
+	}
+	if f.Slots.Recording, err = g.slots.Next(ctx, v.Tenant, keytree.Recordings); err != nil {
+		return f, r, unavailable(err)
+	}
+	r = catalog.Refiling{
+		Tenant: v.Tenant, Version: v.Version, From: v.Slots, To: slotRow(f.Slots),
+		Blob: keytree.FilingKey(v.Tenant, v.Version, f.Slots.Recording),
+	}
+	// gofail: var refileIntend string
+	// return f, r, failpoint(refileIntend)
+	return f, r, unavailable(g.catalog.IntendFiling(ctx, r))
+}
+
+// wrapAnew makes the wrap under the slots of a filing, durable in the store.
+func (g *Gateway) wrapAnew(ctx context.Context, s scope, v catalog.Version, f *keytree.Filing, r catalog.Refiling) error {
+	if err := s.rewrap(ctx, v, f); err != nil {
+		return unopened(f.Identity, err)
+	}
+	// gofail: var refileWrap string
+	// return failpoint(refileWrap)
+	b := f.Marshal()
+	if err := g.blobs.Create(ctx, r.Blob, bytes.NewReader(b), int64(len(b))); err != nil {
+		return unavailable(fmt.Errorf("file version %v anew: %w", v.Version, err))
+	}
+	return nil
+}
+
+// errRewrapped cannot be: what was wrapped under keys of the tree opens under them.
+var errRewrapped = errors.New("a data key does not open where it was filed")
+
+// rewrap wraps a version's data key under the slots of a filing, and sees it open
+// there: the old wrap will be worthless.
+func (s scope) rewrap(ctx context.Context, v catalog.Version, f *keytree.Filing) error {
+	dek, err := s.keys.UnwrapDEK(ctx, f.Identity, keySlots(v.Slots), v.WrappedDEK)
+	if err != nil {
+		return err
+	}
+	defer dek.Clear()
+	if f.Wrapped, err = s.keys.WrapDEK(ctx, f.Identity, f.Slots, dek); err != nil {
+		return err
+	}
+	again, err := s.keys.UnwrapDEK(ctx, f.Identity, f.Slots, f.Wrapped[:])
+	if err != nil {
+		return err
+	}
+	defer again.Clear()
+	if !hmac.Equal(dek.Bytes(), again.Bytes()) {
+		return errRewrapped
+	}
+	return nil
+}
+
+// The bounds of moving what is held out of what is erased.
+const (
+	refileBatch   = 100
+	refileWorkers = 4
+	refileTries   = 20 // batches one after the other of which nothing was moved
+	refilePause   = 50 * time.Millisecond
+)
+
+// moveOut files what is held below the subject or the day of an erasure elsewhere,
+// in batches, until nothing is left there. Whoever is killed on the way has moved
+// some of it, and the next goes on with the rest.
+func (g *Gateway) moveOut(ctx context.Context, t recording.Tenant, n catalog.NewErasure) error {
+	from := catalog.Slot{Tree: catalog.TreeDays, Number: n.Day}
+	if n.Subject != nil {
+		slot, found, err := g.catalog.LookupSubject(ctx, t, *n.Subject)
+		if err != nil || !found {
+			return unavailable(err)
+		}
+		from = catalog.Slot{Tree: catalog.TreeSubjects, Number: slot}
+	}
+	for idle := 0; idle < refileTries; {
+		held, err := g.catalog.HeldBelow(ctx, t, from, refileBatch)
+		if err != nil || len(held) == 0 {
+			return unavailable(err)
+		}
+		moved, err := g.moveEach(ctx, held, from)
+		if err != nil {
+			return err
+		}
+		if idle++; moved > 0 {
+			idle = 0
+			continue
+		}
+		if err := sleep(ctx, refilePause); err != nil { // others do the same
+			return err
+		}
+	}
+	return fmt.Errorf("%w: what is held below slot %d of tree %d does not move", recording.ErrUnavailable, from.Number, from.Tree)
+}
+
+// moveEach moves versions, a few at a time, and counts those it did move.
+func (g *Gateway) moveEach(ctx context.Context, held []catalog.Version, from catalog.Slot) (int64, error) {
+	var moved atomic.Int64
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(refileWorkers)
+	for _, v := range held {
+		group.Go(contained(func() error { // waited for below
+			err := g.moveHeld(ctx, v, from)
+			if errors.Is(err, catalog.ErrMisfiled) || errors.Is(err, recording.ErrErased) { // by another
+				return nil
+			}
+			moved.Add(1)
+			return err
+		}))
+	}
+	err := group.Wait()
+	return moved.Load(), err
+}
+
+// heldFor is for how many days what is held is filed anew when its day is erased.
+// Held still then, it is filed anew again; released by then, it goes with that day.
+// A day that was erased early is passed over, and a week of them is all there is.
+const heldFor = 7
+
+// moveHeld files one version elsewhere: out of a subject's slot under nobody's, out
+// of a day's under a later day of its class.
+func (g *Gateway) moveHeld(ctx context.Context, v catalog.Version, from catalog.Slot) error {
+	if from.Tree == catalog.TreeSubjects {
+		return g.refile(ctx, v, keytree.Nobody, uint64(v.Slots.Day), "held")
+	}
+	day, err := uint64(v.Slots.Day), catalog.ErrTombstoned
+	for range heldFor {
+		day = keytree.LaterDay(day, now().AddDate(0, 0, heldFor))
+		if err = g.refile(ctx, v, uint64(v.Slots.Subject), day, "held"); !errors.Is(err, catalog.ErrTombstoned) {
+			break
+		}
+	}
+	return err
+}
+
+// unsealMoved opens a row that does not open as it was read: if the version was
+// filed elsewhere since, as it is now.
+func (g *Gateway) unsealMoved(ctx context.Context, s scope, b bucket, v catalog.Version) (unsealed, error) {
+	in, err := s.unseal(ctx, b, v)
+	if !errors.Is(err, recording.ErrErased) {
+		return in, err
+	}
+	fresh, again := g.catalog.Version(ctx, v.Tenant, v.Version)
+	if again != nil || fresh.State != catalog.Committed || fresh.Slots == v.Slots {
+		return in, err
+	}
+	return s.unseal(ctx, b, fresh)
+}

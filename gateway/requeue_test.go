@@ -1,0 +1,94 @@
+package gateway_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lethe-vault/lethe/gateway"
+	"github.com/lethe-vault/lethe/gateway/gatewaytest"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// only gives a gateway some roles.
+func only(roles ...gateway.Role) func(*gateway.Config) {
+	return func(c *gateway.Config) { c.Roles = roles }
+}
+
+// erase erases a recording for its tenant's administrator.
+func erase(t *testing.T, f *gatewaytest.Fixture, name recording.Name) recording.ErasureID {
+	t.Helper()
+	what := gateway.ErasureRequest{Recording: gateway.Erasure{Bucket: calls, Name: name, All: true}, Reason: "asked for"}
+	info, err := f.EraseFor(t.Context(), f.Operator(), "acme", what)
+	if err != nil {
+		t.Fatalf("erase %q: %v", name, err)
+	}
+	return info.ID
+}
+
+// effective waits until nothing opens what an erasure erased.
+func effective(t *testing.T, f *gatewaytest.Fixture, id recording.ErasureID) {
+	t.Helper()
+	until(t, "an erasure is effective", 20*time.Second, func() bool {
+		info, err := f.Erasure(t.Context(), f.Operator(), id)
+		return err == nil && (info.State == "effective" || info.State == "certified")
+	})
+}
+
+// A catalog from before two erasures, one of which moved the tenant to another
+// epoch and one of which was acknowledged and no more, is put back under a server:
+// neither is lost.
+func TestAcknowledgedErasureOutlivesItsCatalog(t *testing.T) {
+	dir := t.TempDir()
+	var who string
+	t.Run("before", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+		who = reader.Who
+		for _, name := range []recording.Name{"first", "second", "kept"} {
+			put(t, f, recorder, name, sound(1, 1000))
+		}
+	})
+	copied := copyCatalog(t, dir)
+	var moved, queued recording.ErasureID
+	t.Run("moved", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		moved = erase(t, f, "first")
+		effective(t, f, moved)
+	})
+	t.Run("queued", func(t *testing.T) { queued = erase(t, gatewaytest.In(t, dir, only(gateway.Front)), "second") })
+	putBack(t, copied, dir)
+	t.Run("front", func(t *testing.T) {
+		f := gatewaytest.In(t, dir, only(gateway.Front))
+		for _, name := range []recording.Name{"first", "second"} {
+			if _, err := f.Open(t.Context(), f.Caller(who), calls, name); !errors.Is(err, recording.ErrNotFound) {
+				t.Errorf("Open(%q): %v, want ErrNotFound", name, err)
+			}
+		}
+		if info, err := f.Erasure(t.Context(), f.Operator(), queued); err != nil || info.State != "queued" || info.Versions != 1 {
+			t.Errorf("the erasure is %+v, %v", info, err)
+		}
+		if !strings.Contains(f.Log.String(), "lethe rebuild") {
+			t.Errorf("the log does not say that the catalog is behind:\n%s", f.Log)
+		}
+	})
+	t.Run("eraser", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		effective(t, f, moved)
+		effective(t, f, queued)
+		if got := read(t, f, f.Caller(who), "kept"); len(got) != 1000 {
+			t.Errorf("read %d bytes of what was kept", len(got))
+		}
+	})
+}
+
+// put puts a recording.
+func put(t *testing.T, f *gatewaytest.Fixture, c gateway.Caller, name recording.Name, content []byte) recording.Info {
+	t.Helper()
+	info, err := f.Put(t.Context(), c, gatewaytest.Upload(calls, name, content))
+	if err != nil {
+		t.Fatalf("put %q: %v", name, err)
+	}
+	return info
+}
