@@ -548,7 +548,7 @@ func TestRebuildReadsLittle(t *testing.T) {
 		f := gatewaytest.In(t, dir)
 		recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 		put(t, f, recorder, "short", sound(1, 1000))
-		put(t, f, recorder, "middle", sound(1, 65504*3-500)) // its end facts lie in two segments
+		put(t, f, recorder, "middle", sound(1, 65504*3-1100)) // its end facts lie in two segments
 		put(t, f, recorder, "long", sound(1, 2<<20))
 	})
 	drop(t, dir)

@@ -118,7 +118,6 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"restore what was begun", testRestoreIntents},
 		{"restore what is lost", testRestoreLost},
 		{"restore an erasure", testRestoreErasure},
-		{"restore a filing", testRestoreFiling},
 		{"restore an erased tenant", testRestoreErased},
 		{"rebuilt", testRebuilt},
 		{"blobs that are settled", testSettledBlobs},

@@ -224,28 +224,3 @@ func testSettledBlobs(t *testing.T, v *Vault) {
 		t.Errorf("settled blobs are %v, of %q %q and not %q %q", got, part.Blob, row.Blob, begun.Blob, list.Blob)
 	}
 }
-
-// testRestoreFiling moves a version to where the store has it, even from below a
-// tombstone, and once.
-func testRestoreFiling(t *testing.T, v *Vault) {
-	ctx, name := t.Context(), Random()
-	in := v.series(t, name, Random(), catalog.Never)[0]
-	must(t, v.FollowHead(ctx, catalog.Follow{
-		Tenant: v.Tenant, From: 1, Head: catalog.Head{Epoch: 2, Bytes: []byte("head 2")}, At: now(),
-		Slots: []catalog.Slot{{Tree: catalog.TreeRecordings, Number: in.Slots.Recording}, {Tree: catalog.TreeDays, Number: in.Slots.Day}},
-	}))
-	to := catalog.Slots{Recording: 77, Subject: in.Slots.Subject, Day: 99}
-	r := catalog.Refiling{Tenant: v.Tenant, Version: in.Version, From: in.Slots, To: to, Blob: "refiled/77"}
-	for range 2 {
-		must(t, v.RestoreFiling(ctx, r, []byte("wrapped")))
-	}
-	known, err := v.KnownFilings(ctx, v.Tenant, []int64{76, 77, in.Slots.Recording})
-	must(t, err)
-	slices.Sort(known)
-	wantEqual(t, "known filings", known, []int64{77, in.Slots.Recording})
-	_, _, err = v.SettleTombstoned(ctx, v.Tenant, 10)
-	must(t, err)
-	got, err := v.Version(ctx, v.Tenant, in.Version)
-	must(t, err)
-	wantEqual(t, "filed", []any{got.State, got.Slots, string(got.WrappedDEK), v.Current(t, name)}, []any{catalog.Committed, to, "wrapped", in.Version})
-}
