@@ -91,7 +91,7 @@ func Rebuild(ctx context.Context, c Config) (RebuildReport, error) {
 	}
 	g := build(c)
 	defer g.Close()
-	r := &rebuild{Gateway: g, incomplete: map[recording.Version]bool{}, buckets: map[recording.Tenant]map[recording.Bucket]bucket{}, refiled: map[recording.Tenant][]uint64{}}
+	r := &rebuild{Gateway: g, incomplete: map[recording.Version]bool{}, buckets: map[recording.Tenant]map[recording.Bucket]bucket{}}
 	err := r.run(ctx)
 	return r.report, unavailable(err)
 }
@@ -108,7 +108,6 @@ type rebuild struct {
 	*Gateway
 	report  RebuildReport
 	buckets map[recording.Tenant]map[recording.Bucket]bucket
-	refiled map[recording.Tenant][]uint64 // see wasRefiled
 
 	// incomplete are recordings in parts whose lists are there and do not suffice:
 	// what is there of their parts is kept.
@@ -131,9 +130,6 @@ func (r *rebuild) run(ctx context.Context) error {
 			return fmt.Errorf("tenant %v: %w", l.tenant, err)
 		case ready:
 			open = append(open, l.tenant)
-			if err := r.findRefiled(ctx, l.tenant); err != nil {
-				return err
-			}
 		}
 	}
 	for _, stage := range []func(context.Context, recording.Tenant, []blob.Info) error{r.restoreSome, r.leaveSome} {

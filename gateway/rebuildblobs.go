@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -12,7 +11,6 @@ import (
 	"hash/maphash"
 	"io"
 	"io/fs"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -108,7 +106,6 @@ type found struct {
 	pieces []catalog.Part     // rows of those
 	stored int64              // bytes of all blobs of the recording
 	bucket bucket             // of its name now
-	from   *keytree.Slots     // where its blob says that it is filed, if it was filed anew
 }
 
 func (f *found) id() recording.Identity { return f.prefix.Identity }
@@ -137,8 +134,7 @@ func fatal(err error) bool {
 
 // look reads the prefixes of blobs, and what the catalog has of them. Blobs that
 // are gone by now are left out.
-func (r *rebuild) look(ctx context.Context, s scope, infos []blob.Info) ([]*found, error) {
-	t := s.tenant.ID
+func (r *rebuild) look(ctx context.Context, t recording.Tenant, infos []blob.Info) ([]*found, error) {
 	all := make([]*found, len(infos))
 	for i, info := range infos {
 		all[i] = &found{Info: info}
@@ -148,9 +144,6 @@ func (r *rebuild) look(ctx context.Context, s scope, infos []blob.Info) ([]*foun
 		f.prefix, f.err = f.at.prefix(ctx)
 		if f.err == nil && f.id().Tenant != t {
 			f.err = errNotOurs
-		}
-		if f.err == nil && r.wasRefiled(f.id()) {
-			f.err = r.file(ctx, s, f)
 		}
 		return f.err
 	})
@@ -164,48 +157,6 @@ func (r *rebuild) look(ctx context.Context, s scope, infos []blob.Info) ([]*foun
 		}
 	}
 	return there, r.lookUp(ctx, t, there)
-}
-
-// wasRefiled reports whether the store has filings of a version, and perhaps of none:
-// only half of its id is remembered.
-func (r *rebuild) wasRefiled(id recording.Identity) bool {
-	_, there := slices.BinarySearch(r.refiled[id.Tenant], binary.BigEndian.Uint64(id.Version[:]))
-	return there
-}
-
-// findRefiled remembers of which of a tenant's versions the store has filings, by 8
-// bytes for each, in the order of the store's keys.
-func (r *rebuild) findRefiled(ctx context.Context, t recording.Tenant) error {
-	for info, err := range r.blobs.List(ctx, fmt.Sprintf("refiled/%v/", t)) {
-		if err != nil {
-			return err
-		}
-		if f, ok := parseFilingKey(t, info.Key); ok {
-			r.refiled[t] = append(r.refiled[t], binary.BigEndian.Uint64(f.version[:]))
-		}
-	}
-	return nil
-}
-
-// file has a blob be read where its version was filed last, if it was filed anew.
-func (r *rebuild) file(ctx context.Context, s scope, f *found) error {
-	var all []filedAt
-	for info, err := range r.blobs.List(ctx, keytree.FilingPrefix(s.tenant.ID, f.id().Version)) {
-		if err != nil {
-			return err
-		}
-		if at, ok := parseFilingKey(s.tenant.ID, info.Key); ok {
-			all = append(all, at)
-		}
-	}
-	last, err := r.lastFiling(ctx, s.keys, f.id(), all)
-	if err != nil || last == nil {
-		return err
-	}
-	from := f.slots()
-	f.from = &from
-	f.prefix.Slots, f.prefix.WrappedDEK = [3]uint64{last.Slots.Recording, last.Slots.Subject, last.Slots.Day}, last.Wrapped
-	return nil
 }
 
 // each works on all, some at a time, and gives an error that is no fault of a blob.

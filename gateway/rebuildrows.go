@@ -21,7 +21,7 @@ func (r *rebuild) restoreSome(ctx context.Context, t recording.Tenant, infos []b
 		return err
 	}
 	defer s.end()
-	all, err := r.look(ctx, s, infos)
+	all, err := r.look(ctx, t, infos)
 	if err != nil {
 		return err
 	}
@@ -272,12 +272,6 @@ func (s scope) restored(f *found, v *namesake) (catalog.Restored, error) {
 		index := s.subjectIndex(f.facts.Subjects[0])
 		out.Subject = &index
 	}
-	if f.from != nil {
-		out.Refiled = &catalog.Refiling{
-			Tenant: f.id().Tenant, Version: f.id().Version, From: slotRow(*f.from), To: slotRow(f.slots()),
-			Blob: keytree.FilingKey(f.id().Tenant, f.id().Version, f.slots().Recording),
-		}
-	}
 	if f.list != nil {
 		list := catalog.PartList{Blob: f.Key, StoredSize: f.layout.StoredSize()}
 		if list.Sealed, err = envelope.SealParts(f.dek, f.id(), f.list); err != nil {
@@ -296,7 +290,7 @@ func (r *rebuild) leaveSome(ctx context.Context, t recording.Tenant, infos []blo
 		return err
 	}
 	defer s.end()
-	all, err := r.look(ctx, s, infos)
+	all, err := r.look(ctx, t, infos)
 	if err != nil {
 		return err
 	}

@@ -135,9 +135,6 @@ func (r *rebuild) erasures(ctx context.Context, t *catalog.Tenant) error {
 	if err == nil {
 		err = r.following().Recertify(ctx, t.ID)
 	}
-	if err == nil {
-		err = r.refollow(ctx, t)
-	}
 	for more := true; more && err == nil; {
 		var gone []catalog.Version
 		gone, more, err = r.catalog.SettleTombstoned(ctx, t.ID, sweepBatch)

@@ -27,15 +27,6 @@ func (g *Gateway) settleErased(ctx context.Context) error {
 
 // settleTenant settles at most what one sweep may take of a tenant.
 func (g *Gateway) settleTenant(ctx context.Context, t recording.Tenant) error {
-	row, err := g.catalog.Tenant(ctx, t)
-	if err != nil {
-		return err
-	}
-	if row.State.Err() != recording.ErrTenantErased { // there is no key any more to file under
-		if err := g.refollow(ctx, &row); err != nil {
-			return err
-		}
-	}
 	for range sweepBatches {
 		// gofail: var settleRows string
 		// return failpoint(settleRows)

@@ -20,8 +20,6 @@ type Restored struct {
 	List   *PartList
 	Listed []Part // those on the list, stored
 	Relist bool   // the list takes the place of one that was restored before
-
-	Refiled *Refiling // from where its blob says to where it is; nil if it is there
 }
 
 // Placed is where a version that has a row stands from now on.
@@ -119,11 +117,6 @@ func (d dialect) restore(ctx context.Context, tx *sql.Tx, r Restored) error {
 	}
 	if r.State == Replaced {
 		if err := d.scrap(ctx, tx, `v.version = $1`, v[:]); err != nil {
-			return err
-		}
-	}
-	if r.Refiled != nil {
-		if err := d.fileAs(ctx, tx, *r.Refiled); err != nil {
 			return err
 		}
 	}
