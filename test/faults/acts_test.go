@@ -31,6 +31,7 @@ var acts = map[string]func(*deeds) act{
 	"epoch":       (*deeds).epoch,
 	"sweep":       (*deeds).sweep,
 	"settle":      (*deeds).settleSubject,
+	"refile":      (*deeds).refile,
 	"settings":    (*deeds).settings,
 	"drop bucket": (*deeds).dropBucket,
 }
@@ -259,6 +260,33 @@ func (d *deeds) settleSubject() act {
 	do := func() error { return d.s.Lethe(nil, "sweep") }
 	return act{do, func(error) error {
 		return errors.Join(do(), d.client.isAbsent(d.t.Context(), name))
+	}}
+}
+
+// refile erases a subject of whom one of two recordings is held, and so is filed
+// anew: that is read before and after, and the other no more.
+func (d *deeds) refile() act {
+	held, gone := d.fresh("held"), d.fresh("not-held")
+	number := fmt.Sprintf("+49302%07d", d.serial.Load())
+	for _, name := range []string{held, gone} {
+		d.must(d.client.putAbout(d.t.Context(), name, "text of "+name, number))
+	}
+	d.must(d.s.Lethe(nil, "hold", "create", "--tenant", "acme", "--recording", "calls/"+held, "--reason", "case"))
+	d.kept[held] = "text of " + held
+	do := func() error {
+		var e struct{ Refiled int64 }
+		err := d.s.Lethe(&e, "erase", "--tenant", "acme", "--subject", number)
+		if err == nil && e.Refiled != 1 {
+			err = fmt.Errorf("%d recordings are filed anew", e.Refiled)
+		}
+		return err
+	}
+	return act{do, func(heard error) error {
+		err := d.client.isText(d.t.Context(), held, d.kept[held])
+		if heard != nil {
+			err = errors.Join(err, do())
+		}
+		return errors.Join(err, d.client.isText(d.t.Context(), held, d.kept[held]), d.client.isAbsent(d.t.Context(), gone))
 	}}
 }
 

@@ -41,6 +41,8 @@ var steps = []step{
 	{"rootRotate", "epoch"}, {"packCreate", "epoch"}, {"rootWrap", "epoch"}, {"headCommit", "epoch"}, {"pagesFollow", "epoch"},
 	{"headFollow", "epoch"}, {"rootRetire", "epoch"}, {"epochEffective", "epoch"},
 	{"certificateCreate", "certificate"}, {"certificateFollow", "certificate"},
+	// a recording, filed anew
+	{"refileIntend", "refile"}, {"refileWrap", "refile"}, {"refileCommit", "refile"}, {"refileCommitted", "refile"},
 	// a sweep
 	{"settleRows", "settle"}, {"anchorWrite", "sweep"}, {"sweepDelete", "sweep"}, {"sweepForget", "sweep"},
 	// settings
