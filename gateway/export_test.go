@@ -73,6 +73,24 @@ func (g *Gateway) UnwrapRow(ctx context.Context, t catalog.Tenant, v catalog.Ver
 	return err
 }
 
+// Retain erases what has passed now instead of in the night.
+func (g *Gateway) Retain(ctx context.Context) error { return g.retain(ctx) }
+
+// ErrApart is that clocks disagree.
+var ErrApart = errApart
+
+// ErasureCursor is the catalog's.
+type ErasureCursor = catalog.ErasureCursor
+
+// Earliest is the time by which recordings expire.
+func (g *Gateway) Earliest(ctx context.Context) (time.Time, error) { return g.earliest(ctx) }
+
+// LastNight is the day of the last night before a time, if nights begin at an hour.
+func LastNight(hour int, at time.Time) int64 {
+	r := retention{hour: hour}
+	return r.lastNight(at)
+}
+
 // WholeDigest gives the digest of parts joined.
 func WholeDigest(name string, parts []PartInfo) string {
 	stored := make([]storedPart, len(parts))

@@ -41,23 +41,25 @@ type Config struct {
 
 	Signer *claim.Signer // of certificates; nil where the roles have no eraser
 
-	StaleUpload time.Duration // after which an upload that got no part is given up; 0 is DefaultStaleUpload
-	Sweep       SweepConfig   // its zero means the defaults
-	EpochFloor  time.Duration // between two epochs of a tenant; 0 is eraser.DefaultFloor
+	StaleUpload   time.Duration // after which an upload that got no part is given up; 0 is DefaultStaleUpload
+	Sweep         SweepConfig   // its zero means the defaults
+	RetentionHour int           // of the night, UTC, in which what has passed is erased: 0 to 23; see DefaultRetentionHour
+	EpochFloor    time.Duration // between two epochs of a tenant; 0 is eraser.DefaultFloor
 }
 
 // Gateway serves any number of callers at once. Replicas share nothing but
 // the catalog, the store and the provider.
 type Gateway struct {
-	blobs    blob.Store
-	catalog  *catalog.Catalog
-	provider keytree.Provider
-	owner    Secret
-	log      *slog.Logger
-	observer observe.Observer
-	roles    Roles
-	stale    time.Duration // see Config.StaleUpload
-	sweeps   *sweeps
+	blobs     blob.Store
+	catalog   *catalog.Catalog
+	provider  keytree.Provider
+	owner     Secret
+	log       *slog.Logger
+	observer  observe.Observer
+	roles     Roles
+	stale     time.Duration // see Config.StaleUpload
+	sweeps    *sweeps
+	retention *retention
 
 	slots    *keytree.Reserver
 	leases   *keytree.Leases
@@ -93,18 +95,19 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 // build puts a gateway together that does nothing yet by itself.
 func build(c Config) *Gateway {
 	g := &Gateway{
-		blobs:    c.Blobs,
-		catalog:  c.Catalog,
-		provider: c.Keys,
-		owner:    c.Owner,
-		log:      c.Logger,
-		observer: c.Observer,
-		roles:    c.Roles,
-		stale:    cmp.Or(c.StaleUpload, DefaultStaleUpload),
-		sweeps:   newSweeps(c),
-		slots:    keytree.NewReserver(c.Blobs),
-		shelves:  newShelves(),
-		audit:    audit.NewLog(c.Catalog),
+		blobs:     c.Blobs,
+		catalog:   c.Catalog,
+		provider:  c.Keys,
+		owner:     c.Owner,
+		log:       c.Logger,
+		observer:  c.Observer,
+		roles:     c.Roles,
+		stale:     cmp.Or(c.StaleUpload, DefaultStaleUpload),
+		sweeps:    newSweeps(c),
+		retention: &retention{hour: c.RetentionHour},
+		slots:     keytree.NewReserver(c.Blobs),
+		shelves:   newShelves(),
+		audit:     audit.NewLog(c.Catalog),
 	}
 	if g.observer == nil {
 		g.observer = observe.Nobody
@@ -130,6 +133,7 @@ func (g *Gateway) work() {
 	}
 	if g.roles.Has(Eraser) {
 		g.working.Go(g.plantAsked)
+		g.working.Go(g.retainAlways)
 		g.working.Go(func() { g.eraser.Run(g.life) })
 	}
 	if g.roles.Has(Sweeper) {

@@ -91,7 +91,8 @@ func Rebuild(ctx context.Context, c Config) (RebuildReport, error) {
 	}
 	g := build(c)
 	defer g.Close()
-	r := &rebuild{Gateway: g, incomplete: map[recording.Version]bool{}, buckets: map[recording.Tenant]map[recording.Bucket]bucket{}}
+	r := &rebuild{Gateway: g, incomplete: map[recording.Version]bool{}, buckets: map[recording.Tenant]map[recording.Bucket]bucket{},
+		filed: map[recording.Tenant]map[recording.Version][]string{}, filings: map[recording.Version][]keytree.Filing{}}
 	err := r.run(ctx)
 	return r.report, unavailable(err)
 }
@@ -108,6 +109,8 @@ type rebuild struct {
 	*Gateway
 	report  RebuildReport
 	buckets map[recording.Tenant]map[recording.Bucket]bucket
+	filed   map[recording.Tenant]map[recording.Version][]string // keys of the filings that the store has
+	filings map[recording.Version][]keytree.Filing              // those that were read
 
 	// incomplete are recordings in parts whose lists are there and do not suffice:
 	// what is there of their parts is kept.
@@ -132,9 +135,19 @@ func (r *rebuild) run(ctx context.Context) error {
 			open = append(open, l.tenant)
 		}
 	}
+	for _, t := range open {
+		if r.filed[t], err = r.following().Filed(ctx, t); err != nil {
+			return err
+		}
+	}
 	for _, stage := range []func(context.Context, recording.Tenant, []blob.Info) error{r.restoreSome, r.leaveSome} {
 		if err := r.everyBlob(ctx, open, stage); err != nil {
 			return err
+		}
+	}
+	for _, t := range open {
+		if err := r.refileAll(ctx, t); err != nil {
+			return fmt.Errorf("what %v has filed anew: %w", t, err)
 		}
 	}
 	return r.end(ctx)

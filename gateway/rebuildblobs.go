@@ -156,7 +156,10 @@ func (r *rebuild) look(ctx context.Context, t recording.Tenant, infos []blob.Inf
 			there = append(there, f)
 		}
 	}
-	return there, r.lookUp(ctx, t, there)
+	if err := r.lookUp(ctx, t, there); err != nil {
+		return nil, err
+	}
+	return there, r.filedAnew(ctx, t, there)
 }
 
 // each works on all, some at a time, and gives an error that is no fault of a blob.

@@ -17,7 +17,7 @@ import (
 	"github.com/lethe-vault/lethe/recording"
 )
 
-// refiler stands in the log for the moves that nobody asked for by name.
+// refiler stands in the log for what is moved and erased without being asked for.
 const refiler = "lethe"
 
 // refile files a stored version under another subject's or day's slot, and always

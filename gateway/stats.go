@@ -16,21 +16,22 @@ import (
 // Stats is what a gateway counts of itself. Counts grow from its start; what is
 // said to be now may go up and down.
 type Stats struct {
-	Leases   keytree.LeaseStats
-	Shelves  ShelfStats
-	Audit    audit.Stats
-	Retries  uint64 // transactions of the catalog that were run again
-	Sessions int    // access sessions, now
-	Erasures int    // of tenants, driven by this process now
-	Sweeps   SweepStatus
-	Epochs   eraser.Status
+	Leases    keytree.LeaseStats
+	Shelves   ShelfStats
+	Audit     audit.Stats
+	Retries   uint64 // transactions of the catalog that were run again
+	Sessions  int    // access sessions, now
+	Erasures  int    // of tenants, driven by this process now
+	Sweeps    SweepStatus
+	Retention RetentionStatus
+	Epochs    eraser.Status
 }
 
 // Stats gives a snapshot. It asks nothing of catalog, store or provider.
 func (g *Gateway) Stats() Stats {
 	s := Stats{
 		Leases: g.leases.Stats(), Shelves: g.shelves.stats(), Audit: g.audit.Stats(),
-		Retries: g.catalog.Retries(), Sessions: g.sessions.count(), Sweeps: g.SweepStatus(),
+		Retries: g.catalog.Retries(), Sessions: g.sessions.count(), Sweeps: g.SweepStatus(), Retention: g.retention.stats(),
 		Epochs: g.eraser.Status(),
 	}
 	g.erasures.Range(func(any, any) bool {

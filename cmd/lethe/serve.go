@@ -87,10 +87,11 @@ func (p *program) serve(ctx context.Context, s config.Config) (err error) {
 		Logger:  log,
 		Roles:   roles(s),
 
-		Signer:      base.certificates,
-		Observer:    watch,
-		StaleUpload: s.Uploads.StaleAfter,
-		Sweep:       gateway.SweepConfig{Period: s.Sweep.Period, Lease: s.Sweep.Lease, Late: s.Sweep.Late},
+		Signer:        base.certificates,
+		Observer:      watch,
+		StaleUpload:   s.Uploads.StaleAfter,
+		RetentionHour: s.Retention.Hour,
+		Sweep:         gateway.SweepConfig{Period: s.Sweep.Period, Lease: s.Sweep.Lease, Late: s.Sweep.Late},
 	})
 	if err != nil {
 		return err

@@ -181,6 +181,7 @@ func wantIndexes(t *testing.T, cat *catalog.Catalog, queries map[string][]any) {
 		plan = strings.ReplaceAll(plan, "Seq Scan on anchors", "") // it has one row
 		plan = strings.ReplaceAll(plan, "SCAN f\n", "")            // what other steps have found
 		plan = strings.ReplaceAll(plan, "SCAN k\n", "")
+		plan = strings.ReplaceAll(plan, "SCAN d\n", "")
 		plan = strings.ReplaceAll(plan, "Seq Scan on holds", "") // there are few
 		plan = strings.ReplaceAll(plan, "USING INDEX holds_time (tenant=?)", "")
 		plan = strings.ReplaceAll(plan, "USING INDEX filings_intended (tenant=?)", "") // those under way

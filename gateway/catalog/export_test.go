@@ -57,6 +57,7 @@ func ErasureQueries(v Version) map[string][]any {
 		columned(selectFilingsBelow, TreeDays):             {v.Tenant[:], 7},
 		columned(selectFilingsBelow, TreeSubjects):         {v.Tenant[:], 7},
 		countMovedOut: {v.Tenant[:], 7},
+		selectPassed:  {20_000, v.Tenant[:]},
 	}
 }
 

@@ -118,6 +118,9 @@ func (f Following) adopt(ctx context.Context, t *catalog.Tenant, h keytree.Head,
 	if err != nil {
 		return err
 	}
+	if err := f.refile(ctx, t.ID, pack.Slots); err != nil {
+		return err
+	}
 	return f.follow(ctx, t, h, pack.Slots, pack.Pages)
 }
 

@@ -52,6 +52,7 @@ func (f Following) requeue(ctx context.Context, t recording.Tenant, keys *keytre
 		}
 	}()
 	var wrong error
+	refiled := false
 	for some, err := range chunks(f.records(ctx, t, prefix), recordsMany) {
 		if err != nil {
 			return lost, err
@@ -59,6 +60,12 @@ func (f Following) requeue(ctx context.Context, t recording.Tenant, keys *keytre
 		missing, err := f.missing(ctx, t, some)
 		if err != nil {
 			return lost, err
+		}
+		if len(missing) > 0 && !refiled {
+			if err := f.RefileAll(ctx, t, keys); err != nil {
+				return lost, fmt.Errorf("file anew what the store has: %w", err)
+			}
+			refiled = true
 		}
 		for _, r := range missing {
 			was, err := f.restore(ctx, t, keys, r)

@@ -20,15 +20,16 @@ type Config struct {
 	Roles      []string
 	OwnerToken string // file
 
-	Listen   Listen
-	TLS      TLS
-	S3       S3
-	Limits   Limits
-	Uploads  Uploads
-	Sweep    Sweep
-	Shutdown Shutdown
-	Log      Log
-	Trace    Trace
+	Listen    Listen
+	TLS       TLS
+	S3        S3
+	Limits    Limits
+	Uploads   Uploads
+	Sweep     Sweep
+	Retention Retention
+	Shutdown  Shutdown
+	Log       Log
+	Trace     Trace
 
 	Catalog Catalog
 	Store   Store
@@ -65,6 +66,9 @@ type Sweep struct {
 	Lease  time.Duration
 	Late   time.Duration
 }
+
+// Retention is when what has passed is erased.
+type Retention struct{ Hour int }
 
 // Shutdown is how a server ends.
 type Shutdown struct {

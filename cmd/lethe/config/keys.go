@@ -62,6 +62,10 @@ var keys = []Key{
 		Is:  duration(time.Second, func(c *Config) *time.Duration { return &c.Sweep.Late }),
 		Doc: "how long a blob whose upload failed without an answer of the store is looked for again, since it may yet appear"},
 
+	{Path: "retention.hour", Flag: "retention-hour", Env: "LETHE_RETENTION_HOUR", Default: "2",
+		Is:  hour(func(c *Config) *int { return &c.Retention.Hour }),
+		Doc: "the hour of UTC, 0 to 23, from which on each night what has passed its retention is erased, by processes of role eraser; a night that was missed is made up for at the start"},
+
 	{Path: "shutdown.delay", Flag: "shutdown-delay", Env: "LETHE_SHUTDOWN_DELAY", Default: "0s",
 		Is:  duration(0, func(c *Config) *time.Duration { return &c.Shutdown.Delay }),
 		Doc: "how long /readyz says no before a server that was told to stop takes no more connections, so that load balancers go elsewhere"},

@@ -129,6 +129,18 @@ func yes(at func(*Config) *bool) kind {
 	return kind{name: "true or false", bind: func(c *Config) pflag.Value { return field[bool]{at(c), "bool", parse, strconv.FormatBool} }}
 }
 
+// hour is one of a day.
+func hour(at func(*Config) *int) kind {
+	parse := func(s string) (int, error) {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 0 || n > 23 {
+			err = errors.New("write an hour, 0 to 23")
+		}
+		return n, err
+	}
+	return kind{name: "hour", bind: func(c *Config) pflag.Value { return field[int]{at(c), "int", parse, strconv.Itoa} }}
+}
+
 // number is a whole number, at least least.
 func number(least int, at func(*Config) *int) kind {
 	parse := func(s string) (int, error) {

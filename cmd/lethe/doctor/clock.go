@@ -82,7 +82,7 @@ func judge(l *finding.List, check, whose string, ahead time.Duration) {
 	const do = "have both set by NTP: signatures, leases and expiry go by the clock, expiry by the earliest there is"
 	switch off := ahead.Abs(); {
 	case off > broken:
-		l.Fail(check, what, do)
+		l.Fail(check, what+"; nothing expires while it is more than 5 minutes", do)
 	case off > wrong:
 		l.Warn(check, what, do)
 	case off > uneven:

@@ -105,6 +105,7 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"filings that are silent", testStaleFilings},
 		{"residues of filings", testResidueOfFiling},
 		{"a refiling meets an erasure", testRaceToRefile},
+		{"days that have passed", testPassedDays},
 		{"erasures", testErasures},
 		{"epochs", testEpochs},
 		{"reopened slots", testReopen},

@@ -1,0 +1,190 @@
+package eraser
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// maxFiling is more than any filing has, in bytes.
+const maxFiling = 1 << 10
+
+// Filed lists the versions of a tenant of which the store has filings.
+func (f Following) Filed(ctx context.Context, t recording.Tenant) (of map[recording.Version][]string, err error) {
+	of = map[recording.Version][]string{}
+	prefix := fmt.Sprintf("refiled/%v/", t)
+	for info, err := range f.Blobs.List(ctx, prefix) {
+		if err != nil {
+			return nil, err
+		}
+		digits, _, _ := strings.Cut(strings.TrimPrefix(info.Key, prefix), "/")
+		if v, err := hex.DecodeString(digits); err == nil && len(v) == len(recording.Version{}) {
+			of[recording.Version(v)] = append(of[recording.Version(v)], info.Key)
+		}
+	}
+	return of, nil
+}
+
+// Filings reads filings of a version, the latest first. What is none of the version's
+// is passed over: whoever put it there could as well have deleted what was.
+func (f Following) Filings(ctx context.Context, t recording.Tenant, v recording.Version, keys []string) (all []keytree.Filing, err error) {
+	for _, key := range keys {
+		filing, err := f.filing(ctx, key)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, keytree.ErrFiling) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if filing.Identity.Tenant == t && filing.Identity.Version == v && keytree.FilingKey(t, v, filing.Slots.Recording) == key {
+			all = append(all, filing)
+		}
+	}
+	slices.SortFunc(all, func(a, b keytree.Filing) int { return b.At.Compare(a.At) })
+	return all, nil
+}
+
+func (f Following) filing(ctx context.Context, key string) (keytree.Filing, error) {
+	body, err := f.Blobs.Open(ctx, key, 0, -1)
+	if err != nil {
+		return keytree.Filing{}, err
+	}
+	defer body.Close()
+	b, err := io.ReadAll(io.LimitReader(body, maxFiling))
+	if err != nil {
+		return keytree.Filing{}, err
+	}
+	return keytree.ParseFiling(b)
+}
+
+// refile files anew, in a catalog that does not know of it, what the store has
+// filings of and an epoch to be followed has punctured where the catalog has it: else
+// it would count as erased.
+func (f Following) refile(ctx context.Context, t recording.Tenant, punctured []keytree.Slot) error {
+	gone := map[keytree.Slot]bool{}
+	for _, s := range punctured {
+		gone[s] = s.Tree == keytree.Recordings
+	}
+	if !slices.ContainsFunc(punctured, func(s keytree.Slot) bool { return gone[s] }) {
+		return nil
+	}
+	of, err := f.Filed(ctx, t)
+	if err != nil {
+		return err
+	}
+	for v, keys := range of {
+		row, err := f.Catalog.Version(ctx, t, v)
+		if errors.Is(err, recording.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if row.State != catalog.Committed || !gone[keytree.Slot{Tree: keytree.Recordings, Number: uint64(row.Slots.Recording)}] {
+			continue
+		}
+		all, err := f.Filings(ctx, t, v, keys)
+		if err != nil {
+			return err
+		}
+		all = slices.DeleteFunc(all, func(of keytree.Filing) bool {
+			return gone[keytree.Slot{Tree: keytree.Recordings, Number: of.Slots.Recording}]
+		})
+		if err := f.Refile(ctx, row, all); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RefileAll lets a catalog that lacks some of what the store has have a tenant's
+// recordings where they were last filed, before it learns of what was erased where
+// they were; and know of every other filing, so that whatever erases a recording takes
+// all its slots.
+func (f Following) RefileAll(ctx context.Context, t recording.Tenant, keys *keytree.Keys) error {
+	of, err := f.Filed(ctx, t)
+	if err != nil {
+		return err
+	}
+	for v, blobs := range of {
+		row, err := f.Catalog.Version(ctx, t, v)
+		if errors.Is(err, recording.ErrNotFound) || err == nil && row.State != catalog.Committed {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		all, err := f.Filings(ctx, t, v, blobs)
+		if err != nil {
+			return err
+		}
+		if all, err = opening(ctx, keys, all); err != nil {
+			return err
+		}
+		if err := f.Refile(ctx, row, all); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// opening are the filings that open.
+func opening(ctx context.Context, keys *keytree.Keys, all []keytree.Filing) (out []keytree.Filing, err error) {
+	for _, of := range all {
+		dek, err := keys.UnwrapDEK(ctx, of.Identity, of.Slots, of.Wrapped[:])
+		dek.Clear()
+		switch {
+		case err == nil:
+			out = append(out, of)
+		case !errors.Is(err, keytree.ErrPunctured) && !errors.Is(err, keytree.ErrSealed):
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Refile lets the catalog have a version where the first of some filings has it that
+// is not erased, unless it is there, and know of the others.
+func (f Following) Refile(ctx context.Context, row catalog.Version, all []keytree.Filing) error {
+	var first *catalog.Refiling
+	var wrapped []byte
+	there := false
+	for _, of := range all {
+		if int64(of.Slots.Recording) == row.Slots.Recording {
+			there = true
+			continue
+		}
+		r := catalog.Refiling{
+			Tenant: row.Tenant, Version: row.Version, From: row.Slots,
+			To:   catalog.Slots{Recording: int64(of.Slots.Recording), Subject: int64(of.Slots.Subject), Day: int64(of.Slots.Day)},
+			Blob: keytree.FilingKey(row.Tenant, row.Version, of.Slots.Recording),
+		}
+		err := f.Catalog.IntendFiling(ctx, r)
+		if errors.Is(err, catalog.ErrTombstoned) || errors.Is(err, catalog.ErrMisfiled) { // of no more use, or known
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if first == nil && !there {
+			first, wrapped = &r, of.Wrapped[:]
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	err := f.Catalog.Refile(ctx, *first, wrapped, nil)
+	if errors.Is(err, catalog.ErrMisfiled) { // erased meanwhile
+		err = nil
+	}
+	return err
+}

@@ -1,0 +1,121 @@
+package gateway_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/gateway"
+	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/gateway/gatewaytest"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// refiled is a vault in which two held recordings, one of them in parts, moved out of
+// a day that was erased, and whose catalog is then replaced.
+type refiled struct {
+	dir    string
+	reader string
+	rows   map[recording.Name][]catalog.Version // as they were filed, one after the other
+}
+
+// newRefiled moves what is held, punctured or not. It gives the catalog from before.
+func newRefiled(t *testing.T, punctured bool) (r refiled, before map[string][]byte) {
+	r = refiled{dir: t.TempDir(), rows: map[recording.Name][]catalog.Version{}}
+	t.Run("put", func(t *testing.T) {
+		f := gatewaytest.In(t, r.dir)
+		recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
+		r.reader = reader.Who
+		mustPut(t, f, recorder, "", "whole", "gone")
+		putInParts(t, f, recorder, "parts", sound(3, 1000))
+		mustHold(t, f, onRecording("whole"))
+		mustHold(t, f, onRecording("parts"))
+	})
+	before = copyCatalog(t, r.dir)
+	t.Run("moved", func(t *testing.T) {
+		f := gatewaytest.In(t, r.dir)
+		reader := f.Caller(r.reader)
+		note := func() {
+			for _, name := range []recording.Name{"whole", "parts"} {
+				r.rows[name] = append(r.rows[name], versionOf(t, f, reader, name))
+			}
+		}
+		note()
+		if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", expiring(90)); err != nil {
+			t.Fatal(err)
+		}
+		note()
+		if punctured {
+			if err := f.PunctureNow(t.Context(), tenantOf(t, f).ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	return r, before
+}
+
+// wantWhole checks that a server reads what was moved, and nothing else, and that
+// erasing it takes every slot that it ever hung from.
+func (r refiled) wantWhole(t *testing.T) {
+	t.Run("served", func(t *testing.T) {
+		f := gatewaytest.In(t, r.dir)
+		reader := f.Caller(r.reader)
+		wantNames(t, f, reader, "parts", "whole")
+		sweep(t, impatient(t, f.Parts))
+		wantNames(t, f, reader, "parts", "whole")
+		list, err := f.Holds(t.Context(), f.Operator(), "acme")
+		if err != nil || len(list) != 2 {
+			t.Fatalf("holds: %d, %v", len(list), err)
+		}
+		for _, h := range list {
+			mustRelease(t, f, h.ID)
+		}
+		for name, rows := range r.rows {
+			if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", ofRecording(name)); err != nil {
+				t.Errorf("erase %s: %v", name, err)
+			}
+			if err := f.PunctureNow(t.Context(), tenantOf(t, f).ID); err != nil {
+				t.Fatal(err)
+			}
+			for _, v := range rows {
+				if err := f.UnwrapRow(t.Context(), tenantOf(t, f), v); !errors.Is(err, keytree.ErrPunctured) {
+					t.Errorf("%s as it was filed under %+v: unwrapped with %v", name, v.Slots, err)
+				}
+			}
+		}
+	})
+}
+
+// After the loss of all of the catalog.
+func TestRebuildOfWhatWasFiledAnew(t *testing.T) {
+	for name, punctured := range map[string]bool{"after the epoch": true, "before it": false} {
+		t.Run(name, func(t *testing.T) {
+			r, _ := newRefiled(t, punctured)
+			drop(t, r.dir)
+			if report := rebuild(t, r.dir); !report.Complete || report.Recordings != 2 {
+				t.Errorf("rebuilt: %+v", report)
+			}
+			r.wantWhole(t)
+		})
+	}
+}
+
+// A server whose catalog is from before what is held moved follows the epoch, and
+// does not take what moved for erased.
+func TestAnOlderCatalogFollowsWhatWasFiledAnew(t *testing.T) {
+	r, before := newRefiled(t, true)
+	putBack(t, before, r.dir)
+	r.wantWhole(t)
+}
+
+// So does a rebuild, before the epoch too.
+func TestRebuildOfAnOlderCatalogThanWhatWasFiledAnew(t *testing.T) {
+	for name, punctured := range map[string]bool{"after the epoch": true, "before it": false} {
+		t.Run(name, func(t *testing.T) {
+			r, before := newRefiled(t, punctured)
+			putBack(t, before, r.dir)
+			rebuild(t, r.dir)
+			r.wantWhole(t)
+		})
+	}
+}
