@@ -178,6 +178,7 @@ func TestRecoverVaultAndCatalog(t *testing.T) {
 	}
 	r.certify(lost)
 	r.create(keytree.HeadKey(lost.Tenant, lost.Epoch+1), []byte("none of ours"))
+	r.create(epochs.RecordKey(lost.Tenant, 0, recording.ErasureID{}), []byte("none of ours, before all others"))
 	got := r.recover(epochs.Recovery{Lost: true})
 	if got.Err != nil || got.Head != lost.Epoch+2 || got.Slots != 3 {
 		t.Fatalf("recovered: %+v", got)
