@@ -178,7 +178,8 @@ func TestRecoverVaultAndCatalog(t *testing.T) {
 	}
 	r.certify(lost)
 	r.create(keytree.HeadKey(lost.Tenant, lost.Epoch+1), []byte("none of ours"))
-	r.create(epochs.RecordKey(lost.Tenant, 0, recording.ErasureID{}), []byte("none of ours, before all others"))
+	forged := epochs.RecordKey(lost.Tenant, 0, recording.ErasureID{15: 1}) // before all others
+	r.create(forged, []byte("none of ours"))
 	got := r.recover(epochs.Recovery{Lost: true})
 	if got.Err != nil || got.Head != lost.Epoch+2 || got.Slots != 3 {
 		t.Fatalf("recovered: %+v", got)
@@ -193,6 +194,7 @@ func TestRecoverVaultAndCatalog(t *testing.T) {
 	r.reader = r.Caller(r.reader.Who)
 	r.plays([]recording.Name{"kept"}, []recording.Name{"gone"})
 
+	r.remove(forged)
 	r.Gateway.Close() // once more the old catalog, which finds the way over all heads by itself
 	r.Catalog.Close()
 	putBack(t, copied, r.dir)
