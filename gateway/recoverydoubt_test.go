@@ -177,9 +177,15 @@ func TestRecoverVaultAndCatalog(t *testing.T) {
 		t.Fatalf("without a certificate: %+v", asked)
 	}
 	r.certify(lost)
-	got := r.recover(epochs.Recovery{})
-	if got.Err != nil || got.Head != lost.Epoch+1 || got.Slots != 3 {
+	r.create(keytree.HeadKey(lost.Tenant, lost.Epoch+1), []byte("none of ours"))
+	forged := epochs.RecordKey(lost.Tenant, 0, recording.ErasureID{15: 1}) // before all others
+	r.create(forged, []byte("none of ours"))
+	got := r.recover(epochs.Recovery{Lost: true})
+	if got.Err != nil || got.Head != lost.Epoch+2 || got.Slots != 3 {
 		t.Fatalf("recovered: %+v", got)
+	}
+	if all, err := r.Catalog.Erasures(t.Context(), lost.Tenant, catalog.ErasureCursor{}, 10); err != nil || len(all) != 2 {
+		t.Errorf("the catalog knows %d erasures: %v", len(all), err)
 	}
 	if _, err := r.slotKey(r.head(), scrap); !errors.Is(err, keytree.ErrPunctured) {
 		t.Errorf("the scrap: %v, want ErrPunctured", err)
@@ -187,6 +193,18 @@ func TestRecoverVaultAndCatalog(t *testing.T) {
 	r.start(r.Parts)
 	r.reader = r.Caller(r.reader.Who)
 	r.plays([]recording.Name{"kept"}, []recording.Name{"gone"})
+
+	r.remove(forged)
+	r.Gateway.Close() // once more the old catalog, which finds the way over all heads by itself
+	r.Catalog.Close()
+	putBack(t, copied, r.dir)
+	r.Parts.Catalog = r.open()
+	r.start(r.Parts)
+	r.reader = r.Caller(r.reader.Who)
+	r.plays([]recording.Name{"kept"}, []recording.Name{"gone"})
+	if h := r.head(); h.Epoch != got.Head {
+		t.Errorf("at epoch %d, want %d", h.Epoch, got.Head)
+	}
 }
 
 // certify signs a certificate that names the pack of a head.

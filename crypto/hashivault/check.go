@@ -22,12 +22,19 @@ type checkup struct {
 	nobody string // name of a root that does not exist
 }
 
+// Held is the root of a tenant, and the version under which its newest head is
+// wrapped, 0 if that is not known.
+type Held struct {
+	keytree.Root
+	Version int
+}
+
 // Check finds out whether Vault, the identities of c and the keys of the tenants
 // are as Lethe needs them. It logs in as each identity once, asks what its token
 // may do, and tries, on a key that does not exist, what it may not; so Vault's
 // audit log holds some refused requests afterwards. If the identities allow it,
 // one scratch key is made, used and destroyed.
-func Check(ctx context.Context, c Config, tenants []keytree.Root) finding.List {
+func Check(ctx context.Context, c Config, tenants []Held) finding.List {
 	c, mount, err := c.complete()
 	k := &checkup{config: c, mount: mount, nobody: string(scratchRoot())}
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/lethe-vault/lethe/crypto/hashivault"
-	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/crypto/keytree/providertest"
 	"github.com/lethe-vault/lethe/finding"
 	"github.com/lethe-vault/lethe/test/servers"
@@ -38,7 +37,7 @@ func TestCheckFindsNothing(t *testing.T) {
 	s := build(t, servers.SharedVault(t))
 	root, _ := wrap(t, open(t, s.config))
 	before := s.keys(t)
-	l := hashivault.Check(t.Context(), s.config, []keytree.Root{root})
+	l := hashivault.Check(t.Context(), s.config, []hashivault.Held{{Root: root}})
 	wants(t, l, map[string]finding.Level{
 		"vault.reach": finding.OK, "vault.audit": finding.Advice, "vault.key": finding.OK, "vault.keys": finding.OK,
 		"vault.version":    finding.Warning, // the one the tests run on is 1.21.0
@@ -158,14 +157,29 @@ func (s site) bare(t *testing.T, name, rules string) hashivault.Login {
 	return hashivault.AppRole{RoleID: id, SecretIDFile: keep(t, secret)}
 }
 
+// A head above all versions of its key, or below it versions that should be gone, tell
+// of a snapshot that was restored.
+func TestCheckFindsRestored(t *testing.T) {
+	s := build(t, servers.SharedVault(t))
+	p := open(t, s.config)
+	root, _ := wrap(t, p)
+	if _, err := p.Rotate(t.Context(), root); err != nil {
+		t.Fatal(err)
+	}
+	for version, want := range map[int]finding.Level{0: "", 1: "", 2: finding.Warning, 3: finding.Failure} {
+		l := hashivault.Check(t.Context(), s.config, []hashivault.Held{{Root: root, Version: version}})
+		wants(t, l, map[string]finding.Level{"vault.keys": finding.OK, "vault.restored": want})
+	}
+}
+
 func TestCheckFindsKeys(t *testing.T) {
 	s := build(t, servers.SharedVault(t))
 	root, _ := wrap(t, open(t, s.config))
 	if _, err := s.Client(t).Logical().Write("transit/keys/"+string(root)+"/config", map[string]any{"exportable": true}); err != nil {
 		t.Fatal(err)
 	}
-	wants(t, hashivault.Check(t.Context(), s.config, []keytree.Root{root}), map[string]finding.Level{"vault.keys": finding.Failure})
-	wants(t, hashivault.Check(t.Context(), s.config, []keytree.Root{providertest.NewRoot()}), map[string]finding.Level{"vault.keys": finding.Failure})
+	wants(t, hashivault.Check(t.Context(), s.config, []hashivault.Held{{Root: root}}), map[string]finding.Level{"vault.keys": finding.Failure})
+	wants(t, hashivault.Check(t.Context(), s.config, []hashivault.Held{{Root: providertest.NewRoot()}}), map[string]finding.Level{"vault.keys": finding.Failure})
 }
 
 // A Vault that is sealed, gone or silent is found within bounded time.

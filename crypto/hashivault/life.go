@@ -77,24 +77,40 @@ func live(ctx context.Context, p *Provider, root keytree.Root) error {
 // mostKeys is how many tenants' keys are looked at.
 const mostKeys = 200
 
-// keys looks at how the keys of tenants are set.
-func (k *checkup) keys(ctx context.Context, role Role, client *api.Client, tenants []keytree.Root) {
+// keys looks at how the keys of tenants are set, and which versions they have.
+func (k *checkup) keys(ctx context.Context, role Role, client *api.Client, tenants []Held) {
 	p := &Provider{mount: k.mount, timeout: k.config.Timeout, sessions: map[Role]*session{role: loggedIn(client)}}
 	looked := tenants[:min(len(tenants), mostKeys)]
 	wrong := 0
-	for _, root := range looked {
-		found, err := p.read(ctx, request{"read", role, root})
+	for _, held := range looked {
+		found, err := p.read(ctx, request{"read", role, held.Root})
 		what := unlike(found)
 		if err != nil {
 			what = "cannot be read: " + err.Error()
 		}
 		if what != "" {
 			wrong++
-			k.Fail("vault.keys", fmt.Sprintf("the key %s %s", root, what), "find out in Vault's audit log who did that; a key that could leave Vault makes no erasure final")
+			k.Fail("vault.keys", fmt.Sprintf("the key %s %s", held.Root, what), "find out in Vault's audit log who did that; a key that could leave Vault makes no erasure final")
+			continue
 		}
+		k.versions(held, found)
 	}
 	if wrong == 0 && len(looked) > 0 {
 		k.OK("vault.keys", fmt.Sprintf("the keys of %d of %d tenants are set as Lethe made them", len(looked), len(tenants)))
+	}
+}
+
+// versions compares those that a key has with the one under which its tenant's newest
+// head is wrapped.
+func (k *checkup) versions(held Held, found key) {
+	switch {
+	case held.Version == 0:
+	case found.Latest < held.Version:
+		k.Fail("vault.restored", fmt.Sprintf("the key %s has no version %d, which its tenant's newest head needs: Vault was restored from an older snapshot, and the tenant is refused", held.Root, held.Version),
+			"stop the erasers and run lethe recover vault")
+	case found.MinAvailable < held.Version:
+		k.Warn("vault.restored", fmt.Sprintf("the key %s has version %d, older than the one that its tenant's newest head needs: an erasure is under way, or Vault was restored from a snapshot", held.Root, found.MinAvailable),
+			"look again in a minute; an eraser destroys it, at the latest an hour after the restore, and lethe recover vault at once")
 	}
 }
 

@@ -21,6 +21,7 @@ type Survey struct {
 	Clock   time.Duration      // how far the database's clock is ahead of ours
 	Clocked bool               // it has a clock of its own, which was asked
 	Tenants []recording.Tenant // those that have keys; not all of very many
+	Heads   [][]byte           // of each of Tenants, the newest
 }
 
 // Check finds out whether the database that dsn names keeps what a catalog
@@ -84,17 +85,17 @@ func (s *Survey) checkSchema(ctx context.Context, db *sql.DB) {
 	default:
 		s.OK("catalog.schema", fmt.Sprintf("the schema is at version %d", at))
 	}
-	rows, err := db.QueryContext(ctx, `SELECT id FROM tenants WHERE state IN ('active', 'revoked') ORDER BY id LIMIT `+strconv.Itoa(mostTenants))
+	rows, err := db.QueryContext(ctx, `SELECT id, head FROM tenants WHERE state IN ('active', 'revoked') ORDER BY id LIMIT `+strconv.Itoa(mostTenants))
 	if err != nil {
 		s.Fail("catalog.tenants", "the tenants cannot be read: "+explain(ctx, err).Error(), "give the role of catalog.url the ownership of its tables")
 		return
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var id []byte
+		var id, head []byte
 		var t recording.Tenant
-		if rows.Scan(&id) == nil && copy(t[:], id) == len(t) {
-			s.Tenants = append(s.Tenants, t)
+		if rows.Scan(&id, &head) == nil && copy(t[:], id) == len(t) {
+			s.Tenants, s.Heads = append(s.Tenants, t), append(s.Heads, head)
 		}
 	}
 }

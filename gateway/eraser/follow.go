@@ -38,9 +38,9 @@ func (f Following) Follow(ctx context.Context, t *catalog.Tenant) error {
 	return f.FollowTo(ctx, t, *newest)
 }
 
-// FollowTo is Follow to a head that is known to be the newest. A head on the way
-// that the store has no more is passed over: what its epoch punctured, no key opens
-// that the newest has.
+// FollowTo is Follow to a head that is known to be the newest. A head on the way is
+// passed over that the store has no more, or that is none which a recovery found
+// to open: what its epoch punctured, no key opens that the newest has.
 func (f Following) FollowTo(ctx context.Context, t *catalog.Tenant, newest keytree.Head) error {
 	requeue := func(int64) error { return nil }
 	if newest.Kind != keytree.HeadErased {
@@ -55,8 +55,12 @@ func (f Following) FollowTo(ctx context.Context, t *catalog.Tenant, newest keytr
 		}
 	}
 	for epoch := uint64(t.Epoch) + 1; epoch <= newest.Epoch; epoch++ {
+		if err := requeue(int64(epoch) - 1); err != nil {
+			return err
+		}
 		head, err := keytree.ReadHead(ctx, f.Blobs, t.ID, epoch)
-		if errors.Is(err, fs.ErrNotExist) && epoch < newest.Epoch {
+		missing := errors.Is(err, fs.ErrNotExist) || errors.Is(err, keytree.ErrHead)
+		if missing && epoch < newest.Epoch {
 			continue
 		}
 		if err != nil {
@@ -64,9 +68,6 @@ func (f Following) FollowTo(ctx context.Context, t *catalog.Tenant, newest keytr
 		}
 		if head.Kind == keytree.HeadErased {
 			return recording.ErrTenantErased
-		}
-		if err := requeue(t.Epoch); err != nil {
-			return err
 		}
 		if err := f.adopt(ctx, t, head, newest.Epoch); err != nil {
 			return err
@@ -76,38 +77,46 @@ func (f Following) FollowTo(ctx context.Context, t *catalog.Tenant, newest keytr
 }
 
 // newest gives the newest head that the store has, nil if the catalog has no older
-// one.
+// one. What stands in the place of a head and is none is passed over if one follows.
 func (f Following) newest(ctx context.Context, t catalog.Tenant) (newest *keytree.Head, err error) {
+	var none error // in the place of the newest
 	for epoch := uint64(t.Epoch) + 1; ; epoch++ {
 		head, err := keytree.ReadHead(ctx, f.Blobs, t.ID, epoch)
-		if errors.Is(err, fs.ErrNotExist) {
-			return newest, nil
-		}
-		if err != nil {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return newest, none
+		case errors.Is(err, keytree.ErrHead):
+			none = distrust(t.ID, keytree.Head{Epoch: epoch}, err)
+			continue
+		case err != nil:
 			return nil, err
 		}
-		newest = &head
+		newest, none = &head, nil
 		if head.Kind == keytree.HeadErased {
 			return newest, nil
 		}
 	}
 }
 
-// adopt follows a head that was found in the store, where the newest one is known.
+// adopt follows a head that was found in the store, where the newest one is known. One
+// before that which does not open is believed if the provider has forgotten it, and
+// else passed over.
 func (f Following) adopt(ctx context.Context, t *catalog.Tenant, h keytree.Head, newest uint64) error {
 	keys, err := keytree.Unwrap(ctx, f.Keys, nil, h)
-	if errors.Is(err, keytree.ErrForgotten) && h.Epoch < newest { // which says more
+	pack := keytree.Pack{}
+	if forgotten := errors.Is(err, keytree.ErrForgotten) && h.Epoch < newest; forgotten || err == nil {
+		keys.Clear()
 		err = nil
+		if h.Kind == keytree.HeadPunctured {
+			pack, err = keytree.ReadPack(ctx, f.Blobs, h)
+		}
+	}
+	err = distrust(t.ID, h, err)
+	if errors.Is(err, recording.ErrIncident) && h.Epoch < newest {
+		return nil
 	}
 	if err != nil {
-		return distrust(t.ID, h, err)
-	}
-	keys.Clear()
-	pack := keytree.Pack{}
-	if h.Kind == keytree.HeadPunctured {
-		if pack, err = keytree.ReadPack(ctx, f.Blobs, h); err != nil {
-			return distrust(t.ID, h, err)
-		}
+		return err
 	}
 	if err := f.refile(ctx, t.ID, pack.Slots); err != nil {
 		return err
@@ -118,7 +127,7 @@ func (f Following) adopt(ctx context.Context, t *catalog.Tenant, h keytree.Head,
 // distrust says of what kind an error is about a head of the store.
 func distrust(t recording.Tenant, h keytree.Head, err error) error {
 	for _, wrong := range []error{
-		keytree.ErrForgotten, keytree.ErrRolledBack, keytree.ErrBind, keytree.ErrSealed, keytree.ErrPage, keytree.ErrPack, fs.ErrNotExist,
+		keytree.ErrForgotten, keytree.ErrRolledBack, keytree.ErrBind, keytree.ErrSealed, keytree.ErrPage, keytree.ErrPack, keytree.ErrHead, fs.ErrNotExist,
 	} {
 		if errors.Is(err, wrong) {
 			return fmt.Errorf("%w: epoch %d of %v, which the store has: %w", recording.ErrIncident, h.Epoch, t, err)

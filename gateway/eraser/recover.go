@@ -192,6 +192,9 @@ func (e *Eraser) supersede(ctx context.Context, t *catalog.Tenant, c chain, slot
 	for i, s := range slots {
 		due[i] = catalog.Slot{Tree: int64(s.Tree), Number: int64(s.Number)}
 	}
+	if err := e.requeueAll(ctx, c.opens); err != nil {
+		return 0, err
+	}
 	// gofail: var recoverReopen string
 	// return 0, failpoint(recoverReopen)
 	if err := e.Catalog.Reopen(ctx, t.ID, due, []audit.Record{event}); err != nil {
@@ -227,6 +230,21 @@ func (e *Eraser) supersede(ctx context.Context, t *catalog.Tenant, c chain, slot
 	return head.Epoch, err
 }
 
+// requeueAll restores the erasures that the catalog lacks, before it passes over the
+// epochs in which they were asked for.
+func (e *Eraser) requeueAll(ctx context.Context, opens keytree.Head) error {
+	keys, err := keytree.Unwrap(ctx, e.Keys, e.Pages, opens)
+	if err != nil {
+		return err
+	}
+	defer keys.Clear()
+	_, err = e.following().RequeueAll(ctx, opens.Tenant, keys)
+	if errors.Is(err, recording.ErrIncident) { // of records that are lost, as was counted and decided
+		err = nil
+	}
+	return err
+}
+
 // rotateTo rotates a root until it has a version.
 func (e *Eraser) rotateTo(ctx context.Context, root keytree.Root, target int) error {
 	has, err := e.Keys.Versions(ctx, root)
@@ -245,32 +263,13 @@ func (e *Eraser) resume(ctx context.Context, t *catalog.Tenant, newest keytree.H
 	if r.DryRun {
 		return e.older(ctx, newest)
 	}
-	if err := e.follow(ctx, t); errors.Is(err, recording.ErrIncident) {
-		err = e.leap(ctx, t, newest) // over heads that open no more
-		if err != nil {
-			return false, err
-		}
-	} else if err != nil {
+	if err := e.follow(ctx, t); err != nil {
 		return false, err
 	}
 	if revived, err = e.retireAgain(ctx, *t); err != nil {
 		return revived, err
 	}
 	return revived, e.drive(ctx, t.ID)
-}
-
-// leap lets the catalog follow a head that opens, whatever came before it.
-func (e *Eraser) leap(ctx context.Context, t *catalog.Tenant, h keytree.Head) error {
-	pack := keytree.Pack{}
-	if h.Kind == keytree.HeadPunctured {
-		var err error
-		if pack, err = keytree.ReadPack(ctx, e.Blobs, h); err != nil {
-			return distrust(t.ID, h, err)
-		}
-	}
-	err := e.following().follow(ctx, t, h, pack.Slots, pack.Pages)
-	e.Moved(t.ID)
-	return err
 }
 
 // A chain is a tenant's newest heads, down to the first that opens.

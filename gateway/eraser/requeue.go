@@ -51,6 +51,7 @@ func (f Following) requeue(ctx context.Context, t recording.Tenant, keys *keytre
 			f.Restored(t, lost)
 		}
 	}()
+	var wrong error
 	refiled := false
 	for some, err := range chunks(f.records(ctx, t, prefix), recordsMany) {
 		if err != nil {
@@ -68,6 +69,10 @@ func (f Following) requeue(ctx context.Context, t recording.Tenant, keys *keytre
 		}
 		for _, r := range missing {
 			was, err := f.restore(ctx, t, keys, r)
+			if errors.Is(err, recording.ErrIncident) { // which holds up no other
+				wrong = errors.Join(wrong, err)
+				continue
+			}
 			if err != nil {
 				return lost, fmt.Errorf("restore erasure %v: %w", r.id, err)
 			}
@@ -76,7 +81,7 @@ func (f Following) requeue(ctx context.Context, t recording.Tenant, keys *keytre
 			}
 		}
 	}
-	return lost, nil
+	return lost, wrong
 }
 
 // records gives the records of a tenant below a prefix. What is there and is none

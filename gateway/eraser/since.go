@@ -5,10 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"strconv"
-	"strings"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/recording"
@@ -65,16 +62,19 @@ func (e *Eraser) recorded(ctx context.Context, opens keytree.Head, s *since) err
 		return err
 	}
 	defer settings.Clear()
-	below := fmt.Sprintf("erasures/%v/", opens.Tenant)
-	for info, err := range e.Blobs.List(ctx, below) {
+	for info, err := range e.Blobs.List(ctx, fmt.Sprintf("%s%v/", recordsBase, opens.Tenant)) {
 		if err != nil {
 			return err
 		}
-		sealed, err := e.read(ctx, info.Key, maxStatement)
+		at, ok := parseRecordKey(opens.Tenant, info.Key)
+		if !ok {
+			continue
+		}
+		sealed, err := e.following().read(ctx, info.Key, maxRecord)
 		if err != nil {
 			return err
 		}
-		stated, err := openRecordAt(settings, opens.Tenant, strings.TrimPrefix(info.Key, below), sealed)
+		stated, err := OpenRecord(settings, opens.Tenant, at.base, at.id, sealed)
 		if err != nil {
 			s.lost++
 			continue
@@ -85,23 +85,6 @@ func (e *Eraser) recorded(ctx context.Context, opens keytree.Head, s *since) err
 		}
 	}
 	return nil
-}
-
-// maxStatement bounds a record: one that names a million slots.
-const maxStatement = 64 << 20
-
-// openRecordAt opens the record at a place below those of its tenant.
-func openRecordAt(settings keytree.Key, t recording.Tenant, place string, sealed []byte) (Statement, error) {
-	epoch, name, _ := strings.Cut(place, "/")
-	base, err := strconv.ParseInt(epoch, 16, 64)
-	if err != nil {
-		return Statement{}, err
-	}
-	id, err := recording.ParseErasureID(name)
-	if err != nil {
-		return Statement{}, err
-	}
-	return OpenRecord(settings, t, base, id, sealed)
 }
 
 // packed adds what the packs of heads name.
@@ -150,7 +133,7 @@ func (e *Eraser) certifiedPacks(ctx context.Context, t recording.Tenant) (map[st
 		if err != nil {
 			return nil, err
 		}
-		signed, err := e.read(ctx, info.Key, maxCertificate)
+		signed, err := e.following().read(ctx, info.Key, maxCertificate)
 		if err != nil {
 			return nil, err
 		}
@@ -163,14 +146,4 @@ func (e *Eraser) certifiedPacks(ctx context.Context, t recording.Tenant) (map[st
 		}
 	}
 	return packs, nil
-}
-
-// read reads a blob of a bounded size.
-func (e *Eraser) read(ctx context.Context, key string, most int64) ([]byte, error) {
-	body, err := e.Blobs.Open(ctx, key, 0, -1)
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-	return io.ReadAll(io.LimitReader(body, most))
 }

@@ -80,9 +80,13 @@ func (s Subject) vault(ctx context.Context, survey catalog.Survey) (l finding.Li
 	} else {
 		l.OK("vault.tls", "Vault is reached over TLS, or on this machine")
 	}
-	var roots []keytree.Root
-	for _, t := range survey.Tenants {
-		roots = append(roots, keytree.RootOf(t))
+	var roots []hashivault.Held
+	for i, t := range survey.Tenants {
+		held := hashivault.Held{Root: keytree.RootOf(t)}
+		if head, err := keytree.ParseHead(survey.Heads[i]); err == nil {
+			held.Version = head.Version
+		}
+		roots = append(roots, held)
 	}
 	return append(l, hashivault.Check(ctx, s.Vault, roots)...)
 }
