@@ -239,18 +239,16 @@ func (r *restoration) recoverWith(keys keytree.Provider, blobs blob.Store, how e
 	return all[0]
 }
 
-// refused checks that nothing of the tenant is served, not even to those who were let
-// in before, and that the log says what to do.
+// refused checks that nobody is let in, nothing is changed, and the log says what to do.
 func (r *restoration) refused(name recording.Name) {
 	r.t.Helper()
-	if _, err := r.Credential(r.t.Context(), r.reader.Who); !errors.Is(err, recording.ErrIncident) {
-		r.t.Errorf("Credential: %v, want ErrIncident", err)
+	for _, c := range []gateway.Caller{r.reader, r.recorder} {
+		if _, err := r.Credential(r.t.Context(), c.Who); !errors.Is(err, recording.ErrIncident) {
+			r.t.Errorf("Credential: %v, want ErrIncident", err)
+		}
 	}
-	if _, err := r.Open(r.t.Context(), r.reader, calls, name); !errors.Is(err, recording.ErrIncident) {
-		r.t.Errorf("Open: %v, want ErrIncident", err)
-	}
-	if _, err := r.Put(r.t.Context(), r.recorder, gatewaytest.Upload(calls, "late", sound(1, 1000))); !errors.Is(err, recording.ErrIncident) {
-		r.t.Errorf("Put: %v, want ErrIncident", err)
+	if err := r.CreateBucket(r.t.Context(), r.Operator(), "acme", gateway.BucketSettings{Name: "late"}); !errors.Is(err, recording.ErrIncident) {
+		r.t.Errorf("CreateBucket: %v, want ErrIncident", err)
 	}
 	what := gateway.ErasureRequest{Recording: gateway.Erasure{Bucket: calls, Name: name}, Reason: "asked for"}
 	if _, err := r.EraseFor(r.t.Context(), r.Operator(), "acme", what); !errors.Is(err, recording.ErrIncident) {
@@ -409,5 +407,46 @@ func testRetiredAgain(t *testing.T, of restorable) {
 	}
 	if _, err := r.unwrap(old); !errors.Is(err, keytree.ErrForgotten) {
 		t.Errorf("the root before: %v, want ErrForgotten", err)
+	}
+}
+
+// After it was put back, the provider was rotated to where it had been: versions of the
+// same numbers are other keys. The tenant is refused, none of them is destroyed in
+// the name of the head, and it is recovered in the same way.
+func TestRotatedAnew(t *testing.T) { overRestorables(t, testRotatedAnew) }
+
+func testRotatedAnew(t *testing.T, of restorable) {
+	r := restoring(t, of)
+	r.put("kept", "gone")
+	old := r.head()
+	putBack := r.copy(t)
+	r.eraseName("gone")
+	lost := r.head()
+	r.Gateway.Close()
+	putBack()
+	root := keytree.RootOf(old.Tenant)
+	for range 2 { // to a version that an epoch would take next
+		if _, err := r.Keys.Rotate(t.Context(), root); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.unwrap(lost); !errors.Is(err, keytree.ErrBind) {
+		t.Fatalf("the newest head: %v, want ErrBind", err)
+	}
+	r.start(r.Parts)
+	r.refused("kept")
+	until(t, "an eraser has looked", 10*time.Second, func() bool {
+		return strings.Contains(r.Log.String(), "does not have a tenant's root as it should")
+	})
+	if has, err := r.Keys.Versions(t.Context(), root); err != nil || has.Oldest != old.Version {
+		t.Fatalf("the refused tenant's root has versions %+v: %v", has, err)
+	}
+	if got := r.recover(epochs.Recovery{}); got.Err != nil || got.Head != lost.Epoch+1 || got.Slots != 1 {
+		t.Fatalf("recovered: %+v", got)
+	}
+	r.reader = r.Caller(r.reader.Who)
+	r.plays([]recording.Name{"kept"}, []recording.Name{"gone"})
+	if _, err := r.unwrap(old); !errors.Is(err, keytree.ErrForgotten) {
+		t.Errorf("the old root: %v, want ErrForgotten", err)
 	}
 }

@@ -107,7 +107,8 @@ func (v *grown) ask(t testing.TB, n catalog.NewErasure) {
 	t.Helper()
 	n.ID, n.Tenant, n.AskedAt = recording.NewErasureID(), v.id, time.Now()
 	n.Who, n.Reason, n.Commitment = "acme", "deleted over S3", make([]byte, 32)
-	settings := keytree.NewKey() // not the tenant's, which a gateway has at hand
+	n.Erasable = func([]catalog.Hold) error { return nil } // there are none
+	settings := keytree.NewKey()                           // not the tenant's, which a gateway has at hand
 	n.Record = func(base int64, slots []catalog.Slot, versions []recording.Version) ([]byte, error) {
 		return eraser.StatementOf(n.ErasureRow, slots, versions).Seal(settings, v.id, base)
 	}
