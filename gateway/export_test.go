@@ -91,6 +91,22 @@ func LastNight(hour int, at time.Time) int64 {
 	return r.lastNight(at)
 }
 
+// UnsealRow opens a row as a reader does who has read it some time ago.
+func (g *Gateway) UnsealRow(ctx context.Context, t catalog.Tenant, b recording.Bucket, v catalog.Version) error {
+	s, err := g.enter(ctx, t)
+	if err != nil {
+		return err
+	}
+	defer s.end()
+	in, err := g.bucket(ctx, s, b)
+	if err != nil {
+		return err
+	}
+	opened, err := g.unsealMoved(ctx, s, in, v)
+	opened.dek.Clear()
+	return err
+}
+
 // WholeDigest gives the digest of parts joined.
 func WholeDigest(name string, parts []PartInfo) string {
 	stored := make([]storedPart, len(parts))

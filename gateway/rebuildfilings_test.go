@@ -119,3 +119,30 @@ func TestRebuildOfAnOlderCatalogThanWhatWasFiledAnew(t *testing.T) {
 		})
 	}
 }
+
+// Nor does it where nothing was erased, and only the old slot punctured.
+func TestAnOlderCatalogFollowsARefilingAloneFiledAnew(t *testing.T) {
+	dir := t.TempDir()
+	var who string
+	t.Run("put", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
+		mustPut(t, f, recorder, "", "a")
+		who = reader.Who
+	})
+	before := copyCatalog(t, dir)
+	t.Run("moved", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		expiresIn(t, f, f.Caller(who), "a", 90, 200)
+		if err := f.PunctureNow(t.Context(), tenantOf(t, f).ID); err != nil {
+			t.Fatal(err)
+		}
+	})
+	putBack(t, before, dir)
+	t.Run("served", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		wantNames(t, f, f.Caller(who), "a")
+		sweep(t, impatient(t, f.Parts))
+		wantNames(t, f, f.Caller(who), "a")
+	})
+}

@@ -293,3 +293,31 @@ func TestHoldsAndPutsMeetTheErasureOfTheirDay(t *testing.T) {
 		t.Errorf("%d recordings are left, erased by %v and %v", len(list.Recordings), infos[0].ID, infos[1].ID)
 	}
 }
+
+// A reader who read the row before a refiling, and derives its keys after the epoch,
+// is not told that the recording was erased.
+func TestReaderMeetsRefiling(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
+	mustPut(t, f, recorder, "", "a", "b")
+	old := versionOf(t, f, reader, "a")
+	if err := f.Refile(t.Context(), old, keytree.Nobody, 90<<16|30_000); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.PunctureNow(t.Context(), tenantOf(t, f).ID); err != nil {
+		t.Fatal(err)
+	}
+	wantGone(t, f, "a", old)
+	if err := f.UnsealRow(t.Context(), tenantOf(t, f), calls, old); err != nil {
+		t.Errorf("a row from before: %v", err)
+	}
+	if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", ofRecording("a")); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.PunctureNow(t.Context(), tenantOf(t, f).ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.UnsealRow(t.Context(), tenantOf(t, f), calls, old); !errors.Is(err, recording.ErrErased) {
+		t.Errorf("a row of what was erased: %v, want ErrErased", err)
+	}
+}
