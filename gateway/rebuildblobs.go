@@ -95,6 +95,7 @@ type found struct {
 	at     *blobAt
 	prefix *envelope.Prefix
 	buried bool               // one of its slots has a tombstone
+	from   *keytree.Slots     // where its blob says it is filed, if that was done anew since
 	row    *catalog.Version   // of its version, nil if there is none
 	err    error              // why it is not read any further
 	dek    keytree.Key        // zero before it is opened

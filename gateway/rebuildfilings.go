@@ -22,7 +22,7 @@ func (r *rebuild) filedAnew(ctx context.Context, t recording.Tenant, all []*foun
 			}
 			r.filings[v] = filings
 		}
-		stored := *f.prefix
+		stored, from := *f.prefix, f.slots()
 		for _, of := range filings {
 			f.prefix.Slots = [3]uint64{of.Slots.Recording, of.Slots.Subject, of.Slots.Day}
 			f.prefix.WrappedDEK = of.Wrapped
@@ -31,6 +31,7 @@ func (r *rebuild) filedAnew(ctx context.Context, t recording.Tenant, all []*foun
 				return err
 			}
 			if f.buried = len(buried) > 0; !f.buried {
+				f.from = &from
 				break
 			}
 		}

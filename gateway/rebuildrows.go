@@ -272,6 +272,12 @@ func (s scope) restored(f *found, v *namesake) (catalog.Restored, error) {
 		index := s.subjectIndex(f.facts.Subjects[0])
 		out.Subject = &index
 	}
+	if f.from != nil {
+		out.Refiled = &catalog.Refiling{
+			Tenant: f.id().Tenant, Version: f.id().Version, From: slotRow(*f.from), To: slotRow(f.slots()),
+			Blob: keytree.FilingKey(f.id().Tenant, f.id().Version, f.slots().Recording),
+		}
+	}
 	if f.list != nil {
 		list := catalog.PartList{Blob: f.Key, StoredSize: f.layout.StoredSize()}
 		if list.Sealed, err = envelope.SealParts(f.dek, f.id(), f.list); err != nil {

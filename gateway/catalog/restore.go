@@ -20,6 +20,8 @@ type Restored struct {
 	List   *PartList
 	Listed []Part // those on the list, stored
 	Relist bool   // the list takes the place of one that was restored before
+
+	Refiled *Refiling // from where its blob says to where it is; nil if it is there
 }
 
 // Placed is where a version that has a row stands from now on.
@@ -120,7 +122,29 @@ func (d dialect) restore(ctx context.Context, tx *sql.Tx, r Restored) error {
 			return err
 		}
 	}
+	if r.Refiled != nil {
+		if err := d.fileAs(ctx, tx, *r.Refiled); err != nil {
+			return err
+		}
+	}
 	return d.restoreParts(ctx, tx, r)
+}
+
+// fileAs notes that a version was filed anew: whatever erases it takes every slot it
+// hung from. That where it was is a scrap.
+func (d dialect) fileAs(ctx context.Context, tx *sql.Tx, r Refiling) error {
+	for _, row := range []struct {
+		at          Slots
+		state, blob string
+	}{{r.From, "former", ""}, {r.To, "current", r.Blob}} {
+		_, err := tx.ExecContext(ctx, `INSERT INTO filings (tenant, version, slot_recording, slot_subject, slot_day, state, blob, since)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, `+d.now+`) ON CONFLICT DO NOTHING`,
+			r.Tenant[:], r.Version[:], row.at.Recording, row.at.Subject, row.at.Day, row.state, row.blob)
+		if err != nil {
+			return err
+		}
+	}
+	return d.dropFilings(ctx, tx, `f.version = $1 AND f.slot_recording <> $2`, r.Version[:], r.To.Recording)
 }
 
 // restoreParts makes a recording's parts those on its list: others are dropped.
