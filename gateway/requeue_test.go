@@ -92,3 +92,43 @@ func put(t *testing.T, f *gatewaytest.Fixture, c gateway.Caller, name recording.
 	}
 	return info
 }
+
+// An older copy of the catalog is put back under an eraser that moves the tenant on
+// before anyone has caught it up: what was acknowledged since is not left behind in
+// the epoch before.
+func TestEpochTakesAcknowledgedErasuresAlong(t *testing.T) {
+	dir := t.TempDir()
+	var who string
+	t.Run("before", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+		who = reader.Who
+		for _, name := range []recording.Name{"first", "second", "kept"} {
+			put(t, f, recorder, name, sound(1, 1000))
+		}
+	})
+	t.Run("waiting", func(t *testing.T) { erase(t, gatewaytest.In(t, dir, only(gateway.Front)), "first") })
+	copied := copyCatalog(t, dir)
+	var acknowledged recording.ErasureID
+	t.Run("acknowledged", func(t *testing.T) {
+		acknowledged = erase(t, gatewaytest.In(t, dir, only(gateway.Front)), "second")
+	})
+	putBack(t, copied, dir)
+	t.Run("moved", func(t *testing.T) {
+		f := gatewaytest.In(t, dir, only(gateway.Sweeper)) // which catches nobody up
+		if err := f.PunctureNow(t.Context(), tenantOf(t, f).ID); err != nil {
+			t.Fatal(err)
+		}
+		if tenantOf(t, f).Epoch == 0 {
+			t.Fatal("the tenant was not moved")
+		}
+	})
+	f := gatewaytest.In(t, dir)
+	if _, err := f.Open(t.Context(), f.Caller(who), calls, "second"); !errors.Is(err, recording.ErrNotFound) {
+		t.Fatalf("Open of what was erased: %v, want ErrNotFound", err)
+	}
+	effective(t, f, acknowledged)
+	if got := read(t, f, f.Caller(who), "kept"); len(got) != 1000 {
+		t.Errorf("read %d bytes of what was kept", len(got))
+	}
+}

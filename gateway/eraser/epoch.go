@@ -68,7 +68,9 @@ func ownHead(t catalog.Tenant) (keytree.Head, error) {
 	return head, nil
 }
 
-// nextEpoch makes the epoch after a head, in memory.
+// nextEpoch makes the epoch after a head, in memory. Before the catalog moves on it has
+// what was asked for in the one before, which nobody looks for later: a database that
+// took over, or was put back, may lack what the store has records of.
 func (e *Eraser) nextEpoch(ctx context.Context, head keytree.Head, slots []keytree.Slot) (*keytree.Next, error) {
 	ahead, err := e.Pages.Ahead(ctx, head.Tenant, slots)
 	if err != nil {
@@ -79,6 +81,9 @@ func (e *Eraser) nextEpoch(ctx context.Context, head keytree.Head, slots []keytr
 		return nil, distrust(head.Tenant, head, err)
 	}
 	defer keys.Clear()
+	if _, err := e.following().Requeue(ctx, head.Tenant, keys, int64(head.Epoch)); err != nil {
+		return nil, err
+	}
 	return keys.Puncture(ctx, slots)
 }
 
