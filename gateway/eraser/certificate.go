@@ -57,6 +57,9 @@ func (e *Eraser) certifyOne(ctx context.Context, row catalog.ErasureRow, known m
 			return err
 		}
 	}
+	if row.Versions, err = e.Catalog.Unreadable(ctx, row.Tenant, row.ID); err != nil { // not all are settled yet
+		return err
+	}
 	signed, err := e.Signer.Sign(statement(row, epochs))
 	if err != nil {
 		return err
