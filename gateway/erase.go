@@ -78,7 +78,7 @@ type ErasureInfo struct {
 	Who         string
 	Reason      string
 	AskedAt     time.Time
-	Versions    int64 // made unreadable by themselves; those below a subject or a day are not counted
+	Versions    int64 // made unreadable by themselves; those below a subject or a day as a sweep comes to them
 	Refiled     int64 // in the scope, and kept
 	Epoch       int64 // that punctured it; 0 before
 	Certificate []byte

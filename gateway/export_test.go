@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/lethe-vault/lethe/crypto/claim"
 	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/gateway/eraser"
 	"github.com/lethe-vault/lethe/recording"
@@ -115,3 +116,14 @@ func WholeDigest(name string, parts []PartInfo) string {
 	}
 	return wholeDigest(name, stored)
 }
+
+// CertifyNow drives a tenant's erasures to their certificates, as if every lease had
+// ended already.
+func (g *Gateway) CertifyNow(ctx context.Context, id recording.Tenant) error {
+	c := g.eraser.Config
+	c.Drain = time.Nanosecond
+	return eraser.New(c).Drive(ctx, id)
+}
+
+// CertificateKey is the public key of what signs certificates.
+func (g *Gateway) CertificateKey() *claim.PublicKey { return g.eraser.Signer.PublicKey() }

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"fmt"
 
 	"github.com/lethe-vault/lethe/recording"
 )
@@ -93,4 +94,19 @@ func (d dialect) settle(ctx context.Context, tx *sql.Tx, tenant recording.Tenant
 	}
 	_, err = tx.ExecContext(ctx, updateSettled, tenant[:], t.Tree, t.Number)
 	return some, err
+}
+
+// selectUnreadable is one statement, so that what is settled meanwhile counts once.
+var selectUnreadable = fmt.Sprintf(`SELECT e.versions + (SELECT count(*) FROM `+unsettledBelow+`) + (SELECT count(*) FROM `+unsettledBelow+`)
+	FROM erasures e WHERE e.tenant = $1 AND e.id = $2`, "subject", TreeSubjects, "day", TreeDays)
+
+const unsettledBelow = `punctures p JOIN versions v ON v.slot_%s = p.slot AND v.tenant = p.tenant AND v.state IN ('committed', 'replaced')
+	WHERE p.erasure = e.id AND p.tree = %d AND p.unsettled IS NOT NULL`
+
+// Unreadable counts the versions that an erasure made unreadable: those whose rows
+// say so by now, and those that lie below its tombstones still. ErrNoErasure: there
+// is none such.
+func (c *Catalog) Unreadable(ctx context.Context, tenant recording.Tenant, id recording.ErasureID) (int64, error) {
+	n, err := get[count](ctx, c.read("Unreadable"), recording.ErrNoErasure, selectUnreadable, tenant[:], id[:])
+	return n.int64, explain(ctx, err)
 }

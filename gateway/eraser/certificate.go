@@ -28,7 +28,7 @@ func CertificateKey(t recording.Tenant, id recording.ErasureID) string {
 const maxCertificate = 256 << 10
 
 // certify ends a tenant's erasures that have drained: each gets its certificate,
-// first in the store and then in the catalog.
+// first in the store and then in the catalog. One that fails holds up no other.
 func (e *Eraser) certify(ctx context.Context, t catalog.Tenant) error {
 	due, _, err := e.Catalog.ToCertify(ctx, t.ID, e.Drain)
 	if err != nil {
@@ -36,11 +36,14 @@ func (e *Eraser) certify(ctx context.Context, t catalog.Tenant) error {
 	}
 	known := map[int64]claim.Epoch{}
 	for _, row := range due {
-		if err := e.certifyOne(ctx, row, known); err != nil {
-			return fmt.Errorf("certify erasure %v: %w", row.ID, err)
+		if failed := e.certifyOne(ctx, row, known); failed != nil {
+			err = errors.Join(err, fmt.Errorf("certify erasure %v: %w", row.ID, failed))
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	return nil
+	return err
 }
 
 func (e *Eraser) certifyOne(ctx context.Context, row catalog.ErasureRow, known map[int64]claim.Epoch) error {
@@ -53,6 +56,9 @@ func (e *Eraser) certifyOne(ctx context.Context, row catalog.ErasureRow, known m
 		if epochs[i], err = e.epoch(ctx, r, known); err != nil {
 			return err
 		}
+	}
+	if row.Versions, err = e.Catalog.Unreadable(ctx, row.Tenant, row.ID); err != nil { // not all are settled yet
+		return err
 	}
 	signed, err := e.Signer.Sign(statement(row, epochs))
 	if err != nil {

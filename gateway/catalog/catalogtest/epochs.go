@@ -283,8 +283,22 @@ func testSettle(t *testing.T, v *Vault) {
 	must(t, err)
 	wantEqual(t, "TenantsToSettle", tenants, []recording.Tenant{v.Tenant})
 
-	gone := v.settle(t, 4)
-	wantEqual(t, "settled", ids(gone), sorted(all))
+	made := func(when string) {
+		for id, want := range map[recording.ErasureID]int64{day.ID: 12, hers.ID: 13} {
+			n, err := v.Unreadable(ctx, v.Tenant, id)
+			must(t, err)
+			wantEqual(t, "Unreadable, "+when, n, want)
+		}
+	}
+	made("before anything is settled")
+	gone, _, err := v.SettleTombstoned(ctx, v.Tenant, 4)
+	must(t, err)
+	made("when some is settled")
+	gone = append(gone, v.settle(t, 4)...)
+	made("when all is settled")
+	_, err = v.Unreadable(ctx, recording.NewTenant(), day.ID)
+	wantErr(t, "Unreadable(of another tenant)", err, recording.ErrNoErasure)
+	wantEqual(t, "settled", sorted(ids(gone)), sorted(all))
 	for _, g := range gone {
 		got, err := v.Version(ctx, v.Tenant, g.Version)
 		must(t, err)
