@@ -119,7 +119,7 @@ func holdBind(t recording.Tenant, id recording.HoldID) []byte {
 }
 
 func (s scope) sealHold(ctx context.Context, h holdEntry, r HoldRequest) ([]byte, error) {
-	b, err := json.Marshal(holdDetail{r.Bucket, r.Name, r.Subject, r.Reason})
+	b, err := json.Marshal(holdDetail(r))
 	if err != nil {
 		return nil, errors.New("encode hold") // the cause could quote it
 	}

@@ -24,11 +24,12 @@ type Hold struct {
 //
 // A retention day is not asked about: what is held moves out of it before.
 func Erasable(holds []Hold) (Ground, recording.HoldID) {
-	for _, h := range holds {
-		if h.OfSubject {
-			return SubjectHeld, h.ID
-		}
-		return RecordingHeld, h.ID
+	if len(holds) == 0 {
+		return NoGround, recording.HoldID{}
 	}
-	return NoGround, recording.HoldID{}
+	first := holds[0]
+	if first.OfSubject {
+		return SubjectHeld, first.ID
+	}
+	return RecordingHeld, first.ID
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/lethe-vault/lethe/gateway/restapi/client"
 	"github.com/lethe-vault/lethe/recording"
@@ -58,10 +59,10 @@ type erasable struct{ recording, version, subject, day, reason string }
 
 func (w *erasable) add(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&w.recording, "recording", "", "BUCKET/NAME of the recording to erase")
-	f.StringVar(&w.version, "version", "", "erase only this version of it; default all")
-	f.StringVar(&w.subject, "subject", "", "data subject to erase, such as +49301234567")
-	f.StringVar(&w.day, "day", "", "retention and date of expiry to erase, such as 90d/2026-12-31")
+	once(f, &w.recording, "recording", "BUCKET/NAME of the recording to erase")
+	once(f, &w.version, "version", "erase only this version of it; default all")
+	once(f, &w.subject, "subject", "data subject to erase, such as +49301234567")
+	once(f, &w.day, "day", "retention and date of expiry to erase, such as 90d/2026-12-31")
 	f.StringVar(&w.reason, "reason", "", `why, for the certificate: it may name nobody and hold no telephone number; default "none given"`)
 	c.MarkFlagsOneRequired("recording", "subject", "day")
 	c.MarkFlagsMutuallyExclusive("recording", "subject", "day")
@@ -71,6 +72,25 @@ func (w *erasable) add(c *cobra.Command) {
 		must(c.RegisterFlagCompletionFunc(flag, cobra.NoFileCompletions))
 	}
 }
+
+// onceOnly is the value of a flag that may not be repeated: of two things that were
+// meant, one would go unheeded.
+type onceOnly string
+
+func once(f *pflag.FlagSet, to *string, name, usage string) { f.Var((*onceOnly)(to), name, usage) }
+
+func (o *onceOnly) Set(s string) error {
+	if *o != "" {
+		return errors.New("it is given twice; run the command once for each")
+	}
+	*o = onceOnly(s)
+	return nil
+}
+
+func (o *onceOnly) String() string { return string(*o) }
+
+// Type is what help calls the value.
+func (*onceOnly) Type() string { return "string" }
 
 // request is what the REST API is asked for. What cannot be meant is found out
 // here, where it is a misuse.

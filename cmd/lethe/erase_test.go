@@ -132,3 +132,35 @@ func TestErasureOnATerminal(t *testing.T) {
 		t.Errorf("left on the screen: %q", left)
 	}
 }
+
+// A flag that is given twice means both: put takes both subjects, and a command that
+// takes one thing refuses two.
+func TestNoSubjectGoesUnheeded(t *testing.T) {
+	t.Parallel()
+	s := newErasing(t)
+	file := filepath.Join(t.TempDir(), "two.wav")
+	if err := os.WriteFile(file, make([]byte, 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pair := answers[map[string]string](t, "recorder", "create", "two", "--bucket", "calls", "--tenant", "acme", "--data", s.dir)
+	answers[any](t, "put", file, "--bucket", "calls", "--name", "two.wav", "--subject", "+4930111111", "--subject", "+4930222222,+4930333333",
+		"--data", s.dir, "--access-key", pair["access_key"], "--secret-key", pair["secret_key"])
+	for _, twice := range [][]string{
+		{"erase", "--subject", "+4930111111", "--subject", "+4930222222"},
+		{"erase", "--recording", "calls/two.wav", "--recording", "calls/three.wav"},
+		{"hold", "create", "--reason", "case", "--subject", "+4930111111", "--subject", "+4930222222"},
+	} {
+		status, _, errs := lethe(t, append(twice, s.flags...)...)
+		if status != misuse || !strings.Contains(errs, "given twice") {
+			t.Errorf("lethe %v = %d %s", twice, status, errs)
+		}
+	}
+	for _, subject := range []string{"+4930111111", "+4930333333"} {
+		h := answers[client.Hold](t, append([]string{"hold", "create", "--reason", "case", "--subject", subject}, s.flags...)...)
+		status, _, errs := lethe(t, append([]string{"erase", "--recording", "calls/two.wav"}, s.flags...)...)
+		if status != failed || !strings.Contains(errs, h.Hold) {
+			t.Errorf("erase what tells of %s, who is held: %d %s", subject, status, errs)
+		}
+		answers[client.Hold](t, append([]string{"hold", "release", h.Hold}, s.flags...)...)
+	}
+}

@@ -57,8 +57,8 @@ is released.`,
 	}
 	f := c.Flags()
 	p.requireTenant(c, &tenant)
-	f.StringVar(&named, "recording", "", "bucket and name of the recording to hold")
-	f.StringVar(&h.Subject, "subject", "", "data subject to hold, such as a telephone number")
+	once(f, &named, "recording", "bucket and name of the recording to hold")
+	once(f, &h.Subject, "subject", "data subject to hold, such as a telephone number")
 	f.StringVar(&h.Reason, "reason", "", "why (required)")
 	must(c.MarkFlagRequired("reason"))
 	c.MarkFlagsMutuallyExclusive("recording", "subject")

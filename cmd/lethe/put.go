@@ -30,13 +30,16 @@ type receipt struct {
 }
 
 // facts are what put says of a recording besides its bytes.
-type facts struct{ subject, call, purpose string }
+type facts struct {
+	subjects      []string
+	call, purpose string
+}
 
 // metadata gives the facts as the user metadata a plain S3 client sends.
 func (f facts) metadata() map[string]string {
 	m := make(map[string]string)
 	for key, value := range map[string]string{
-		"lethe-subject": f.subject,
+		"lethe-subject": strings.Join(f.subjects, ","),
 		"lethe-call":    f.call,
 		"lethe-purpose": f.purpose,
 	} {
@@ -80,7 +83,7 @@ its key and erased with it.`,
 	f := c.Flags()
 	f.StringVar(&bucket, "bucket", "", "the bucket (required)")
 	f.StringVar(&name, "name", "", "the recording's name in its bucket (required)")
-	f.StringVar(&given.subject, "subject", "", "whose voice it is: telephone numbers or other names, separated by commas")
+	f.StringArrayVar(&given.subjects, "subject", nil, "whose voice it is: a telephone number or another name; the flag may be repeated, and several separated by commas")
 	f.StringVar(&given.call, "call", "", "the call it belongs to")
 	f.StringVar(&given.purpose, "purpose", "", "what it is kept for")
 	f.StringVar(&key, "sign", "", "key to sign a claim with (a later version)")

@@ -23,13 +23,11 @@ func held(h NewHold) (gateway.HoldRequest, error) {
 	if (h.Recording != nil) == (h.Subject != "") {
 		return out, malformed("give one of recording and subject")
 	}
-	if h.Recording == nil {
-		if out.Subject = recording.NormalizeSubject(h.Subject); out.Subject == "" {
-			return out, malformed("the subject is empty")
-		}
-		return out, nil
-	}
 	var err error
+	if h.Recording == nil {
+		out.Subject, err = oneSubject(h.Subject)
+		return out, err
+	}
 	if out.Bucket, err = recording.ParseBucket(h.Recording.Bucket); err != nil {
 		return out, err
 	}

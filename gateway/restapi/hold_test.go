@@ -32,6 +32,8 @@ func TestHolds(t *testing.T) {
 		{client.NewHold{Reason: "case"}, "bad-request"},
 		{client.NewHold{Subject: "1", Recording: &client.HeldRecording{Bucket: "calls", Name: "a"}, Reason: "case"}, "bad-request"},
 		{client.NewHold{Subject: "1"}, "bad-hold-reason"},
+		{client.NewHold{Subject: "+49301234567, +49301234568", Reason: "case"}, "bad-request"}, // it would bear on nobody
+		{client.NewHold{Subject: " ", Reason: "case"}, "bad-request"},
 		{client.NewHold{Recording: &client.HeldRecording{Bucket: "no", Name: "a"}, Reason: "case"}, "bad-bucket-name"},
 		{client.NewHold{Recording: &client.HeldRecording{Bucket: "calls", Name: "a"}, Reason: "case"}, "no-such-bucket"},
 	} {

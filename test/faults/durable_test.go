@@ -29,6 +29,8 @@ var withoutFailpoint = map[string]string{
 	"write":       "keysWrite comes first",
 	"overwrite":   "keysSettle comes first",
 	"dropAnchors": "nothing hangs from an anchor that newer ones follow",
+	"writeAnchor": "anchorWrite comes first",
+	"storeTime":   "nothing hangs from a blob by which the store's clock is read",
 }
 
 // TestDurableStepsHaveFailpoints finds a function that makes something durable
