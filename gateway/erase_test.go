@@ -306,3 +306,41 @@ func TestRunningStreamMeetsAnErasure(t *testing.T) {
 		}
 	})
 }
+
+// below lets a fault befall what is done below a prefix.
+func below(prefix string, fault func() error) func(string) error {
+	return func(key string) error {
+		if !strings.HasPrefix(key, prefix) {
+			return nil
+		}
+		return fault()
+	}
+}
+
+// A client whose deletion was not acknowledged, since the store did not take its
+// request, repeats it: it finds nothing any more, and is told of success only once the
+// request is durable.
+func TestRepeatedDeletionIsRecorded(t *testing.T) {
+	dir, key := t.TempDir(), ""
+	t.Run("put", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+		mustPut(t, f, recorder, "", "a")
+		key = eraser(f, "acme", string(calls)).Who
+	})
+	f := gatewaytest.In(t, dir, only(gateway.Front)) // an eraser would record it
+	who, what := f.Caller(key), gateway.Erasure{Bucket: calls, Name: "a", All: true}
+	away := faultyStore{f.Blobs, below("erasures/", func() error { return blob.ErrUnavailable })}
+	broken := gatewaytest.On(t, gatewaytest.Parts{Blobs: away, Catalog: f.Catalog, Keys: f.Parts.Keys}, only(gateway.Front))
+	for range 2 {
+		if _, err := broken.Erase(t.Context(), who, what); !errors.Is(err, recording.ErrUnavailable) {
+			t.Errorf("Erase without a record: %v, want ErrUnavailable", err)
+		}
+	}
+	if _, err := f.Erase(t.Context(), who, what); err != nil {
+		t.Fatal(err)
+	}
+	if n := blobs(t, f, "erasures/"); n != 1 {
+		t.Errorf("%d records in the store after the acknowledgement, want 1", n)
+	}
+}
