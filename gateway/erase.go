@@ -241,7 +241,7 @@ func (g *Gateway) queue(ctx context.Context, s scope, n catalog.NewErasure, of c
 	}
 	n.ErasureRow = catalog.ErasureRow{
 		ID: recording.NewErasureID(), Tenant: s.tenant.ID, Scope: string(of.Kind),
-		Who: e.Who, Reason: reason, Commitment: commitment[:], AskedAt: e.At,
+		Who: e.Who, Reason: reason, Commitment: commitment[:], AskedAt: now(), // not e.At: what is held has moved out since
 	}
 	n.Index, n.Erasable = s.erasureIndex(text), erasable
 	n.Record = func(base int64, slots []catalog.Slot, versions []recording.Version) ([]byte, error) {

@@ -344,3 +344,27 @@ func TestRepeatedDeletionIsRecorded(t *testing.T) {
 		t.Errorf("%d records in the store after the acknowledgement, want 1", n)
 	}
 }
+
+// What is held moves out of a day first, which takes its time. The certificate's date
+// from which nothing was read is not before that.
+func TestRefusedOnceMovedOut(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
+	mustPut(t, f, recorder, "", "gone", "held")
+	mustHold(t, f, onRecording("held"))
+	var seen time.Time
+	slow := faultyStore{f.Blobs, below("refiled/", func() error {
+		time.Sleep(50 * time.Millisecond)
+		read(t, f, reader, "gone")
+		seen = time.Now()
+		return nil
+	})}
+	g := gatewaytest.On(t, gatewaytest.Parts{Blobs: slow, Catalog: f.Catalog, Keys: f.Parts.Keys}, only(gateway.Front))
+	info, err := g.EraseFor(t.Context(), g.Operator(), "acme", expiring(90))
+	if err != nil || seen.IsZero() {
+		t.Fatalf("erasure: %+v, %v", info, err)
+	}
+	if info.AskedAt.Before(seen.Truncate(time.Microsecond)) {
+		t.Errorf("refused from %v on, and read %v later", info.AskedAt, seen.Sub(info.AskedAt))
+	}
+}
