@@ -68,8 +68,9 @@ func (f Following) filing(ctx context.Context, key string) (keytree.Filing, erro
 
 // refile files anew, in a catalog that does not know of it, what the store has
 // filings of and an epoch to be followed has punctured where the catalog has it: else
-// it would count as erased.
-func (f Following) refile(ctx context.Context, t recording.Tenant, punctured []keytree.Slot) error {
+// it would count as erased. It goes by the newest keys, since a filing that a later
+// epoch has punctured is no place to be.
+func (f Following) refile(ctx context.Context, t recording.Tenant, newest *keytree.Keys, punctured []keytree.Slot) error {
 	gone := map[keytree.Slot]bool{}
 	for _, s := range punctured {
 		gone[s] = s.Tree == keytree.Recordings
@@ -96,9 +97,9 @@ func (f Following) refile(ctx context.Context, t recording.Tenant, punctured []k
 		if err != nil {
 			return err
 		}
-		all = slices.DeleteFunc(all, func(of keytree.Filing) bool {
-			return gone[keytree.Slot{Tree: keytree.Recordings, Number: of.Slots.Recording}]
-		})
+		if all, err = opening(ctx, newest, all); err != nil {
+			return err
+		}
 		if err := f.Refile(ctx, row, all); err != nil {
 			return err
 		}
