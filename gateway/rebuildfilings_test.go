@@ -121,6 +121,39 @@ func TestRebuildOfAnOlderCatalogThanWhatWasFiledAnew(t *testing.T) {
 	}
 }
 
+// A catalog that does not know where a recording was to be filed anew erases it where
+// it knows of. A rebuild has the key forgotten that the store has a wrap under.
+func TestRebuildForgetsFilingsOfWhatIsErased(t *testing.T) {
+	dir := t.TempDir()
+	var before map[string][]byte
+	var lost catalog.Version
+	t.Run("begun", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
+		mustPut(t, f, recorder, "", "a")
+		v := versionOf(t, f, reader, "a")
+		before = copyCatalog(t, dir)
+		var err error
+		if lost, err = f.BeginRefile(t.Context(), v, uint64(v.Slots.Subject), uint64(v.Slots.Day)+1); err != nil {
+			t.Fatal(err)
+		}
+	})
+	putBack(t, before, dir)
+	t.Run("erased", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		erase(t, f, "a")
+		if err := f.PunctureNow(t.Context(), tenantOf(t, f).ID); err != nil {
+			t.Fatal(err)
+		}
+	})
+	rebuild(t, dir)
+	f := gatewaytest.In(t, dir)
+	if err := f.PunctureNow(t.Context(), tenantOf(t, f).ID); err != nil {
+		t.Fatal(err)
+	}
+	wantGone(t, f, "where it was to be filed", lost)
+}
+
 // An older catalog follows an epoch that punctured where it has a recording. It does
 // not file it where a later epoch has punctured what was intended and given up.
 func TestAnOlderCatalogPassesOverFilingsThatWereGivenUp(t *testing.T) {

@@ -110,7 +110,7 @@ func (f Following) refile(ctx context.Context, t recording.Tenant, newest *keytr
 // RefileAll lets a catalog that lacks some of what the store has have a tenant's
 // recordings where they were last filed, before it learns of what was erased where
 // they were; and know of every other filing, so that whatever erases a recording takes
-// all its slots.
+// all its slots. Of what it erased without knowing of them, they are scraps.
 func (f Following) RefileAll(ctx context.Context, t recording.Tenant, keys *keytree.Keys) error {
 	of, err := f.Filed(ctx, t)
 	if err != nil {
@@ -118,7 +118,7 @@ func (f Following) RefileAll(ctx context.Context, t recording.Tenant, keys *keyt
 	}
 	for v, blobs := range of {
 		row, err := f.Catalog.Version(ctx, t, v)
-		if errors.Is(err, recording.ErrNotFound) || err == nil && row.State != catalog.Committed {
+		if errors.Is(err, recording.ErrNotFound) {
 			continue
 		}
 		if err != nil {
@@ -131,11 +131,26 @@ func (f Following) RefileAll(ctx context.Context, t recording.Tenant, keys *keyt
 		if all, err = opening(ctx, keys, all); err != nil {
 			return err
 		}
-		if err := f.Refile(ctx, row, all); err != nil {
+		if row.State == catalog.Committed {
+			err = f.Refile(ctx, row, all)
+		} else {
+			err = f.scrap(ctx, row, all)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// scrap has the slots forgotten of filings that still open and whose version is erased.
+// Only who has the tenant's keys can make one that opens, so it names no other's slot.
+func (f Following) scrap(ctx context.Context, row catalog.Version, all []keytree.Filing) error {
+	slots := make([]int64, len(all))
+	for i, of := range all {
+		slots[i] = int64(of.Slots.Recording)
+	}
+	return f.Catalog.ScrapFilings(ctx, row.Tenant, row.Version, slots)
 }
 
 // opening are the filings that open.
