@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"github.com/lethe-vault/lethe/crypto/localkeys"
 	"github.com/lethe-vault/lethe/gateway"
 	"github.com/lethe-vault/lethe/gateway/blob"
+	epochs "github.com/lethe-vault/lethe/gateway/eraser"
 	"github.com/lethe-vault/lethe/gateway/gatewaytest"
 	"github.com/lethe-vault/lethe/recording"
 )
@@ -557,4 +559,26 @@ func TestRebuildReadsLittle(t *testing.T) {
 	if err != nil || r.Recordings != 3 || reads.Load() != 5 {
 		t.Errorf("%d reads for %d recordings, %v; want 5 for 3", reads.Load(), r.Recordings, err)
 	}
+}
+
+// What a recovery left, since nobody proved that it was erased, a rebuild leaves too,
+// whatever a head says that opens no more: the keys decide.
+func TestRebuildAfterAForgedPackWasLeft(t *testing.T) {
+	r, _, lost := restored(t)
+	r.forge(lost.Epoch+1, lost.Version+1, ofKept)
+	if got := r.recover(epochs.Recovery{Unproved: epochs.Leave}); got.Err != nil {
+		t.Fatalf("recovered: %+v", got)
+	}
+	r.Catalog.Close()
+	drop(t, r.dir)
+	c := r.open()
+	report, err := gateway.Rebuild(t.Context(), gateway.Config{
+		Blobs: r.Blobs, Catalog: c, Keys: r.Keys, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil || !report.Complete || report.Recordings != 1 {
+		t.Errorf("rebuilt: %+v, %v", report, err)
+	}
+	r.start(gatewaytest.Parts{Blobs: r.Blobs, Catalog: c, Keys: r.Keys})
+	r.reader = r.Caller(r.reader.Who)
+	r.plays([]recording.Name{"kept"}, []recording.Name{"gone"})
 }

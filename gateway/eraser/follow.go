@@ -40,7 +40,8 @@ func (f Following) Follow(ctx context.Context, t *catalog.Tenant) error {
 
 // FollowTo is Follow to a head that is known to be the newest. A head on the way
 // that the store has no more is passed over: what its epoch punctured, no key opens
-// that the newest has.
+// that the newest has. So is one that is none of ours, as a recovery leaves them:
+// whoever writes the store can have made it, and it must not keep a tenant closed.
 func (f Following) FollowTo(ctx context.Context, t *catalog.Tenant, newest keytree.Head) error {
 	requeue := func(int64) error { return nil }
 	if newest.Kind != keytree.HeadErased {
@@ -56,7 +57,7 @@ func (f Following) FollowTo(ctx context.Context, t *catalog.Tenant, newest keytr
 	}
 	for epoch := uint64(t.Epoch) + 1; epoch <= newest.Epoch; epoch++ {
 		head, err := keytree.ReadHead(ctx, f.Blobs, t.ID, epoch)
-		if errors.Is(err, fs.ErrNotExist) && epoch < newest.Epoch {
+		if epoch < newest.Epoch && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, keytree.ErrHead)) {
 			continue
 		}
 		if err != nil {
@@ -96,10 +97,11 @@ func (f Following) newest(ctx context.Context, t catalog.Tenant) (newest *keytre
 // adopt follows a head that was found in the store, where the newest one is known.
 func (f Following) adopt(ctx context.Context, t *catalog.Tenant, h keytree.Head, newest uint64) error {
 	keys, err := keytree.Unwrap(ctx, f.Keys, nil, h)
-	if errors.Is(err, keytree.ErrForgotten) && h.Epoch < newest { // which says more
-		err = nil
-	}
-	if err != nil {
+	switch {
+	case h.Epoch < newest && errors.Is(err, keytree.ErrForgotten): // the newest says more
+	case h.Epoch < newest && (errors.Is(err, keytree.ErrBind) || errors.Is(err, keytree.ErrSealed)):
+		return nil
+	case err != nil:
 		return distrust(t.ID, h, err)
 	}
 	keys.Clear()
