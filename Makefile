@@ -35,12 +35,12 @@ test: packages servers
 
 # Faults in large numbers, on real servers: kills at any instant, a fault at every
 # durable step, poor connections to every part, disks that fail or are full, a
-# database that restarts; and in all of that, nothing told of names, numbers and
-# secrets. It takes about an hour on two processors; CHAOS=nightly is
-# ten times as much. "make test" runs a few of each.
+# database that restarts, erasures while everything is killed; and in all of that,
+# nothing told of names, numbers and secrets. It takes about an hour on two
+# processors; CHAOS=nightly is ten times as much. "make test" runs a few of each.
 chaos: packages servers
 	LETHE_CHAOS=$(CHAOS) $(GO) test -count=1 -timeout 0 -v ./test/faults \
-		-run 'KilledAtAnyInstant|Failpoint|Toxics|EveryWriteFails|DiskFull|DatabaseRestarts|Canaries'
+		-run 'KilledAtAnyInstant|Failpoint|Toxics|EveryWriteFails|DiskFull|DatabaseRestarts|ErasuresUnderFaults|Canaries'
 
 packages:
 	./test/tools/packages.sh

@@ -28,11 +28,10 @@ type Erasure struct {
 // has no place to say more.
 const reasonS3 = "deleted over S3"
 
-// Erased is what Erase found, and how that is known from here on. Both are zero if
-// there was nothing.
+// Erased is what Erase found, and how that is known from here on.
 type Erased struct {
-	Version recording.Version // the one that was asked for, or that stood under the name
-	Erasure recording.ErasureID
+	Version recording.Version   // the one that was asked for, or that stood under the name; zero if there was none
+	Erasure recording.ErasureID // that erased it, now or before; zero if none is known
 }
 
 // Erase erases a recording, or one version of it: if that was the current one, the
@@ -45,7 +44,8 @@ type Erased struct {
 //
 // An epoch follows in which the keys are forgotten; see package eraser. Killed
 // between, the rest goes on by itself. Erasing what is not there succeeds, so a
-// client that heard nothing may repeat itself.
+// client that heard nothing may repeat itself: it is told of the same erasure, as long
+// as that is known, and not before the store has it.
 func (g *Gateway) Erase(ctx context.Context, c Caller, what Erasure) (Erased, error) {
 	grant, err := g.permit(ctx, c, policy.Erase, policy.Target{Tenant: c.Tenant, Bucket: what.Bucket, Name: what.Name})
 	if err != nil {
@@ -57,7 +57,7 @@ func (g *Gateway) Erase(ctx context.Context, c Caller, what Erasure) (Erased, er
 	}
 	defer s.end()
 	found, info, err := g.eraseRecording(ctx, s, what, reasonS3, grant.event)
-	if err == nil && found == (recording.Version{}) {
+	if errors.Is(err, recording.ErrNoErasure) {
 		err = g.recordQueued(ctx, s.tenant.ID)
 	}
 	return Erased{found, info.ID}, err
@@ -148,14 +148,13 @@ func (g *Gateway) eraseScope(ctx context.Context, s scope, what ErasureRequest, 
 		of := claim.Scope{Kind: claim.OfDay, Class: what.Day.Class(), Date: what.Day.Date()}
 		return g.queueBelow(ctx, s, n, of, what.Reason, e)
 	}
-	found, info, err := g.eraseRecording(ctx, s, what.Recording, what.Reason, e)
-	if err != nil || found != (recording.Version{}) {
-		return info, err
-	}
-	return g.erasedBefore(ctx, s, what.Recording)
+	_, info, err := g.eraseRecording(ctx, s, what.Recording, what.Reason, e)
+	return info, err
 }
 
-// erasedBefore finds the erasure of a recording that is found no more.
+// erasedBefore finds the erasure of a recording that is found no more, and sees that
+// it is durable: nobody may have been told of it yet. recording.ErrNoErasure: none is
+// known.
 func (g *Gateway) erasedBefore(ctx context.Context, s scope, what Erasure) (ErasureInfo, error) {
 	text, err := what.scope(what.Version).JSON()
 	if err != nil {
@@ -177,8 +176,8 @@ func (e Erasure) scope(v recording.Version) claim.Scope {
 	return of
 }
 
-// eraseRecording finds what to erase, and erases it. What it finds nothing of is
-// explained and no more.
+// eraseRecording finds what to erase, and erases it. Of what it finds nothing it gives
+// the erasure that did it.
 func (g *Gateway) eraseRecording(ctx context.Context, s scope, what Erasure, reason string, e audit.Event) (recording.Version, ErasureInfo, error) {
 	none := recording.Version{}
 	found, v, err := g.findVersion(ctx, s, what.Bucket, what.Name, what.Version)
@@ -187,7 +186,11 @@ func (g *Gateway) eraseRecording(ctx context.Context, s scope, what Erasure, rea
 	}
 	e.Bucket = found.id
 	if v == nil {
-		return none, ErasureInfo{}, g.explain(ctx, s, e)
+		if err := g.explain(ctx, s, e); err != nil {
+			return none, ErasureInfo{}, err
+		}
+		info, err := g.erasedBefore(ctx, s, what)
+		return none, info, err
 	}
 	e.Recording, e.Version = v.Recording, v.Version
 	n := catalog.NewErasure{Recording: v.Recording, Version: v.Version}

@@ -53,6 +53,43 @@ func TestErasedThoughItsBlobIsLeft(t *testing.T) {
 	}
 }
 
+// A client that repeats its deletion hears of the same erasure, and nothing before
+// the store has the request.
+func TestDeletionIsRepeated(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	if _, err := f.Put(t.Context(), recorder, gatewaytest.Upload(calls, "a", sound(1, 1000))); err != nil {
+		t.Fatal(err)
+	}
+	lossy := f.Parts
+	lossy.Blobs = faultyStore{f.Blobs, func(key string) error {
+		if strings.HasPrefix(key, "erasures/") {
+			return recording.ErrUnavailable
+		}
+		return nil
+	}}
+	broken, who := gatewaytest.On(t, lossy), eraser(f, "acme", string(calls))
+	what := gateway.Erasure{Bucket: calls, Name: "a", All: true}
+	for i := range 2 {
+		if _, err := broken.Erase(t.Context(), who, what); !errors.Is(err, recording.ErrUnavailable) {
+			t.Errorf("deletion %d, of which the store has nothing: %v", i+1, err)
+		}
+	}
+	third, err := f.Erase(t.Context(), who, what)
+	if err != nil || third.Erasure == (recording.ErasureID{}) {
+		t.Fatalf("third deletion: %+v, %v", third, err)
+	}
+	if n := blobs(t, f, "erasures/"); n != 1 {
+		t.Errorf("the store has %d requests", n)
+	}
+	if fourth, err := f.Erase(t.Context(), who, what); err != nil || fourth != third {
+		t.Errorf("fourth deletion: %+v, %v; want %+v", fourth, err, third)
+	}
+	if never, err := f.Erase(t.Context(), who, gateway.Erasure{Bucket: calls, Name: "never", All: true}); err != nil || never != (gateway.Erased{}) {
+		t.Errorf("deletion of what never was: %+v, %v", never, err)
+	}
+}
+
 // What cannot be logged is not done.
 func TestNothingIsErasedWithoutItsEvent(t *testing.T) {
 	f := gatewaytest.New(t)

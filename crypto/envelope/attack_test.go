@@ -3,6 +3,7 @@ package envelope_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"slices"
@@ -321,13 +322,15 @@ func TestStoreErrorsPassThrough(t *testing.T) {
 		t.Fatal(err)
 	}
 	stored := s.blob[span.Offset:]
-	r := span.Reader(io.MultiReader(bytes.NewReader(stored[:segment+1]), errReader{}), envelope.Unguarded)
-	got, err := io.ReadAll(r)
-	if !errors.Is(err, errBroken) || len(got) != envelope.SegmentPayload {
-		t.Errorf("span of a failing store = %d bytes, %v", len(got), err)
+	for _, broken := range []error{errBroken, fmt.Errorf("%w: %w", errBroken, io.ErrUnexpectedEOF)} { // as of a connection
+		r := span.Reader(io.MultiReader(bytes.NewReader(stored[:segment+1]), errReader{broken}), envelope.Unguarded)
+		got, err := io.ReadAll(r)
+		if !errors.Is(err, errBroken) || errors.Is(err, envelope.ErrTruncated) || len(got) != envelope.SegmentPayload {
+			t.Errorf("span of a store that fails with %v = %d bytes, %v", broken, len(got), err)
+		}
 	}
 }
 
-type errReader struct{}
+type errReader struct{ error }
 
-func (errReader) Read([]byte) (int, error) { return 0, errBroken }
+func (r errReader) Read([]byte) (int, error) { return 0, r.error }

@@ -110,10 +110,11 @@ func (f *flow) Close() error {
 	return nil
 }
 
-// readFull fills b from r. ErrTruncated: r ends before that.
+// readFull fills b from r. ErrTruncated: r ends before that. An end that r explains
+// itself, as that of a broken connection, is r's own error.
 func readFull(r io.Reader, b []byte) error {
 	_, err := io.ReadFull(r, b)
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		return ErrTruncated
 	}
 	return err

@@ -67,7 +67,7 @@ func TestEmptySpan(t *testing.T) {
 			if err != nil || span.Length != 0 {
 				t.Fatalf("OpenSpan(%d, 0) of %d = %+v, %v", off, n, span, err)
 			}
-			got, err := io.ReadAll(span.Reader(errReader{}, envelope.Unguarded))
+			got, err := io.ReadAll(span.Reader(errReader{errBroken}, envelope.Unguarded))
 			if err != nil || len(got) > 0 {
 				t.Errorf("empty span at %d of %d = %d bytes, %v", off, n, len(got), err)
 			}

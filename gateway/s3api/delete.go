@@ -17,9 +17,10 @@ import (
 
 var deleteParameters = []string{versionParameter}
 
-// deleteObject erases a recording, or one version of it: DeleteObject. What is
-// not there is gone: 204 as well, but without an erasure, under whose id the REST
-// API tells how far it is and gives its certificate.
+// deleteObject erases a recording, or one version of it: DeleteObject. What is not
+// there is gone: 204 as well. The answer has the id of the erasure, the one that did
+// it before if that is known, under which the REST API tells how far it is and gives
+// its certificate.
 func (f *Front) deleteObject(w http.ResponseWriter, r *http.Request, in verified) error {
 	if err := unconditional(r.Header); err != nil {
 		return err

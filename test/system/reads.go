@@ -2,6 +2,8 @@ package system
 
 import (
 	"fmt"
+	"io"
+	"log"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -62,6 +64,7 @@ func count(t testing.TB, endpoint string) *counter {
 			r.Out.Host = r.In.Host // it is signed
 		},
 		FlushInterval: -1,
+		ErrorLog:      log.New(io.Discard, "", 0), // tests take the store away
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.mu.Lock()

@@ -6,6 +6,9 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
+
+	"github.com/lethe-vault/lethe/crypto/keytree"
 )
 
 // VaultRequests counts the requests that Vault has received, by path, without
@@ -34,4 +37,35 @@ func (s *System) VaultRequests() map[string]int {
 			requests[entry.Request.Path]++
 		}
 	}
+}
+
+// Oldest is what Vault said of a root's key, and when.
+type Oldest struct {
+	At      time.Time
+	Version int // nothing older is available
+}
+
+// Oldests gives what Vault has answered about a root's key, by its own audit log. A
+// line that Vault was killed in is passed over.
+func (s *System) Oldests(root keytree.Root) (all []Oldest) {
+	s.t.Helper()
+	log, err := os.ReadFile(s.Vault.AuditLog)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(log)) {
+		var entry struct {
+			Time     time.Time
+			Response struct {
+				Data struct {
+					Oldest int `json:"min_available_version"`
+				}
+			}
+		}
+		ours := strings.Contains(line, "transit/keys/"+string(root))
+		if ours && json.Unmarshal([]byte(line), &entry) == nil && entry.Response.Data.Oldest > 0 {
+			all = append(all, Oldest{entry.Time, entry.Response.Data.Oldest})
+		}
+	}
+	return all
 }
