@@ -58,9 +58,25 @@ func (g *Gateway) Erase(ctx context.Context, c Caller, what Erasure) (Erased, er
 	defer s.end()
 	found, info, err := g.eraseRecording(ctx, s, what, reasonS3, grant.event)
 	if errors.Is(err, recording.ErrNoErasure) {
-		err = nil
+		err = g.recordQueued(ctx, s.tenant.ID)
 	}
 	return Erased{found, info.ID}, err
+}
+
+// recordQueued makes durable in the store what was queued by requests that failed before
+// they had done so. Whoever repeats one of them finds nothing more to erase, and is told
+// of success.
+func (g *Gateway) recordQueued(ctx context.Context, t recording.Tenant) error {
+	rows, err := g.catalog.Unrecorded(ctx, t)
+	if err != nil {
+		return unavailable(err)
+	}
+	for _, row := range rows {
+		if err := eraser.Record(ctx, g.blobs, g.catalog, row); err != nil {
+			return unavailable(err)
+		}
+	}
+	return nil
 }
 
 // ErasureRequest says what to erase of a tenant: a recording, unless Subject or Day
@@ -228,7 +244,7 @@ func (g *Gateway) queue(ctx context.Context, s scope, n catalog.NewErasure, of c
 	}
 	n.ErasureRow = catalog.ErasureRow{
 		ID: recording.NewErasureID(), Tenant: s.tenant.ID, Scope: string(of.Kind),
-		Who: e.Who, Reason: reason, Commitment: commitment[:], AskedAt: e.At,
+		Who: e.Who, Reason: reason, Commitment: commitment[:], AskedAt: now(), // not e.At: what is held has moved out since
 	}
 	n.Index, n.Erasable = s.erasureIndex(text), erasable
 	n.Record = func(base int64, slots []catalog.Slot, versions []recording.Version) ([]byte, error) {

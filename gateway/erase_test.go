@@ -343,3 +343,65 @@ func TestRunningStreamMeetsAnErasure(t *testing.T) {
 		}
 	})
 }
+
+// below lets a fault befall what is done below a prefix.
+func below(prefix string, fault func() error) func(string) error {
+	return func(key string) error {
+		if !strings.HasPrefix(key, prefix) {
+			return nil
+		}
+		return fault()
+	}
+}
+
+// A client whose deletion was not acknowledged, since the store did not take its
+// request, repeats it: it finds nothing any more, and is told of success only once the
+// request is durable.
+func TestRepeatedDeletionIsRecorded(t *testing.T) {
+	dir, key := t.TempDir(), ""
+	t.Run("put", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+		mustPut(t, f, recorder, "", "a")
+		key = eraser(f, "acme", string(calls)).Who
+	})
+	f := gatewaytest.In(t, dir, only(gateway.Front)) // an eraser would record it
+	who, what := f.Caller(key), gateway.Erasure{Bucket: calls, Name: "a", All: true}
+	away := faultyStore{f.Blobs, below("erasures/", func() error { return blob.ErrUnavailable })}
+	broken := gatewaytest.On(t, gatewaytest.Parts{Blobs: away, Catalog: f.Catalog, Keys: f.Parts.Keys}, only(gateway.Front))
+	for range 2 {
+		if _, err := broken.Erase(t.Context(), who, what); !errors.Is(err, recording.ErrUnavailable) {
+			t.Errorf("Erase without a record: %v, want ErrUnavailable", err)
+		}
+	}
+	if _, err := f.Erase(t.Context(), who, what); err != nil {
+		t.Fatal(err)
+	}
+	if n := blobs(t, f, "erasures/"); n != 1 {
+		t.Errorf("%d records in the store after the acknowledgement, want 1", n)
+	}
+}
+
+// What is held moves out of a day first, which takes its time. The certificate's date
+// from which nothing was read is not before that.
+func TestRefusedOnceMovedOut(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
+	mustPut(t, f, recorder, "", "gone", "held")
+	mustHold(t, f, onRecording("held"))
+	var seen time.Time
+	slow := faultyStore{f.Blobs, below("refiled/", func() error {
+		time.Sleep(50 * time.Millisecond)
+		read(t, f, reader, "gone")
+		seen = time.Now()
+		return nil
+	})}
+	g := gatewaytest.On(t, gatewaytest.Parts{Blobs: slow, Catalog: f.Catalog, Keys: f.Parts.Keys}, only(gateway.Front))
+	info, err := g.EraseFor(t.Context(), g.Operator(), "acme", expiring(90))
+	if err != nil || seen.IsZero() {
+		t.Fatalf("erasure: %+v, %v", info, err)
+	}
+	if info.AskedAt.Before(seen.Truncate(time.Microsecond)) {
+		t.Errorf("refused from %v on, and read %v later", info.AskedAt, seen.Sub(info.AskedAt))
+	}
+}

@@ -274,3 +274,19 @@ func refuseForged(t *testing.T, forge func(*keytree.Head)) {
 		t.Errorf("Open once the row says the truth again: %v", err)
 	}
 }
+
+// A row that whoever writes the catalog has made up, of a slot that is never punctured,
+// keeps no erasure from its end.
+func TestForgedTombstoneStopsNoErasure(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	mustPut(t, f, recorder, "", "gone", "kept")
+	was := versionOf(t, f, reader, "gone")
+	execute(t, f.Dir, `INSERT INTO punctures (tenant, tree, slot, since) SELECT id, 2, 0, 0 FROM tenants`)
+	execute(t, f.Dir, `INSERT INTO punctures (tenant, tree, slot, since) SELECT id, 9, -1, 0 FROM tenants`)
+	effective(t, f, erase(t, f, "gone"))
+	wantGone(t, f, "what was erased", was)
+	if got := read(t, f, reader, "kept"); len(got) != 1000 {
+		t.Errorf("read %d bytes of what was kept", len(got))
+	}
+}

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway"
@@ -145,4 +146,81 @@ func TestAnOlderCatalogFollowsARefilingAloneFiledAnew(t *testing.T) {
 		sweep(t, impatient(t, f.Parts))
 		wantNames(t, f, f.Caller(who), "a")
 	})
+}
+
+// A catalog that does not know where a recording was to be filed anew erases it where
+// it knows of. A rebuild has the key forgotten that the store has a wrap under.
+func TestRebuildForgetsFilingsOfWhatIsErased(t *testing.T) {
+	dir := t.TempDir()
+	var before map[string][]byte
+	var lost catalog.Version
+	t.Run("begun", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
+		mustPut(t, f, recorder, "", "a")
+		v := versionOf(t, f, reader, "a")
+		before = copyCatalog(t, dir)
+		var err error
+		if lost, err = f.BeginRefile(t.Context(), v, uint64(v.Slots.Subject), uint64(v.Slots.Day)+1); err != nil {
+			t.Fatal(err)
+		}
+	})
+	putBack(t, before, dir)
+	t.Run("erased", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		erase(t, f, "a")
+		if err := f.PunctureNow(t.Context(), tenantOf(t, f).ID); err != nil {
+			t.Fatal(err)
+		}
+	})
+	rebuild(t, dir)
+	f := gatewaytest.In(t, dir)
+	if err := f.PunctureNow(t.Context(), tenantOf(t, f).ID); err != nil {
+		t.Fatal(err)
+	}
+	wantGone(t, f, "where it was to be filed", lost)
+}
+
+// An older catalog follows an epoch that punctured where it has a recording. It does
+// not file it where a later epoch has punctured what was intended and given up.
+func TestAnOlderCatalogPassesOverFilingsThatWereGivenUp(t *testing.T) {
+	dir := t.TempDir()
+	var before map[string][]byte
+	var who string
+	t.Run("moved", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
+		who = reader.Who
+		mustPut(t, f, recorder, "", "a")
+		sweep(t, f)
+		before = copyCatalog(t, dir)
+		puncture := func() {
+			if err := f.PunctureNow(t.Context(), tenantOf(t, f).ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		v := versionOf(t, f, reader, "a")
+		if err := f.Refile(t.Context(), v, uint64(v.Slots.Subject), uint64(v.Slots.Day)+1); err != nil {
+			t.Fatal(err)
+		}
+		puncture()
+		v = versionOf(t, f, reader, "a")
+		if _, err := f.BeginRefile(t.Context(), v, uint64(v.Slots.Subject), uint64(v.Slots.Day)+1); err != nil {
+			t.Fatal(err)
+		}
+		a, err := f.Catalog.Anchor(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Millisecond)
+		if n, err := f.Catalog.AbandonFilings(t.Context(), catalog.Age{Anchor: a.Number}, 10); n != 1 || err != nil {
+			t.Fatalf("abandoned %d, %v", n, err)
+		}
+		puncture() // before its blob is swept, which a lock may keep
+	})
+	putBack(t, before, dir)
+	f := gatewaytest.In(t, dir)
+	if got := read(t, f, f.Caller(who), "a"); len(got) != 1000 {
+		t.Errorf("read %d bytes", len(got))
+	}
 }

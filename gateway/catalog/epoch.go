@@ -107,6 +107,12 @@ func (c *Catalog) ToPuncture(ctx context.Context, tenant recording.Tenant, limit
 	return slots, unrecorded, more, explain(ctx, err)
 }
 
+// Unrecorded gives a tenant's erasures whose records are not in the store.
+func (c *Catalog) Unrecorded(ctx context.Context, tenant recording.Tenant) ([]ErasureRow, error) {
+	e, err := all[ErasureRow](ctx, c.read("Unrecorded"), selectUnrecorded, tenant[:])
+	return e, explain(ctx, err)
+}
+
 // Follow tells of the head of a new epoch that is durable in the store.
 type Follow struct {
 	Tenant  recording.Tenant

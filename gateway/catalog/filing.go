@@ -122,6 +122,26 @@ func (c *Catalog) Refile(ctx context.Context, r Refiling, wrapped []byte, events
 	})
 }
 
+// ScrapFilings makes scraps of slots that a version was filed under, as the store says,
+// if its row says that it was erased or replaced: the catalog may have lacked these
+// filings when it was. Not if the version only lies below a tombstone.
+func (c *Catalog) ScrapFilings(ctx context.Context, tenant recording.Tenant, version recording.Version, slots []int64) error {
+	if len(slots) == 0 {
+		return nil
+	}
+	return c.write(ctx, "ScrapFilings", func(ctx context.Context, tx *sql.Tx) error {
+		for _, slot := range slots {
+			_, err := tx.ExecContext(ctx, intoPunctures+`SELECT v.tenant, 1, CAST($1 AS BIGINT), NULL, NULL, `+c.dialect.now+`, NULL
+				FROM versions v WHERE v.tenant = $2 AND v.version = $3 AND v.state IN ('erased', 'replaced') ON CONFLICT DO NOTHING`,
+				slot, tenant[:], version[:])
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // dropFilings makes scraps of the slots of filings that a condition on f selects,
 // residues of their blobs, and lets none of them come to be.
 func (d dialect) dropFilings(ctx context.Context, tx *sql.Tx, where string, args ...any) error {

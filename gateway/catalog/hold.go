@@ -56,6 +56,12 @@ func (ch Change) putHold(ctx context.Context, tx *sql.Tx) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO holds (id, tenant, recording, subject_index, slot, sealed, who, created_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`,
 		h.ID[:], ch.Tenant[:], of, subject, h.Slot, h.Sealed, h.Who, h.CreatedAt.UnixMicro())
+	if err != nil {
+		return err
+	}
+	// Whatever erases or replaces writes a tombstone, after having looked for holds. To
+	// read those that wait makes PostgreSQL undo one that saw no hold and ends later.
+	_, err = get[count](ctx, tx, recording.ErrNotFound, `SELECT count(*) FROM punctures p WHERE p.tenant = $1 AND p.epoch IS NULL`, ch.Tenant[:])
 	return err
 }
 

@@ -478,3 +478,39 @@ func TestOthers(t *testing.T) {
 		t.Errorf("Others() = %d, %v, of the other", n, err)
 	}
 }
+
+// TestHoldIsSerializable acknowledges a hold while an erasure that has not seen it is
+// under way: the erasure, which is acknowledged later, is refused.
+func TestHoldIsSerializable(t *testing.T) {
+	v := postgresVault(t)
+	cm, err := v.Put(t, catalogtest.Random(), catalog.Never)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row, err := v.Version(t.Context(), v.Tenant, cm.Version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := catalog.Hold{ID: recording.NewHoldID(), Recording: row.Recording, Slot: 900, Sealed: []byte("s"), Who: "admin", CreatedAt: time.Now()}
+	acknowledged := false
+	_, err = v.QueueErasure(t.Context(), catalog.NewErasure{
+		ErasureRow: catalog.ErasureRow{ID: recording.NewErasureID(), Tenant: v.Tenant, Scope: catalog.ScopeRecording, Commitment: []byte("c")},
+		Recording:  row.Recording,
+		Record:     func(int64, []catalog.Slot, []recording.Version) ([]byte, error) { return []byte("record"), nil },
+		Erasable: func(holds []catalog.Hold) error {
+			if len(holds) > 0 {
+				return recording.ErrHeld
+			}
+			if !acknowledged {
+				if err := v.Next(t, catalog.Change{Hold: &h}); err != nil {
+					t.Fatal(err)
+				}
+				acknowledged = true
+			}
+			return nil
+		},
+	}, nil)
+	if !errors.Is(err, recording.ErrHeld) {
+		t.Errorf("QueueErasure() = %v after a hold was acknowledged, want ErrHeld", err)
+	}
+}

@@ -24,9 +24,9 @@ func (e *Eraser) puncture(ctx context.Context, t *catalog.Tenant) (moved, more b
 			return false, false, err
 		}
 	}
-	slots := make([]keytree.Slot, len(due))
-	for i, s := range due {
-		slots[i] = keytree.Slot{Tree: keytree.Tree(s.Tree), Number: uint64(s.Number)}
+	slots := e.mayGo(t.ID, due)
+	if len(slots) == 0 {
+		return false, false, nil
 	}
 	head, err := ownHead(*t)
 	if err != nil {
@@ -57,6 +57,20 @@ func (e *Eraser) puncture(ctx context.Context, t *catalog.Tenant) (moved, more b
 	e.Logger.Info("tenant moved to its next epoch", "tenant", t.ID.String(), "epoch", head.Epoch,
 		"slots", len(slots), "pages", len(next.Pages()), "bytes", next.Bytes())
 	return true, more, nil
+}
+
+// mayGo passes over slots that are never punctured. No erasure asks for one: only who
+// writes rows does, and would keep every other from its end.
+func (e *Eraser) mayGo(t recording.Tenant, due []catalog.Slot) (slots []keytree.Slot) {
+	for _, s := range due {
+		slot := keytree.Slot{Tree: keytree.Tree(s.Tree), Number: uint64(s.Number)}
+		if err := slot.MayGo(); err != nil {
+			e.Logger.Error("the catalog has a tombstone that nobody can have asked for; it is passed over", "tenant", t.String(), "error", err)
+			continue
+		}
+		slots = append(slots, slot)
+	}
+	return slots
 }
 
 // ownHead is the head that a tenant's row has.

@@ -68,8 +68,9 @@ func (f Following) filing(ctx context.Context, key string) (keytree.Filing, erro
 
 // refile files anew, in a catalog that does not know of it, what the store has
 // filings of and an epoch to be followed has punctured where the catalog has it: else
-// it would count as erased.
-func (f Following) refile(ctx context.Context, t recording.Tenant, punctured []keytree.Slot) error {
+// it would count as erased. It goes by the newest keys, since a filing that a later
+// epoch has punctured is no place to be.
+func (f Following) refile(ctx context.Context, t recording.Tenant, newest *keytree.Keys, punctured []keytree.Slot) error {
 	gone := map[keytree.Slot]bool{}
 	for _, s := range punctured {
 		gone[s] = s.Tree == keytree.Recordings
@@ -96,9 +97,9 @@ func (f Following) refile(ctx context.Context, t recording.Tenant, punctured []k
 		if err != nil {
 			return err
 		}
-		all = slices.DeleteFunc(all, func(of keytree.Filing) bool {
-			return gone[keytree.Slot{Tree: keytree.Recordings, Number: of.Slots.Recording}]
-		})
+		if all, err = opening(ctx, newest, all); err != nil {
+			return err
+		}
 		if err := f.Refile(ctx, row, all); err != nil {
 			return err
 		}
@@ -109,7 +110,7 @@ func (f Following) refile(ctx context.Context, t recording.Tenant, punctured []k
 // RefileAll lets a catalog that lacks some of what the store has have a tenant's
 // recordings where they were last filed, before it learns of what was erased where
 // they were; and know of every other filing, so that whatever erases a recording takes
-// all its slots.
+// all its slots. Of what it erased without knowing of them, they are scraps.
 func (f Following) RefileAll(ctx context.Context, t recording.Tenant, keys *keytree.Keys) error {
 	of, err := f.Filed(ctx, t)
 	if err != nil {
@@ -117,7 +118,7 @@ func (f Following) RefileAll(ctx context.Context, t recording.Tenant, keys *keyt
 	}
 	for v, blobs := range of {
 		row, err := f.Catalog.Version(ctx, t, v)
-		if errors.Is(err, recording.ErrNotFound) || err == nil && row.State != catalog.Committed {
+		if errors.Is(err, recording.ErrNotFound) {
 			continue
 		}
 		if err != nil {
@@ -130,11 +131,26 @@ func (f Following) RefileAll(ctx context.Context, t recording.Tenant, keys *keyt
 		if all, err = opening(ctx, keys, all); err != nil {
 			return err
 		}
-		if err := f.Refile(ctx, row, all); err != nil {
+		if row.State == catalog.Committed {
+			err = f.Refile(ctx, row, all)
+		} else {
+			err = f.scrap(ctx, row, all)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// scrap has the slots forgotten of filings that still open and whose version is erased.
+// Only who has the tenant's keys can make one that opens, so it names no other's slot.
+func (f Following) scrap(ctx context.Context, row catalog.Version, all []keytree.Filing) error {
+	slots := make([]int64, len(all))
+	for i, of := range all {
+		slots[i] = int64(of.Slots.Recording)
+	}
+	return f.Catalog.ScrapFilings(ctx, row.Tenant, row.Version, slots)
 }
 
 // opening are the filings that open.

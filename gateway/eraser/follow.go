@@ -42,21 +42,19 @@ func (f Following) Follow(ctx context.Context, t *catalog.Tenant) error {
 // passed over that the store has no more, or that is none which a recovery found
 // to open: what its epoch punctured, no key opens that the newest has.
 func (f Following) FollowTo(ctx context.Context, t *catalog.Tenant, newest keytree.Head) error {
-	requeue := func(int64) error { return nil }
+	var keys *keytree.Keys // none of a tenant that is erased, of which nothing is to be kept
 	if newest.Kind != keytree.HeadErased {
-		keys, err := keytree.Unwrap(ctx, f.Keys, keytree.InStore(f.Blobs), newest)
-		if err != nil {
+		var err error
+		if keys, err = keytree.Unwrap(ctx, f.Keys, keytree.InStore(f.Blobs), newest); err != nil {
 			return distrust(t.ID, newest, err)
 		}
 		defer keys.Clear()
-		requeue = func(base int64) error {
-			_, err := f.Requeue(ctx, t.ID, keys, base)
-			return err
-		}
 	}
 	for epoch := uint64(t.Epoch) + 1; epoch <= newest.Epoch; epoch++ {
-		if err := requeue(int64(epoch) - 1); err != nil {
-			return err
+		if keys != nil {
+			if _, err := f.Requeue(ctx, t.ID, keys, int64(epoch)-1); err != nil {
+				return err
+			}
 		}
 		head, err := keytree.ReadHead(ctx, f.Blobs, t.ID, epoch)
 		missing := errors.Is(err, fs.ErrNotExist) || errors.Is(err, keytree.ErrHead)
@@ -69,7 +67,7 @@ func (f Following) FollowTo(ctx context.Context, t *catalog.Tenant, newest keytr
 		if head.Kind == keytree.HeadErased {
 			return recording.ErrTenantErased
 		}
-		if err := f.adopt(ctx, t, head, newest.Epoch); err != nil {
+		if err := f.adopt(ctx, t, head, newest.Epoch, keys); err != nil {
 			return err
 		}
 	}
@@ -98,10 +96,10 @@ func (f Following) newest(ctx context.Context, t catalog.Tenant) (newest *keytre
 	}
 }
 
-// adopt follows a head that was found in the store, where the newest one is known. One
-// before that which does not open is believed if the provider has forgotten it, and
-// else passed over.
-func (f Following) adopt(ctx context.Context, t *catalog.Tenant, h keytree.Head, newest uint64) error {
+// adopt follows a head that was found in the store, where the newest one is known, and
+// its keys if it has any. One before that which does not open is believed if the
+// provider has forgotten it, and else passed over.
+func (f Following) adopt(ctx context.Context, t *catalog.Tenant, h keytree.Head, newest uint64, last *keytree.Keys) error {
 	keys, err := keytree.Unwrap(ctx, f.Keys, nil, h)
 	pack := keytree.Pack{}
 	if forgotten := errors.Is(err, keytree.ErrForgotten) && h.Epoch < newest; forgotten || err == nil {
@@ -118,8 +116,10 @@ func (f Following) adopt(ctx context.Context, t *catalog.Tenant, h keytree.Head,
 	if err != nil {
 		return err
 	}
-	if err := f.refile(ctx, t.ID, pack.Slots); err != nil {
-		return err
+	if last != nil {
+		if err := f.refile(ctx, t.ID, last, pack.Slots); err != nil {
+			return err
+		}
 	}
 	return f.follow(ctx, t, h, pack.Slots, pack.Pages)
 }

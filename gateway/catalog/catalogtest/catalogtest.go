@@ -103,6 +103,7 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"erase what was filed anew", testEraseRefiled},
 		{"erase a day with what was filed anew", testEraseDayRefiled},
 		{"filings that are silent", testStaleFilings},
+		{"filings it lacked", testScrapFilings},
 		{"residues of filings", testResidueOfFiling},
 		{"a refiling meets an erasure", testRaceToRefile},
 		{"days that have passed", testPassedDays},

@@ -203,6 +203,23 @@ func testStaleFilings(t *testing.T, v *Vault) {
 	}
 }
 
+// Slots of filings that this catalog lacks are scraps once their version is erased, and
+// not before.
+func testScrapFilings(t *testing.T, v *Vault) {
+	ctx := t.Context()
+	in, cm := v.under(t, 0, 5)
+	unknown := []int64{v.slots.Add(1), v.slots.Add(1)}
+	must(t, v.ScrapFilings(ctx, v.Tenant, in.Version, unknown))
+	wantEqual(t, "slots to puncture", len(v.toPuncture(t)), 0)
+	v.wantReadable(t, "what is not erased", cm)
+	v.queue(t, v.askedOf(in.Recording))
+	for range 2 {
+		must(t, v.ScrapFilings(ctx, v.Tenant, in.Version, unknown))
+	}
+	want := []catalog.Slot{own(in), recordingSlot(unknown[0]), recordingSlot(unknown[1])}
+	wantEqual(t, "slots to puncture", sortedSlots(v.toPuncture(t)), sortedSlots(want))
+}
+
 // A residue that names where a version is filed is contradicted.
 func testResidueOfFiling(t *testing.T, v *Vault) {
 	in, _ := v.under(t, 0, 5)
