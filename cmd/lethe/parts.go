@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -55,6 +56,21 @@ func openParts(ctx context.Context, s config.Config, watch *telemetry.Telemetry)
 		}
 	}
 	return p, nil
+}
+
+// errNothingThere: a directory holds nothing of a server.
+var errNothingThere = errors.New("there is nothing of a server")
+
+// wasThere refuses directories in which no server ever kept what it is to keep there.
+// Opening makes them, and what is put right in an empty one looks well.
+func wasThere(s config.Config) error {
+	for dir, embedded := range map[string]bool{"keys": s.Vault.Address == "", "blobs": s.Store.Embedded()} {
+		path := filepath.Join(s.Data, dir)
+		if _, err := os.Stat(path); embedded && errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: %w", path, errNothingThere)
+		}
+	}
+	return nil
 }
 
 // close closes the parts in reverse order.

@@ -56,6 +56,9 @@ func (p *program) rebuild(ctx context.Context, s config.Config) (r gateway.Rebui
 	if err := forbidCoreDumps(); err != nil {
 		return r, fmt.Errorf("forbid core dumps: %w", err)
 	}
+	if err := wasThere(s); err != nil {
+		return r, err
+	}
 	log := slog.New(slog.NewJSONHandler(p.errs, &slog.HandlerOptions{Level: s.Log.Level}))
 	if err := os.MkdirAll(s.Data, 0o700); err != nil {
 		return r, err

@@ -83,6 +83,9 @@ func (p *program) recoverVault(ctx context.Context, s config.Config, r gateway.V
 	if err := forbidCoreDumps(); err != nil {
 		return fmt.Errorf("forbid core dumps: %w", err)
 	}
+	if err := wasThere(s); err != nil {
+		return err
+	}
 	r.Logger = slog.New(slog.NewJSONHandler(p.errs, &slog.HandlerOptions{Level: slog.LevelError}))
 	watch, err := watchProcess(s, r.Logger)
 	if err != nil {
