@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -581,4 +582,43 @@ func TestRebuildAfterAForgedPackWasLeft(t *testing.T) {
 	r.start(gatewaytest.Parts{Blobs: r.Blobs, Catalog: c, Keys: r.Keys})
 	r.reader = r.Caller(r.reader.Who)
 	r.plays([]recording.Name{"kept"}, []recording.Name{"gone"})
+}
+
+// Whoever writes the store can put another pack behind a head that opens no more. A
+// blob whose key is there is not taken for erased because of it.
+func TestRebuildDoubtsThePackOfAnOldHead(t *testing.T) {
+	r := restoring(t, localRestorable(t))
+	r.put("kept", "first", "second")
+	r.eraseName("first")
+	h := r.head()
+	r.eraseName("second")
+	r.Gateway.Close()
+	if err := r.Blobs.Delete(t.Context(), keytree.HeadKey(h.Tenant, h.Epoch)); err != nil {
+		t.Fatal(err)
+	}
+	r.forge(h.Epoch, h.Version, ofKept) // and as it was wrapped, so that the provider has forgotten how
+	if err := r.Blobs.Delete(t.Context(), keytree.HeadKey(h.Tenant, h.Epoch)); err != nil {
+		t.Fatal(err)
+	}
+	forged := h
+	forged.Pack = keytree.PackID{1, 2, 3}
+	body, err := r.Blobs.Open(t.Context(), keytree.PackKey(h.Tenant, forged.Pack), 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	pack, err := io.ReadAll(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged.PackSum = sha256.Sum256(pack)
+	r.create(keytree.HeadKey(h.Tenant, h.Epoch), forged.Marshal())
+	r.Catalog.Close()
+	drop(t, r.dir)
+	report, err := gateway.Rebuild(t.Context(), gateway.Config{
+		Blobs: r.Blobs, Catalog: r.open(), Keys: r.Keys, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil || report.Complete || report.Damaged.Count != 1 || report.Erased != 0 || report.Heads != 2 {
+		t.Errorf("rebuilt: %+v, %v", report, err)
+	}
 }

@@ -296,7 +296,10 @@ func (r *rebuild) leaveSome(ctx context.Context, t recording.Tenant, infos []blo
 	}
 	defer forget(all)
 	if err := r.each(ctx, all, func(ctx context.Context, f *found) error {
-		if f.err == nil && !f.buried {
+		switch {
+		case f.err == nil && f.buried:
+			return r.doubt(ctx, s, f)
+		case f.err == nil:
 			f.err = r.open(ctx, s, f)
 		}
 		return f.err
@@ -329,6 +332,26 @@ func (r *rebuild) leaveSome(ctx context.Context, t recording.Tenant, infos []blo
 	return nil
 }
 
+// errDoubted: a head that opens no more, and so may be anybody's, is all that says of a
+// blob that it was erased.
+var errDoubted = errors.New("an older head of the tenant names its key as forgotten, and it is not")
+
+// doubt lets the keys decide about a blob below a tombstone: if its own are there, no
+// epoch has punctured them, and only an erasure that is queued still says that they go.
+func (r *rebuild) doubt(ctx context.Context, s scope, f *found) error {
+	dek, err := s.keys.UnwrapDEK(ctx, f.id(), f.slots(), f.prefix.WrappedDEK[:])
+	dek.Clear()
+	if err != nil {
+		return err
+	}
+	said, err := r.catalog.Punctured(ctx, s.tenant.ID, slotRow(f.slots()))
+	if said {
+		err = errDoubted
+	}
+	f.err = err
+	return err
+}
+
 // leave decides about one blob: it gives what is to become a residue.
 func (r *rebuild) leave(ctx context.Context, f *found) (*catalog.Lost, error) {
 	switch {
@@ -339,7 +362,7 @@ func (r *rebuild) leave(ctx context.Context, f *found) (*catalog.Lost, error) {
 		return nil, nil
 	case f.row != nil:
 		return r.leaveKnown(ctx, f)
-	case f.buried || errors.Is(f.err, keytree.ErrPunctured):
+	case f.buried && f.err == nil, errors.Is(f.err, keytree.ErrPunctured):
 		return f.lost(catalog.Erased), nil
 	case f.err != nil:
 		r.damaged(f.id(), f.Key, f.err)

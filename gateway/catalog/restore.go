@@ -278,3 +278,11 @@ func (c *Catalog) Tombstones(ctx context.Context, tenant recording.Tenant, slots
 	}
 	return out, nil
 }
+
+// Punctured reports whether an epoch is said to have punctured any of a version's
+// slots.
+func (c *Catalog) Punctured(ctx context.Context, tenant recording.Tenant, s Slots) (bool, error) {
+	is, err := get[yes](ctx, c.read("Punctured"), recording.ErrNotFound, `SELECT EXISTS (SELECT 1 FROM punctures p WHERE p.tenant = $1 AND p.epoch IS NOT NULL AND
+		(p.tree = 1 AND p.slot = $2 OR p.tree = 2 AND p.slot = $3 OR p.tree = 3 AND p.slot = $4))`, tenant[:], s.Recording, s.Subject, s.Day)
+	return is.bool, explain(ctx, err)
+}
