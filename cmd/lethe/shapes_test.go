@@ -245,7 +245,7 @@ func runs(t *testing.T, s *running) []jsonRun {
 		data("bucket create", "--tenant acme calls"),
 		data("recorder create", "--tenant acme pbx --bucket calls"),
 		data("reader create", "--tenant acme qa --bucket *"),
-		{"lethe rebuild", []string{"rebuild", "--data", filepath.Join(dir, "other")}, done},
+		{"lethe rebuild", []string{"rebuild", "--data", stopped.dir}, done},
 		data("sweep", ""),
 		data("sweep", "--dry-run"),
 		data("tenant revoke", "acme"),
