@@ -53,7 +53,7 @@ var may = map[string][]string{
 	"test":                        {"..."},
 	"test/servers":                {},
 	"test/servers/build":          {"test/servers"},
-	"test/system":                 {"crypto/...", "gateway/blob", "gateway/blob/...", "test/servers"},
+	"test/system":                 {"recording", "crypto/...", "gateway/blob", "gateway/blob/...", "test/servers"},
 	"test/blind":                  {},
 	"test/telephony":              {},
 	"test/faults":                 {},

@@ -67,11 +67,11 @@ func (b Behind) Oldest(ctx context.Context, root keytree.Root) (oldest int, err 
 	}
 	key, err := b.s.Vault.Client(b.s.t).Logical().ReadWithContext(ctx, "transit/keys/"+string(root))
 	if err != nil || key == nil {
-		return 0, fmt.Errorf("the Vault's key: %v, %w", key, err)
+		return 0, fmt.Errorf("key in Vault: %v, %w", key, err)
 	}
 	number, ok := key.Data["min_available_version"].(json.Number)
 	if !ok {
-		return 0, fmt.Errorf("the Vault's key says %v", key.Data)
+		return 0, fmt.Errorf("key in Vault says %v", key.Data)
 	}
 	n, err := number.Int64()
 	return int(n), err
