@@ -222,6 +222,13 @@ func (c *Catalog) EpochEffective(ctx context.Context, e EpochRow) error {
 	})
 }
 
+// EpochsOf gives the epochs that punctured an erasure's slots, in their order.
+func (c *Catalog) EpochsOf(ctx context.Context, tenant recording.Tenant, id recording.ErasureID) ([]EpochRow, error) {
+	e, err := all[EpochRow](ctx, c.read("EpochsOf"), selectEpochs+` AND o.epoch IN (
+		SELECT p.epoch FROM punctures p WHERE p.erasure = $2) ORDER BY o.epoch`, tenant[:], id[:])
+	return e, explain(ctx, err)
+}
+
 // UnfinishedEpochs gives a tenant's epochs that are not effective, oldest first.
 func (c *Catalog) UnfinishedEpochs(ctx context.Context, tenant recording.Tenant) ([]EpochRow, error) {
 	e, err := all[EpochRow](ctx, c.read("UnfinishedEpochs"), selectEpochs+` AND o.effective_at IS NULL ORDER BY o.epoch`, tenant[:])

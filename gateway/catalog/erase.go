@@ -5,50 +5,8 @@ import (
 	"database/sql"
 	"slices"
 
-	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/recording"
 )
-
-// An Erasure says what is to be erased of a recording.
-type Erasure struct {
-	Tenant    recording.Tenant
-	Recording recording.ID
-	Version   recording.Version // the one to erase; zero erases all there are
-}
-
-// Erase makes versions of a recording unreadable, with the events that explain
-// it, in one transaction: from its commit on no query finds them. Their rows
-// keep slots and blob key, and lose everything that opens the recording, finds it
-// or tells of it; QueueErasure has their keys forgotten too. If the
-// current version goes, the newest that is left takes its place; with the last
-// that could be opened go those that were replaced, and in any case those whose
-// subject or day is erased.
-//
-// It gives the versions whose blobs may be deleted now, as they were; their
-// blobs and parts are residues. What is erased already, or never was,
-// is success, and its events are written too. ErrNoTenant, ErrTenantRevoked,
-// ErrTenantErased: nothing may be erased.
-func (c *Catalog) Erase(ctx context.Context, e Erasure, events []audit.Record) (gone []Version, err error) {
-	err = c.write(ctx, "Erase", func(ctx context.Context, tx *sql.Tx) error {
-		gone = nil
-		stored, err := c.dialect.stored(ctx, tx, e.Tenant, e.Recording)
-		if err != nil {
-			return err
-		}
-		if _, err := activeTenant(ctx, tx, e.Tenant); err != nil {
-			return err
-		}
-		taken, err := c.dialect.take(ctx, tx, stored, e.takes)
-		if err != nil {
-			return err
-		}
-		for _, s := range taken {
-			gone = append(gone, s.Version)
-		}
-		return insertEvents(ctx, tx, events)
-	})
-	return gone, err
-}
 
 // activeTenant is the tenant, if anything may be erased of it.
 func activeTenant(ctx context.Context, tx *sql.Tx, id recording.Tenant) (Tenant, error) {
@@ -109,11 +67,11 @@ func divide(stored []seen, takes func(Version) bool) (gone, left []seen) {
 
 // takes reports whether v is one of those to erase. What stands under the name
 // and is of another recording was put after the erasure was asked for.
-func (e Erasure) takes(v Version) bool {
-	if e.Version != (recording.Version{}) {
-		return v.Version == e.Version
+func (n NewErasure) takes(v Version) bool {
+	if n.Version != (recording.Version{}) {
+		return v.Version == n.Version
 	}
-	return v.Recording == e.Recording || !v.Current
+	return v.Recording == n.Recording || !v.Current
 }
 
 // erase flips versions to erased: their blobs and parts become residues, and

@@ -91,8 +91,11 @@ type Queued struct {
 // events that explain it: from its commit on no query finds it, and nothing can
 // be written under its slots.
 //
-// Of a recording, or a version of it, what Erase erases is erased, and the slot
-// of each gets a tombstone. Of a subject, the subject's slot gets one, so that
+// Of a recording, or a version of it, the rows keep slots and blob key, and lose
+// everything that opens it, finds it or tells of it; every slot that it hung from
+// gets a tombstone. If the current version goes, the newest that is left takes its
+// place; with the last that could be opened go those that were replaced, and in any
+// case those whose subject or day is erased. Of a subject, the subject's slot gets one, so that
 // the next call of that person takes another; of other recordings that tell of
 // the subject the versions are erased by themselves. Of a day, the day's slot
 // gets one. What lies below a subject or a day is settled later, by
@@ -232,7 +235,7 @@ func (w *taking) take(ctx context.Context) error {
 	case ScopeDay:
 		return w.takeSlot(ctx, Slot{TreeDays, w.Day})
 	}
-	return w.takeRecording(ctx, w.Recording, Erasure{Recording: w.Recording, Version: w.Version}.takes)
+	return w.takeRecording(ctx, w.Recording, w.takes)
 }
 
 // holds decides on the holds that bear on what stored holds and would go.
@@ -381,6 +384,24 @@ const selectErasureByScope = `SELECT ` + erasureColumns + ` FROM erasures e WHER
 func (c *Catalog) ErasureByScope(ctx context.Context, tenant recording.Tenant, scope Index) (ErasureRow, error) {
 	e, err := get[ErasureRow](ctx, c.read("ErasureByScope"), recording.ErrNoErasure, selectErasureByScope+lastErasures("1"), scope[:], tenant[:])
 	return e, explain(ctx, err)
+}
+
+// FindErasure finds an erasure of whichever tenant. ErrNoErasure: there is none.
+func (c *Catalog) FindErasure(ctx context.Context, id recording.ErasureID) (ErasureRow, error) {
+	e, err := get[ErasureRow](ctx, c.read("FindErasure"), recording.ErrNoErasure, `SELECT `+erasureColumns+` FROM erasures e WHERE e.id = $1`, id[:])
+	return e, explain(ctx, err)
+}
+
+type ageRow struct{ age int64 }
+
+func (r *ageRow) columns() []any { return []any{orZero(&r.age)} }
+
+// OldestErasure is how long ago the oldest erasure was asked for, by the database's
+// clock, whose keys are not destroyed yet; 0 if there is none.
+func (c *Catalog) OldestErasure(ctx context.Context) (time.Duration, error) {
+	r, err := get[ageRow](ctx, c.read("OldestErasure"), recording.ErrNoErasure, `SELECT `+c.dialect.now+` - min(e.asked_at) FROM erasures e
+		JOIN tenants t ON t.id = e.tenant WHERE e.state <> 'certified' AND e.state <> 'effective' AND t.state IN ('active', 'revoked')`)
+	return max(time.Duration(r.age)*time.Microsecond, 0), explain(ctx, err)
 }
 
 // Erasure finds an erasure. ErrNoErasure: there is none.

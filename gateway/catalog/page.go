@@ -64,16 +64,27 @@ func (c *Catalog) Pages(ctx context.Context, tenant recording.Tenant, tree int64
 	return out, nil
 }
 
-// DropPages removes copies of pages. Those that are not there are success.
-func (c *Catalog) DropPages(ctx context.Context, pages []Page) error {
-	return c.write(ctx, "DropPages", func(ctx context.Context, tx *sql.Tx) error {
-		for _, p := range pages {
-			_, err := tx.ExecContext(ctx, `DELETE FROM pages WHERE tenant = $1 AND tree = $2 AND node = $3 AND epoch = $4`,
-				p.Tenant[:], p.Tree, p.Node, p.Epoch)
+// DropOlderPages removes what is kept of the same nodes from earlier epochs.
+func (c *Catalog) DropOlderPages(ctx context.Context, pages []Page) error {
+	return c.write(ctx, "DropOlderPages", func(ctx context.Context, tx *sql.Tx) error {
+		for rest := pages; len(rest) > 0; {
+			first, nodes := rest[0], []any{}
+			for len(rest) > 0 && len(nodes) < maxRows && rest[0].besides(first) {
+				nodes, rest = append(nodes, rest[0].Node), rest[1:]
+			}
+			_, err := tx.ExecContext(ctx, deleteOlderPages+list(4, len(nodes)),
+				append([]any{first.Tenant[:], first.Tree, first.Epoch}, nodes...)...)
 			if err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+const deleteOlderPages = `DELETE FROM pages WHERE tenant = $1 AND tree = $2 AND epoch < $3 AND node IN `
+
+// besides reports whether one epoch wrote both pages in one tree.
+func (p Page) besides(o Page) bool {
+	return p.Tenant == o.Tenant && p.Tree == o.Tree && p.Epoch == o.Epoch
 }

@@ -16,7 +16,7 @@ import (
 var durable = []string{
 	"f.Sync", "root.Link", "root.Mkdir", "dir.Link", "dir.Rename", "tx.Commit", "blobs.Create", "store.Create", "s.Create", "blobs.Delete",
 	"catalog.Begin", "catalog.BeginUpload", "catalog.BeginPart", "catalog.StorePart", "catalog.Forget",
-	"catalog.Erase", "catalog.Erased", "catalog.CloseBucket", "catalog.Apply", "provider.Destroy",
+	"catalog.QueueErasure", "catalog.Erased", "catalog.CloseBucket", "catalog.Apply", "provider.Destroy",
 }
 
 // withoutFailpoint are functions that make something durable in a step that has

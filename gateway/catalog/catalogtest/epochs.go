@@ -246,12 +246,6 @@ func testPages(t *testing.T, v *Vault) {
 	must(t, err)
 	slices.SortFunc(got, func(a, b catalog.Page) int { return int(2*(a.Node-b.Node) + a.Epoch - b.Epoch) })
 	wantEqual(t, "Pages(that no later one replaced)", got, left)
-	for range 2 { // repeated
-		must(t, v.DropPages(ctx, pages[2:]))
-	}
-	got, err = v.Pages(ctx, v.Tenant, catalog.TreeRecordings, nodes)
-	must(t, err)
-	wantEqual(t, "number of pages", len(got), 2)
 	got, err = v.Pages(ctx, v.Tenant, catalog.TreeDays, nodes)
 	must(t, err)
 	wantEqual(t, "Pages(of another tree)", got, []catalog.Page{other})

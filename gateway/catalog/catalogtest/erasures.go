@@ -1,6 +1,7 @@
 package catalogtest
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"testing"
@@ -24,8 +25,26 @@ func (v *Vault) series(t *testing.T, name, term catalog.Index, how ...catalog.Ov
 	return out
 }
 
-func (v *Vault) erasure(version recording.Version) catalog.Erasure {
-	return catalog.Erasure{Tenant: v.Tenant, Recording: recording.ID(v.Bucket.ID), Version: version}
+// target says what is to be erased of a recording; the zero version is all.
+type target struct {
+	Tenant    recording.Tenant
+	Recording recording.ID
+	Version   recording.Version
+}
+
+// erase queues an erasure, and gives what it makes unreadable.
+func (v *Vault) erase(ctx context.Context, e target, events []audit.Record) ([]catalog.Version, error) {
+	n := v.asked(catalog.ScopeVersion)
+	n.Tenant, n.Recording, n.Version = e.Tenant, e.Recording, e.Version
+	if e.Version == (recording.Version{}) {
+		n.Scope = catalog.ScopeRecording
+	}
+	q, err := v.QueueErasure(ctx, n, events)
+	return q.Gone, err
+}
+
+func (v *Vault) erasure(version recording.Version) target {
+	return target{Tenant: v.Tenant, Recording: recording.ID(v.Bucket.ID), Version: version}
 }
 
 // wantErased checks that nothing of a version can be found but what forgets it.
@@ -60,7 +79,7 @@ func testErase(t *testing.T, v *Vault) {
 	erased := event(v.Tenant, now())
 	want := []string{versions[2].Blob, versions[1].Blob, versions[0].Blob}
 	for range 2 { // repeated
-		gone, err := v.Erase(ctx, v.erasure(recording.Version{}), []audit.Record{erased})
+		gone, err := v.erase(ctx, v.erasure(recording.Version{}), []audit.Record{erased})
 		must(t, err)
 		wantEqual(t, "blobs that may go", blobsOf(gone), want)
 		want = nil
@@ -107,7 +126,7 @@ func testEraseVersions(t *testing.T, v *Vault) {
 		{1, recording.Version{}, 0}, // which went before
 		{0, recording.Version{}, 0}, // and again
 	} {
-		gone, err := v.Erase(ctx, v.erasure(in[step.erase].Version), nil)
+		gone, err := v.erase(ctx, v.erasure(in[step.erase].Version), nil)
 		must(t, err)
 		wantEqual(t, "number of blobs that may go", len(gone), step.blobs)
 		wantEqual(t, "current version", v.Current(t, name), step.current)
@@ -127,7 +146,7 @@ func testEraseParts(t *testing.T, v *Vault) {
 	cm := v.complete(t, u, part)
 	cm.Content.Name, cm.Overwrite = before.Content.Name, catalog.KeepVersions
 	must(t, v.Create(ctx, cm, nil))
-	gone, err := v.Erase(ctx, catalog.Erasure{Tenant: v.Tenant, Recording: u.Recording}, nil)
+	gone, err := v.erase(ctx, target{Tenant: v.Tenant, Recording: u.Recording}, nil)
 	must(t, err)
 	if len(gone) != 2 || gone[0].Version != u.Version || gone[1].Version != before.Version {
 		t.Errorf("%d versions are gone, want that in parts and the one before", len(gone))
@@ -152,13 +171,13 @@ func testEraseWhatLostItsName(t *testing.T, v *Vault) {
 		if i == 0 {
 			continue
 		}
-		gone, err := v.Erase(ctx, v.erasure(before[i].Version), nil)
+		gone, err := v.erase(ctx, v.erasure(before[i].Version), nil)
 		must(t, err)
 		wantEqual(t, "number of blobs that may go", len(gone), blobs)
 		wantEqual(t, "current version", v.Current(t, name), u.Version)
 		v.wantErased(t, name, before[i])
 	}
-	_, err := v.Erase(ctx, catalog.Erasure{Tenant: v.Tenant, Recording: u.Recording, Version: u.Version}, nil)
+	_, err := v.erase(ctx, target{Tenant: v.Tenant, Recording: u.Recording, Version: u.Version}, nil)
 	must(t, err)
 	v.wantErased(t, name, before[0])
 	must(t, v.CloseBucket(ctx, v.Tenant, v.Bucket.ID, nil))
@@ -172,7 +191,7 @@ func testEraseWhatWasReplaced(t *testing.T, v *Vault) {
 	before := v.series(t, name, Random(), catalog.Never, catalog.KeepVersions)
 	u := v.takeName(t, name, catalog.Replace)
 	wantEqual(t, "state of what was replaced", v.State(t, before[1].Version), catalog.Replaced)
-	gone, err := v.Erase(ctx, catalog.Erasure{Tenant: v.Tenant, Recording: u.Recording}, nil)
+	gone, err := v.erase(ctx, target{Tenant: v.Tenant, Recording: u.Recording}, nil)
 	must(t, err)
 	wantEqual(t, "number of blobs that may go", len(gone), 3)
 	for _, in := range before {
@@ -228,10 +247,10 @@ func testEraseRefuses(t *testing.T, v *Vault) {
 	in := v.series(t, name, Random(), catalog.Never)
 	stranger := v.erasure(recording.Version{})
 	stranger.Tenant = recording.NewTenant()
-	_, err := v.Erase(ctx, stranger, nil)
+	_, err := v.erase(ctx, stranger, nil)
 	wantErr(t, "Erase(of another tenant)", err, recording.ErrNoTenant)
 	must(t, v.Next(t, catalog.Change{State: catalog.TenantRevoked}))
-	_, err = v.Erase(ctx, v.erasure(in[0].Version), nil)
+	_, err = v.erase(ctx, v.erasure(in[0].Version), nil)
 	wantErr(t, "Erase(of a revoked tenant)", err, recording.ErrTenantRevoked)
 	wantEqual(t, "state", v.State(t, in[0].Version), catalog.Committed)
 }
@@ -242,7 +261,7 @@ func testCloseBucket(t *testing.T, v *Vault) {
 	in := v.series(t, name, Random(), catalog.Never)
 	wantErr(t, "CloseBucket(with a recording)", v.CloseBucket(ctx, v.Tenant, v.Bucket.ID, nil), recording.ErrBucketNotEmpty)
 	open := v.Intend(t) // that is not refused after it was
-	_, err := v.Erase(ctx, v.erasure(in[0].Version), nil)
+	_, err := v.erase(ctx, v.erasure(in[0].Version), nil)
 	must(t, err)
 	closed := event(v.Tenant, now())
 	for range 2 { // repeated
@@ -312,7 +331,7 @@ func testRaceToErase(t *testing.T, v *Vault) {
 		var created, erased error
 		var wg sync.WaitGroup
 		wg.Go(func() { next, created = put(catalog.KeepVersions) })
-		wg.Go(func() { _, erased = v.Erase(t.Context(), catalog.Erasure{Tenant: v.Tenant, Recording: id}, nil) })
+		wg.Go(func() { _, erased = v.erase(t.Context(), target{Tenant: v.Tenant, Recording: id}, nil) })
 		wg.Wait()
 		must(t, errors.Join(created, erased))
 		v.wantErased(t, name, first)

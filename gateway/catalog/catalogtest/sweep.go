@@ -127,7 +127,7 @@ func testResidues(t *testing.T, v *Vault) {
 	must(t, v.Abort(ctx, v.Tenant, in.Version)) // repeated
 	put, err := v.Put(t, Random(), catalog.Never)
 	must(t, err)
-	_, err = v.Erase(ctx, catalog.Erasure{Tenant: v.Tenant, Recording: in.Recording, Version: put.Version}, nil)
+	_, err = v.erase(ctx, target{Tenant: v.Tenant, Recording: in.Recording, Version: put.Version}, nil)
 	must(t, err)
 	left, err := v.Residues(ctx, v.Tenant, put.Version)
 	must(t, err)
