@@ -30,6 +30,7 @@ func told(name recording.Name, subjects string, bytes []byte) gateway.Upload {
 }
 
 func TestErasureBecomesAnEpoch(t *testing.T) {
+	t.Parallel() // it waits for a certificate
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
 	for _, name := range []recording.Name{"gone", "kept"} {
@@ -46,6 +47,7 @@ func TestErasureBecomesAnEpoch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	salt := info.Salt
 	if info.ID == (recording.ErasureID{}) || info.Salt == (claim.Salt{}) || info.Versions != 1 {
 		t.Errorf("erasure: %+v", info)
 	}
@@ -73,14 +75,21 @@ func TestErasureBecomesAnEpoch(t *testing.T) {
 	if _, err := f.Put(t.Context(), recorder, gatewaytest.Upload(calls, "gone", sound(2, 1000))); err != nil {
 		t.Errorf("put under the name that is free again: %v", err)
 	}
-	if testing.Short() {
-		return
-	}
 	until(t, "the certificate", 50*time.Second, func() bool {
 		info, err = f.Erasure(t.Context(), f.Operator(), info.ID)
 		return err == nil && info.State == "certified"
 	})
-	t.Logf("%s", info.Certificate)
+	signed, err := f.Signer.PublicKey().Verify(info.Certificate)
+	if err != nil || signed.ID != info.ID.String() || len(signed.Epochs) != 1 || signed.Counts.Unreadable != 1 {
+		t.Fatalf("certificate %+v: %v", signed, err)
+	}
+	of := claim.Scope{Kind: claim.OfRecording, Bucket: string(calls), Name: "gone"}
+	if err := signed.Scope.OpenCommitment(salt, of); err != nil {
+		t.Error(err)
+	}
+	if of.Name = "kept"; signed.Scope.OpenCommitment(salt, of) == nil {
+		t.Error("the salt opens the certificate for another recording")
+	}
 }
 
 // Whoever asks again is told of the erasure that did it, and gets no salt.

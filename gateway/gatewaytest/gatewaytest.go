@@ -41,7 +41,9 @@ type Fixture struct {
 	Dir   string // of the embedded parts
 	Owner gateway.Secret
 	Log   *Log // what the gateway logged, at every level
-	t     testing.TB
+
+	Signer *claim.Signer // of its certificates
+	t      testing.TB
 }
 
 // Log keeps what is written to it, for reading at any time.
@@ -89,9 +91,9 @@ func In(t testing.TB, dir string, edits ...func(*gateway.Config)) *Fixture {
 // On starts a gateway on the parts given.
 func On(t testing.TB, p Parts, edits ...func(*gateway.Config)) *Fixture {
 	t.Helper()
-	f := &Fixture{Parts: p, Owner: gateway.NewSecret("owner-token-of-this-test"), Log: &Log{}, t: t}
+	f := &Fixture{Parts: p, Owner: gateway.NewSecret("owner-token-of-this-test"), Log: &Log{}, Signer: signer(t), t: t}
 	c := gateway.Config{
-		Blobs: p.Blobs, Catalog: p.Catalog, Keys: p.Keys, Owner: f.Owner, Signer: signer(t),
+		Blobs: p.Blobs, Catalog: p.Catalog, Keys: p.Keys, Owner: f.Owner, Signer: f.Signer,
 		Logger: slog.New(slog.NewJSONHandler(f.Log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, edit := range edits {
