@@ -37,7 +37,7 @@ var steps = []step{
 	{one(gateway.ErrServed), "Stop every lethe that uses this database, lethe serve of all roles and lethe doctor, and run it again."},
 	{one(localkeys.ErrLocked, filestore.ErrInUse), "Stop the lethe serve that has this directory, or whatever else of lethe works on it, and run it again."},
 	{one(errNothingThere), "Check --data (LETHE_DATA) and the file of settings: a server has run there, and its directory was kept or put back."},
-	{one(eraser.ErrDriven), "Stop every server with the role eraser. One that was killed leaves its lease for a minute."},
+	{one(eraser.ErrDriven), "Stop every server with the role eraser. One that was killed leaves its lease for some seconds."},
 	{one(eraser.ErrUnproved), "Keys of overwritten and aborted data stand in no request. Was nothing strange written to the store since the copy was made? Then run it again with --unproved puncture; --unproved leave keeps them."},
 	{one(eraser.ErrLost), "Put the store's blobs below erasures, head and pages back, if there is a copy of the bucket. What is lost for good is passed over with --lost: what it named may open again."},
 	{one(eraser.ErrNoHead), "This copy of the provider is older than the tenant, or another's. Put a younger copy back and run it again."},

@@ -127,9 +127,10 @@ $aws get-object --bucket calls --key $first --range bytes=0-65535 $here/first-64
 $lethe ls calls
 $lethe get calls/$first $here/whole.wav
 
-# the owner: refuses all of it, permits it again, or destroys its key for good
+# the owner: refuses all of it, permits it again, or erases one call or all of it for good
 $lethe --data $here tenant revoke demo
 $lethe --data $here tenant restore demo
+# $lethe --data $here erase --tenant demo --recording calls/2026/11/23/claim-mono-pcm.wav --wait
 # $lethe --data $here tenant erase demo --wait
 
 Everything is in $dir; remove it to start afresh. Ctrl-C stops the server.
