@@ -1,0 +1,136 @@
+package gateway_test
+
+import (
+	"crypto/sha256"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/gateway"
+	epochs "github.com/lethe-vault/lethe/gateway/eraser"
+	"github.com/lethe-vault/lethe/gateway/gatewaytest"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// What was held moved out of a day before that was erased: a catalog from before then,
+// rebuilt or served as it is, and a lost one, find it where it is, and nothing of it is
+// deleted.
+func TestRebuildOfWhatIsHeld(t *testing.T) {
+	dir := t.TempDir()
+	var who string
+	t.Run("before", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
+		who = reader.Who
+		put(t, f, recorder, "gone", sound(1, 1000))
+		put(t, f, recorder, "held", sound(2, 300_000))
+		inParts(t, f, recorder, "parts", sound(3, 1000), sound(4, 1000))
+	})
+	old := copyCatalog(t, dir)
+	want := wants{"gone": nil, "held": sound(2, 300_000), "parts": append(sound(3, 1000), sound(4, 1000)...)}
+	t.Run("moved", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		mustHold(t, f, onRecording("held"))
+		mustHold(t, f, onRecording("parts"))
+		info, err := f.EraseFor(t.Context(), f.Operator(), "acme", expiring(90))
+		if err != nil || info.Refiled != 2 {
+			t.Fatalf("%+v, %v", info, err)
+		}
+		effective(t, f, info.ID)
+		want.check(t, f, f.Caller(who))
+	})
+	of := map[string]string{
+		"holds":   "id, tenant, recording, slot, who, created_at",
+		"filings": "tenant, version, slot_recording, slot_subject, slot_day, state, blob", // else no later erasure takes all slots
+	}
+	whole := contents(t, dir, of)
+	for _, how := range []string{"served", "older", "lost"} {
+		t.Run(how, func(t *testing.T) {
+			drop(t, dir)
+			for file, b := range old {
+				if how == "lost" {
+					break
+				}
+				if err := os.WriteFile(filepath.Join(dir, file), b, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if how != "served" {
+				if r := rebuild(t, dir); !r.Complete || r.Unknown.Count != 0 {
+					t.Errorf("the rebuild did %+v", r)
+				}
+				same(t, contents(t, dir, of), whole)
+			}
+			t.Run("after", func(t *testing.T) {
+				f := gatewaytest.In(t, dir)
+				f.Caller(who)
+				sweep(t, f)
+				want.check(t, f, f.Caller(who))
+			})
+		})
+	}
+}
+
+// What a recovery left, since nobody proved that it was erased, a rebuild leaves too,
+// whatever a head says that opens no more: the keys decide.
+func TestRebuildAfterAForgedPackWasLeft(t *testing.T) {
+	r, _, lost := restored(t)
+	r.forge(lost.Epoch+1, lost.Version+1, ofKept)
+	if got := r.recover(epochs.Recovery{Unproved: epochs.Leave}); got.Err != nil {
+		t.Fatalf("recovered: %+v", got)
+	}
+	r.Catalog.Close()
+	drop(t, r.dir)
+	c := r.open()
+	report, err := gateway.Rebuild(t.Context(), gateway.Config{
+		Blobs: r.Blobs, Catalog: c, Keys: r.Keys, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil || !report.Complete || report.Recordings != 1 {
+		t.Errorf("rebuilt: %+v, %v", report, err)
+	}
+	r.start(gatewaytest.Parts{Blobs: r.Blobs, Catalog: c, Keys: r.Keys})
+	r.reader = r.Caller(r.reader.Who)
+	r.plays([]recording.Name{"kept"}, []recording.Name{"gone"})
+}
+
+// Whoever writes the store can put another pack behind a head that opens no more. A
+// blob whose key is there is not taken for erased because of it.
+func TestRebuildDoubtsThePackOfAnOldHead(t *testing.T) {
+	r := restoring(t, localRestorable(t))
+	r.put("kept", "first", "second")
+	r.eraseName("first")
+	h := r.head()
+	r.eraseName("second")
+	r.Gateway.Close()
+	if err := r.Blobs.Delete(t.Context(), keytree.HeadKey(h.Tenant, h.Epoch)); err != nil {
+		t.Fatal(err)
+	}
+	r.forge(h.Epoch, h.Version, ofKept) // and as it was wrapped, so that the provider has forgotten how
+	if err := r.Blobs.Delete(t.Context(), keytree.HeadKey(h.Tenant, h.Epoch)); err != nil {
+		t.Fatal(err)
+	}
+	forged := h
+	forged.Pack = keytree.PackID{1, 2, 3}
+	body, err := r.Blobs.Open(t.Context(), keytree.PackKey(h.Tenant, forged.Pack), 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	pack, err := io.ReadAll(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged.PackSum = sha256.Sum256(pack)
+	r.create(keytree.HeadKey(h.Tenant, h.Epoch), forged.Marshal())
+	r.Catalog.Close()
+	drop(t, r.dir)
+	report, err := gateway.Rebuild(t.Context(), gateway.Config{
+		Blobs: r.Blobs, Catalog: r.open(), Keys: r.Keys, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil || report.Complete || report.Damaged.Count != 1 || report.Erased != 0 || report.Heads != 2 {
+		t.Errorf("rebuilt: %+v, %v", report, err)
+	}
+}
