@@ -127,18 +127,9 @@ const (
 	refilePause   = 50 * time.Millisecond
 )
 
-// moveOut files what is held below the subject or the day of an erasure elsewhere,
-// in batches, until nothing is left there. Whoever is killed on the way has moved
+// moveOut files what is held below the slot of a subject or a day elsewhere, in batches, until nothing is left there. Whoever is killed on the way has moved
 // some of it, and the next goes on with the rest.
-func (g *Gateway) moveOut(ctx context.Context, t recording.Tenant, n catalog.NewErasure) error {
-	from := catalog.Slot{Tree: catalog.TreeDays, Number: n.Day}
-	if n.Subject != nil {
-		slot, found, err := g.catalog.LookupSubject(ctx, t, *n.Subject)
-		if err != nil || !found {
-			return unavailable(err)
-		}
-		from = catalog.Slot{Tree: catalog.TreeSubjects, Number: slot}
-	}
+func (g *Gateway) moveOut(ctx context.Context, t recording.Tenant, from catalog.Slot) error {
 	for idle := 0; idle < refileTries; {
 		held, err := g.catalog.HeldBelow(ctx, t, from, refileBatch)
 		if err != nil || len(held) == 0 {
