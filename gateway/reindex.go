@@ -27,7 +27,7 @@ const DefaultReindexEvery = 7 * 24 * time.Hour
 const (
 	reindexLook  = 2 * time.Second // for generations that are to be forgotten
 	reindexDue   = time.Minute     // for tenants whose rows are to move
-	reindexLease = 30 * time.Second
+	reindexLease = 10 * time.Second
 	reindexFor   = 10 * time.Minute // of one tenant, before others have their turn
 	reindexBatch = 100
 )

@@ -129,6 +129,13 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"one of many takes a name below a tombstone", testRaceForBuriedName},
 		{"a slot is handed out while its subject is erased", testRaceForSlotOfErased},
 		{"an erasure meets a replacement", testRaceToQueueAndReplace},
+		{"generations", testGenerations},
+		{"writers in another stage", testStages},
+		{"names while rows move", testNamesWhileMoving},
+		{"one of many takes a name while rows move", testRaceForNameWhileMoving},
+		{"holds while rows move", testHoldsWhileMoving},
+		{"erase a subject while rows move", testEraseSubjectWhileMoving},
+		{"a move meets an erasure", testMoveMeetsErasure},
 		{"directories", testDirectories},
 		{"versions", testVersions},
 		{"terms", testTerms},
@@ -156,7 +163,9 @@ type Vault struct {
 	Bucket catalog.Bucket
 
 	sequence int64
-	slots    *atomic.Int64 // of recordings, handed out
+	stage    catalog.Stage
+	written  map[recording.Version]bool // under the next generation of indexes
+	slots    *atomic.Int64              // of recordings, handed out
 }
 
 // NewVault opens the empty catalog at dsn and fills it.
@@ -169,6 +178,7 @@ func NewVault(t testing.TB, dsn string) *Vault {
 		Bucket:   catalog.Bucket{ID: recording.NewBucketID(), Index: Random(), Sealed: []byte("settings"), CreatedAt: now()},
 		sequence: 1,
 		slots:    new(atomic.Int64),
+		written:  map[recording.Version]bool{},
 	}
 	must(t, v.Apply(t.Context(), catalog.Change{
 		Tenant: v.Tenant, Sequence: 1, Bucket: &v.Bucket,
@@ -181,7 +191,7 @@ func NewVault(t testing.TB, dsn string) *Vault {
 
 // Next applies ch as the vault's next change.
 func (v *Vault) Next(t testing.TB, ch catalog.Change) error {
-	ch.Tenant, ch.Sequence = v.Tenant, v.sequence+1
+	ch.Tenant, ch.Sequence, ch.Stage = v.Tenant, v.sequence+1, v.stage
 	err := v.Apply(t.Context(), ch)
 	if err == nil {
 		v.sequence++
