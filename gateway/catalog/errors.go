@@ -43,6 +43,9 @@ var (
 	ErrMisfiled = errors.New("catalog: version is not filed where it was")
 	// ErrParts: a part is not stored any more, or never was.
 	ErrParts = errors.New("catalog: part of an upload is not stored")
+	// ErrNewer: a newer program made the schema. What this one would write there may
+	// break what that one promises.
+	ErrNewer = errors.New("the schema of the catalog is of a newer program")
 	// ErrUnavailable: the database cannot be reached, shuts down, is full or
 	// overloaded. Nothing was changed.
 	ErrUnavailable = fmt.Errorf("catalog: %w", recording.ErrUnavailable)
