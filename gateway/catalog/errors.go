@@ -35,6 +35,8 @@ var (
 	// ErrTombstoned: a slot that is to be written under was erased since it was
 	// handed out. Beginning again takes others.
 	ErrTombstoned = fmt.Errorf("catalog: slot has a tombstone: %w", recording.ErrUnavailable)
+	// ErrDayTombstoned: that of its day. Another day has another.
+	ErrDayTombstoned = fmt.Errorf("%w: that of its retention day", ErrTombstoned)
 	// ErrHeldBelow: recordings on which holds bear lie below the slot that is to be
 	// erased. They must be filed elsewhere first.
 	ErrHeldBelow = fmt.Errorf("catalog: below the slot lies what is held: %w", recording.ErrHeld)

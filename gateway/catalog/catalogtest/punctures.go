@@ -283,6 +283,11 @@ func testQueueDay(t *testing.T, v *Vault) {
 	wantEqual(t, "another day's", v.Current(t, otherC.Content.Name), other.Version)
 	again := v.queue(t, v.askedDay(7))
 	wantEqual(t, "erased again", again, catalog.Queued{Erasure: q.Erasure, Again: true})
+	late := v.Intent()
+	late.Slots.Day = 7
+	wantErr(t, "Begin(under an erased day)", v.Begin(ctx, late, nil), catalog.ErrDayTombstoned)
+	late.Slots.Day = 8
+	must(t, v.Begin(ctx, late, nil))
 
 	v.queue(t, v.askedDay(3))
 	_, err := v.Upload(ctx, v.Tenant, u.Version)
