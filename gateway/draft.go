@@ -46,6 +46,7 @@ func (g *Gateway) draft(ctx context.Context, s scope, b bucket, taken *catalog.V
 	out.event.Recording, out.event.Version = out.id.Recording, out.id.Version
 	var err error
 	if out.slots, err = g.take(ctx, s, b, out.facts); err == nil {
+		out.facts.Slot = out.slots.Recording
 		out.prefix, err = out.seal(ctx, s)
 	}
 	if err != nil {
@@ -113,11 +114,7 @@ func (g *Gateway) subjectSlot(ctx context.Context, s scope, sub recording.Subjec
 
 // seal seals the facts and wraps the data key.
 func (d *draft) seal(ctx context.Context, s scope) (envelope.Prefix, error) {
-	b, err := json.Marshal(d.facts)
-	if err != nil {
-		return envelope.Prefix{}, errors.New("encode facts") // the cause could quote them
-	}
-	sealed, err := envelope.SealFacts(d.dek, d.id, b)
+	sealed, err := sealFacts(d.dek, d.id, d.facts)
 	if err != nil {
 		return envelope.Prefix{}, err
 	}
@@ -126,6 +123,14 @@ func (d *draft) seal(ctx context.Context, s scope) (envelope.Prefix, error) {
 		return envelope.Prefix{}, err
 	}
 	return prefixOf(d.id, d.slots, wrapped, sealed), nil
+}
+
+func sealFacts(dek keytree.Key, id recording.Identity, f recording.Facts) ([]byte, error) {
+	b, err := json.Marshal(f)
+	if err != nil {
+		return nil, errors.New("encode facts") // the cause could quote them
+	}
+	return envelope.SealFacts(dek, id, b)
 }
 
 // onOpenDay begins a draft. If the day on which it would expire was erased while it

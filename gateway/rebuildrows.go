@@ -259,6 +259,7 @@ func (s scope) restored(f *found, v *namesake) (catalog.Restored, error) {
 		return catalog.Restored{}, err
 	}
 	d := draft{bucket: f.bucket, id: f.id(), slots: f.slots(), facts: f.facts, prefix: *f.prefix}
+	d.prefix.SealedFacts = f.sealedFacts()
 	key := f.Key
 	if f.list != nil {
 		key = ""

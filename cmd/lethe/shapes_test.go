@@ -262,6 +262,7 @@ func runs(t *testing.T, s *running) []jsonRun {
 		data("hold create", "--tenant first --recording calls/2026/a.wav --reason why"),
 		data("hold create", "--tenant first --subject +49301234567 --reason why"),
 		data("hold list", "--tenant first"),
+		data("refile", "--tenant first --recording calls/2026/a.wav --subject +49301234567"),
 		data("hold release", "--tenant first "+hold["hold"].(string)),
 		data("erase", "--tenant first --recording calls/to-erase"),
 		data("certificate", erased+" --wait"),

@@ -22,6 +22,10 @@ type Following struct {
 
 	// Restored is told of erasures that the catalog had lost.
 	Restored func(recording.Tenant, []recording.ErasureID)
+
+	// Told reads what a version's row has to say where a filing has it.
+	// recording.ErrIntegrity: the filing is none of the version's.
+	Told func(context.Context, *keytree.Keys, catalog.Version, keytree.Filing) (catalog.Refiled, error)
 }
 
 // Follow rolls a tenant's row forward to the newest head that the store has: one
@@ -187,5 +191,5 @@ func (e *Eraser) follow(ctx context.Context, t *catalog.Tenant) error {
 }
 
 func (e *Eraser) following() Following {
-	return Following{Blobs: e.Blobs, Catalog: e.Catalog, Keys: e.Keys, Restored: e.Restored}
+	return Following{Blobs: e.Blobs, Catalog: e.Catalog, Keys: e.Keys, Restored: e.Restored, Told: e.Told}
 }

@@ -353,6 +353,19 @@ type NewRecorder struct {
 	Signing bool `json:"signing,omitempty"`
 }
 
+// NewRefiling A recording, and one of retain_until and subjects.
+type NewRefiling struct {
+	Recording RefiledRecording `json:"recording"`
+
+	// RetainUntil A date, such as 2031-12-31: what does not expire before it already expires
+	// on it. Versions that are kept for longer, or until they are erased, stay so.
+	RetainUntil string `json:"retain_until,omitempty"`
+
+	// Subjects The data subjects it tells of, such as +49301234567, all of them. The first
+	// is the one with whose key it is sealed.
+	Subjects []string `json:"subjects,omitempty"`
+}
+
 // NewSweep defines model for NewSweep.
 type NewSweep struct {
 	// DryRun Change nothing; count what there is to do and blobs without a row.
@@ -397,6 +410,24 @@ type Problem struct {
 
 	// Type /v1/openapi.yaml#/x-problems/ and the code
 	Type string `json:"type"`
+}
+
+// RefiledRecording defines model for RefiledRecording.
+type RefiledRecording struct {
+	Bucket string `json:"bucket"`
+	Name   string `json:"name"`
+
+	// Version 32 hex digits. Only this version is filed anew; without it, every version.
+	Version string `json:"version,omitempty"`
+}
+
+// Refiling defines model for Refiling.
+type Refiling struct {
+	// Recording the recording's id
+	Recording string `json:"recording"`
+
+	// Refiled Versions that were filed anew. Those were not that were so already.
+	Refiled int `json:"refiled"`
 }
 
 // Sweep defines model for Sweep.
@@ -521,6 +552,9 @@ type CreateReaderJSONRequestBody = NewReader
 // CreateRecorderJSONRequestBody defines body for CreateRecorder for application/json ContentType.
 type CreateRecorderJSONRequestBody = NewRecorder
 
+// CreateRefilingJSONRequestBody defines body for CreateRefiling for application/json ContentType.
+type CreateRefilingJSONRequestBody = NewRefiling
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 	// GetErasure Tell how far an erasure is, with its certificate once there is one.
@@ -565,6 +599,9 @@ type ServerInterface interface {
 	// CreateRecorder Create an S3 key pair that writes to one bucket and does nothing else.
 	// (POST /v1/tenants/{tenant}/recorders)
 	CreateRecorder(c *gin.Context, tenant TenantName)
+	// CreateRefiling Keep a recording for longer, or correct of whom it tells.
+	// (POST /v1/tenants/{tenant}/refilings)
+	CreateRefiling(c *gin.Context, tenant TenantName)
 	// RestoreTenant Undo a revocation.
 	// (POST /v1/tenants/{tenant}/restore)
 	RestoreTenant(c *gin.Context, tenant TenantName)
@@ -924,6 +961,31 @@ func (siw *ServerInterfaceWrapper) CreateRecorder(c *gin.Context) {
 	siw.Handler.CreateRecorder(c, tenant)
 }
 
+// CreateRefiling operation middleware
+func (siw *ServerInterfaceWrapper) CreateRefiling(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", c.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter tenant: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CreateRefiling(c, tenant)
+}
+
 // RestoreTenant operation middleware
 func (siw *ServerInterfaceWrapper) RestoreTenant(c *gin.Context) {
 
@@ -1016,6 +1078,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/holds", wrapper.ListHolds)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/holds", wrapper.CreateHold)
 	router.DELETE(options.BaseURL+"/v1/tenants/:tenant/holds/:hold", wrapper.ReleaseHold)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/refilings", wrapper.CreateRefiling)
 	router.POST(options.BaseURL+"/v1/sweep", wrapper.Sweep)
 }
 
@@ -1627,6 +1690,49 @@ func (response CreateRecorderdefaultApplicationProblemPlusJSONResponse) VisitCre
 	return err
 }
 
+type CreateRefilingRequestObject struct {
+	Tenant TenantName `json:"tenant"`
+	Body   *CreateRefilingJSONRequestBody
+}
+
+type CreateRefilingResponseObject interface {
+	VisitCreateRefilingResponse(w http.ResponseWriter) error
+}
+
+type CreateRefiling200JSONResponse Refiling
+
+func (response CreateRefiling200JSONResponse) VisitCreateRefilingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateRefilingdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    FailedResponseHeaders
+	StatusCode int
+}
+
+func (response CreateRefilingdefaultApplicationProblemPlusJSONResponse) VisitCreateRefilingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RestoreTenantRequestObject struct {
 	Tenant TenantName `json:"tenant"`
 }
@@ -1755,6 +1861,9 @@ type StrictServerInterface interface {
 	// CreateRecorder Create an S3 key pair that writes to one bucket and does nothing else.
 	// (POST /v1/tenants/{tenant}/recorders)
 	CreateRecorder(ctx context.Context, request CreateRecorderRequestObject) (CreateRecorderResponseObject, error)
+	// CreateRefiling Keep a recording for longer, or correct of whom it tells.
+	// (POST /v1/tenants/{tenant}/refilings)
+	CreateRefiling(ctx context.Context, request CreateRefilingRequestObject) (CreateRefilingResponseObject, error)
 	// RestoreTenant Undo a revocation.
 	// (POST /v1/tenants/{tenant}/restore)
 	RestoreTenant(ctx context.Context, request RestoreTenantRequestObject) (RestoreTenantResponseObject, error)
@@ -1966,6 +2075,21 @@ func (o operations) CreateRecorder(c *gin.Context, tenant TenantName) {
 			return err
 		}
 		return response.VisitCreateRecorderResponse(c.Writer)
+	})
+}
+
+// CreateRefiling (POST /v1/tenants/{tenant}/refilings)
+func (o operations) CreateRefiling(c *gin.Context, tenant TenantName) {
+	request := CreateRefilingRequestObject{
+		Tenant: tenant,
+		Body:   new(CreateRefilingJSONRequestBody),
+	}
+	o.handle(c, "createRefiling", request.Body, func(api StrictServerInterface) error {
+		response, err := api.CreateRefiling(c.Request.Context(), request)
+		if err != nil {
+			return err
+		}
+		return response.VisitCreateRefilingResponse(c.Writer)
 	})
 }
 

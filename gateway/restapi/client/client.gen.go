@@ -265,6 +265,19 @@ type NewRecorder struct {
 	Signing bool `json:"signing,omitempty"`
 }
 
+// NewRefiling A recording, and one of retain_until and subjects.
+type NewRefiling struct {
+	Recording RefiledRecording `json:"recording"`
+
+	// RetainUntil A date, such as 2031-12-31: what does not expire before it already expires
+	// on it. Versions that are kept for longer, or until they are erased, stay so.
+	RetainUntil string `json:"retain_until,omitempty"`
+
+	// Subjects The data subjects it tells of, such as +49301234567, all of them. The first
+	// is the one with whose key it is sealed.
+	Subjects []string `json:"subjects,omitempty"`
+}
+
 // NewSweep defines model for NewSweep.
 type NewSweep struct {
 	// DryRun Change nothing; count what there is to do and blobs without a row.
@@ -309,6 +322,24 @@ type Problem struct {
 
 	// Type /v1/openapi.yaml#/x-problems/ and the code
 	Type string `json:"type"`
+}
+
+// RefiledRecording defines model for RefiledRecording.
+type RefiledRecording struct {
+	Bucket string `json:"bucket"`
+	Name   string `json:"name"`
+
+	// Version 32 hex digits. Only this version is filed anew; without it, every version.
+	Version string `json:"version,omitempty"`
+}
+
+// Refiling defines model for Refiling.
+type Refiling struct {
+	// Recording the recording's id
+	Recording string `json:"recording"`
+
+	// Refiled Versions that were filed anew. Those were not that were so already.
+	Refiled int `json:"refiled"`
 }
 
 // Sweep defines model for Sweep.
@@ -432,6 +463,9 @@ type CreateReaderJSONRequestBody = NewReader
 
 // CreateRecorderJSONRequestBody defines body for CreateRecorder for application/json ContentType.
 type CreateRecorderJSONRequestBody = NewRecorder
+
+// CreateRefilingJSONRequestBody defines body for CreateRefiling for application/json ContentType.
+type CreateRefilingJSONRequestBody = NewRefiling
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -699,6 +733,42 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/recorders (the `CreateRecorder` operationId).
 	CreateRecorder(ctx context.Context, tenant TenantName, body CreateRecorderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateRefilingWithBody Keep a recording for longer, or correct of whom it tells.
+	//
+	// Each version of the recording is filed anew, under another key; the one before
+	// is forgotten within minutes. What was interrupted may be asked for again.
+	//
+	// Retention is extended and never shortened. From the answer on, an erasure of the
+	// day on which it would have expired passes over the recording.
+	//
+	// A wrong data subject is replaced: an erasure of theirs does not find the
+	// recording any more, and one of the right subject does. What the recorder said
+	// stays sealed within the recording, shown to nobody, and goes with it. A
+	// recording that tells of someone on whom a hold is keeps telling of them: `held`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/refilings (the `CreateRefiling` operationId).
+	CreateRefilingWithBody(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateRefiling Keep a recording for longer, or correct of whom it tells.
+	//
+	// Each version of the recording is filed anew, under another key; the one before
+	// is forgotten within minutes. What was interrupted may be asked for again.
+	//
+	// Retention is extended and never shortened. From the answer on, an erasure of the
+	// day on which it would have expired passes over the recording.
+	//
+	// A wrong data subject is replaced: an erasure of theirs does not find the
+	// recording any more, and one of the right subject does. What the recorder said
+	// stays sealed within the recording, shown to nobody, and goes with it. A
+	// recording that tells of someone on whom a hold is keeps telling of them: `held`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/refilings (the `CreateRefiling` operationId).
+	CreateRefiling(ctx context.Context, tenant TenantName, body CreateRefilingJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RestoreTenant Undo a revocation.
 	//
@@ -1106,6 +1176,62 @@ func (c *Client) CreateRecorderWithBody(ctx context.Context, tenant TenantName, 
 // Corresponds with POST /v1/tenants/{tenant}/recorders (the `CreateRecorder` operationId).
 func (c *Client) CreateRecorder(ctx context.Context, tenant TenantName, body CreateRecorderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateRecorderRequest(c.Server, tenant, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateRefilingWithBody Keep a recording for longer, or correct of whom it tells.
+//
+// Each version of the recording is filed anew, under another key; the one before
+// is forgotten within minutes. What was interrupted may be asked for again.
+//
+// Retention is extended and never shortened. From the answer on, an erasure of the
+// day on which it would have expired passes over the recording.
+//
+// A wrong data subject is replaced: an erasure of theirs does not find the
+// recording any more, and one of the right subject does. What the recorder said
+// stays sealed within the recording, shown to nobody, and goes with it. A
+// recording that tells of someone on whom a hold is keeps telling of them: `held`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/refilings (the `CreateRefiling` operationId).
+func (c *Client) CreateRefilingWithBody(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateRefilingRequestWithBody(c.Server, tenant, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateRefiling Keep a recording for longer, or correct of whom it tells.
+//
+// Each version of the recording is filed anew, under another key; the one before
+// is forgotten within minutes. What was interrupted may be asked for again.
+//
+// Retention is extended and never shortened. From the answer on, an erasure of the
+// day on which it would have expired passes over the recording.
+//
+// A wrong data subject is replaced: an erasure of theirs does not find the
+// recording any more, and one of the right subject does. What the recorder said
+// stays sealed within the recording, shown to nobody, and goes with it. A
+// recording that tells of someone on whom a hold is keeps telling of them: `held`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/refilings (the `CreateRefiling` operationId).
+func (c *Client) CreateRefiling(ctx context.Context, tenant TenantName, body CreateRefilingJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateRefilingRequest(c.Server, tenant, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1732,6 +1858,53 @@ func NewCreateRecorderRequestWithBody(server string, tenant TenantName, contentT
 	return req, nil
 }
 
+// NewCreateRefilingRequest calls the generic CreateRefiling builder with application/json body
+func NewCreateRefilingRequest(server string, tenant TenantName, body CreateRefilingJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateRefilingRequestWithBody(server, tenant, "application/json", bodyReader)
+}
+
+// NewCreateRefilingRequestWithBody constructs an http.Request for the CreateRefiling method, with any body, and a specified content type
+func NewCreateRefilingRequestWithBody(server string, tenant TenantName, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/refilings", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewRestoreTenantRequest constructs an http.Request for the RestoreTenant method
 func NewRestoreTenantRequest(server string, tenant TenantName) (*http.Request, error) {
 	var err error
@@ -2050,6 +2223,42 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/recorders (the `CreateRecorder` operationId).
 	CreateRecorderWithResponse(ctx context.Context, tenant TenantName, body CreateRecorderJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateRecorderResponse, error)
+
+	// CreateRefilingWithBodyWithResponse Keep a recording for longer, or correct of whom it tells.
+	//
+	// Each version of the recording is filed anew, under another key; the one before
+	// is forgotten within minutes. What was interrupted may be asked for again.
+	//
+	// Retention is extended and never shortened. From the answer on, an erasure of the
+	// day on which it would have expired passes over the recording.
+	//
+	// A wrong data subject is replaced: an erasure of theirs does not find the
+	// recording any more, and one of the right subject does. What the recorder said
+	// stays sealed within the recording, shown to nobody, and goes with it. A
+	// recording that tells of someone on whom a hold is keeps telling of them: `held`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/refilings (the `CreateRefiling` operationId).
+	CreateRefilingWithBodyWithResponse(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateRefilingResponse, error)
+
+	// CreateRefilingWithResponse Keep a recording for longer, or correct of whom it tells.
+	//
+	// Each version of the recording is filed anew, under another key; the one before
+	// is forgotten within minutes. What was interrupted may be asked for again.
+	//
+	// Retention is extended and never shortened. From the answer on, an erasure of the
+	// day on which it would have expired passes over the recording.
+	//
+	// A wrong data subject is replaced: an erasure of theirs does not find the
+	// recording any more, and one of the right subject does. What the recorder said
+	// stays sealed within the recording, shown to nobody, and goes with it. A
+	// recording that tells of someone on whom a hold is keeps telling of them: `held`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/refilings (the `CreateRefiling` operationId).
+	CreateRefilingWithResponse(ctx context.Context, tenant TenantName, body CreateRefilingJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateRefilingResponse, error)
 
 	// RestoreTenantWithResponse Undo a revocation.
 	//
@@ -2852,6 +3061,62 @@ func (r CreateRecorderResponse) ContentType() string {
 	return ""
 }
 
+// CreateRefilingResponseDefaultHeaders the declared response headers of an HTTP default response for CreateRefiling
+type CreateRefilingResponseDefaultHeaders struct {
+	RetryAfter      int
+	WWWAuthenticate string
+}
+
+type CreateRefilingResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Refiling
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Failed
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CreateRefilingResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreateRefilingResponse) GetJSON200() *Refiling {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateRefilingResponse) GetApplicationproblemJSONDefault() *Failed {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateRefilingResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateRefilingResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateRefilingResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateRefilingResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // RestoreTenantResponseDefaultHeaders the declared response headers of an HTTP default response for RestoreTenant
 type RestoreTenantResponseDefaultHeaders struct {
 	RetryAfter      int
@@ -3295,6 +3560,54 @@ func (c *ClientWithResponses) CreateRecorderWithResponse(ctx context.Context, te
 		return nil, err
 	}
 	return ParseCreateRecorderResponse(rsp)
+}
+
+// CreateRefilingWithBodyWithResponse Keep a recording for longer, or correct of whom it tells.
+//
+// Each version of the recording is filed anew, under another key; the one before
+// is forgotten within minutes. What was interrupted may be asked for again.
+//
+// Retention is extended and never shortened. From the answer on, an erasure of the
+// day on which it would have expired passes over the recording.
+//
+// A wrong data subject is replaced: an erasure of theirs does not find the
+// recording any more, and one of the right subject does. What the recorder said
+// stays sealed within the recording, shown to nobody, and goes with it. A
+// recording that tells of someone on whom a hold is keeps telling of them: `held`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/refilings (the `CreateRefiling` operationId).
+func (c *ClientWithResponses) CreateRefilingWithBodyWithResponse(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateRefilingResponse, error) {
+	rsp, err := c.CreateRefilingWithBody(ctx, tenant, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateRefilingResponse(rsp)
+}
+
+// CreateRefilingWithResponse Keep a recording for longer, or correct of whom it tells.
+//
+// Each version of the recording is filed anew, under another key; the one before
+// is forgotten within minutes. What was interrupted may be asked for again.
+//
+// Retention is extended and never shortened. From the answer on, an erasure of the
+// day on which it would have expired passes over the recording.
+//
+// A wrong data subject is replaced: an erasure of theirs does not find the
+// recording any more, and one of the right subject does. What the recorder said
+// stays sealed within the recording, shown to nobody, and goes with it. A
+// recording that tells of someone on whom a hold is keeps telling of them: `held`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/refilings (the `CreateRefiling` operationId).
+func (c *ClientWithResponses) CreateRefilingWithResponse(ctx context.Context, tenant TenantName, body CreateRefilingJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateRefilingResponse, error) {
+	rsp, err := c.CreateRefiling(ctx, tenant, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateRefilingResponse(rsp)
 }
 
 // RestoreTenantWithResponse Undo a revocation.
@@ -4047,6 +4360,59 @@ func ParseCreateRecorderResponse(rsp *http.Response) (*CreateRecorderResponse, e
 	switch {
 	case true:
 		var headers CreateRecorderResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateRefilingResponse parses an HTTP response from a CreateRefilingWithResponse call
+func ParseCreateRefilingResponse(rsp *http.Response) (*CreateRefilingResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateRefilingResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Refiling
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Failed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers CreateRefilingResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
