@@ -351,6 +351,7 @@ func TestRecoveryIsKilled(t *testing.T) {
 
 // More slots than one epoch takes: what the first leaves is due, whoever goes on.
 func TestRecoverManySlots(t *testing.T) {
+	t.Parallel()
 	r := restoring(t, localRestorable(t))
 	r.put("kept")
 	old := r.head()
