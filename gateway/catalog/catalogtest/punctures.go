@@ -69,9 +69,13 @@ func (v *Vault) under(t testing.TB, subject, day int64, terms ...catalog.Index) 
 // toPuncture gives the slots that wait for an epoch.
 func (v *Vault) toPuncture(t testing.TB) []catalog.Slot {
 	t.Helper()
-	slots, _, more, err := v.ToPuncture(t.Context(), v.Tenant, 1000)
+	rows, _, more, err := v.ToPuncture(t.Context(), v.Tenant, 1000)
 	must(t, err)
 	wantEqual(t, "more to puncture", more, false)
+	slots := make([]catalog.Slot, len(rows))
+	for i, row := range rows {
+		slots[i] = row.Slot
+	}
 	return slots
 }
 
