@@ -339,9 +339,8 @@ func (r *rebuild) leaveSome(ctx context.Context, t recording.Tenant, infos []blo
 	return nil
 }
 
-// errDoubted: a head that opens no more, and so may be anybody's, is all that says of a
-// blob that it was erased.
-var errDoubted = errors.New("an older head of the tenant names its key as forgotten, and it is not")
+// errDoubted: a row, which may be anybody's, is all that says of a blob that it was erased.
+var errDoubted = errors.New("the catalog says that an epoch has forgotten its key, and none has")
 
 // doubt lets the keys decide about a blob below a tombstone: if its own are there, no
 // epoch has punctured them, and only an erasure that is queued still says that they go.
