@@ -1,4 +1,4 @@
-# make build | man | run | test | bench | chaos | check | fuzz | fuzz-long
+# make build | man | run | test | bench | chaos | redteam | check | fuzz | fuzz-long
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZ    ?= 30s
@@ -7,7 +7,7 @@ UNRACED := /lethe/test(/|$$)|/s3api/sigv4$$
 DATA    := demo-data
 PORT    := 9000
 
-.PHONY: build man run test bench chaos check fuzz fuzz-long packages servers
+.PHONY: build man run test bench chaos redteam check fuzz fuzz-long packages servers
 
 build:
 	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/lethe ./cmd/lethe
@@ -42,6 +42,11 @@ test: packages servers
 chaos: packages servers
 	LETHE_CHAOS=$(CHAOS) $(GO) test -count=1 -timeout 0 -v ./test/faults \
 		-run 'KilledAtAnyInstant|Failpoint|Toxics|EveryWriteFails|DiskFull|DatabaseRestarts|ErasuresUnderFaults|Canaries'
+
+# A thief with a copy of everything that was ever stored, dumped, archived or logged,
+# against each kind of vault: test/redteam. "make test" has two of them.
+redteam: packages servers
+	LETHE_REDTEAM=full $(GO) test -count=1 -timeout 20m -v ./test/redteam
 
 packages:
 	./test/tools/packages.sh

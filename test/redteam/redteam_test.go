@@ -2,6 +2,7 @@ package redteam
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/lethe-vault/lethe/test/blind"
@@ -42,6 +43,11 @@ func onServers(t *testing.T, kind servers.BucketKind) *thief {
 func script(t *testing.T, th *thief) {
 	th.dir, th.blobs, th.seen = t.TempDir(), map[string][]string{}, map[string]bool{}
 	v := newVault(t, th.s)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("what the server warned of:\n%s", warnings(th.s.Log()))
+		}
+	})
 
 	// Calls are recorded. Some tell of her; some lie in a bucket of the pilot, which is
 	// to end; some are replaced, and one is broken off.
@@ -138,4 +144,15 @@ func (th *thief) readsNothing() {
 		th.t.Errorf("%d bytes searched: %v", searched, err)
 	}
 	th.t.Logf("%d bytes of %d blobs, %d dumps and the logs show no name, number or sound", searched, len(th.blobs), len(th.dumps))
+}
+
+// warnings are the lines of a log that tell of more than what was done.
+func warnings(log string) string {
+	var told strings.Builder
+	for line := range strings.Lines(log) {
+		if !strings.Contains(line, `"level":"INFO"`) {
+			told.WriteString(line)
+		}
+	}
+	return told.String()
 }
