@@ -128,6 +128,21 @@ func (d *draft) seal(ctx context.Context, s scope) (envelope.Prefix, error) {
 	return prefixOf(d.id, d.slots, wrapped, sealed), nil
 }
 
+// onOpenDay begins a draft. If the day on which it would expire was erased while it
+// was being filled, it expires on the next: a day that is erased stays empty. That one
+// is open, since it is not to be erased before it is filled, unless clocks disagree.
+func (d *draft) onOpenDay(ctx context.Context, s scope, begin func() error) error {
+	err := begin()
+	if !errors.Is(err, catalog.ErrDayTombstoned) {
+		return err
+	}
+	d.slots.Day = keytree.LaterDay(d.slots.Day, d.facts.CreatedAt)
+	if d.prefix, err = d.seal(ctx, s); err != nil {
+		return err
+	}
+	return begin()
+}
+
 func prefixOf(id recording.Identity, s keytree.Slots, wrapped [keytree.WrappedSize]byte, facts []byte) envelope.Prefix {
 	return envelope.Prefix{
 		Identity:    id,

@@ -47,10 +47,12 @@ func (g *Gateway) CreateUpload(ctx context.Context, c Caller, d Description) (Up
 	// gofail: var uploadBegin string
 	// return id, failpoint(uploadBegin)
 	id.Version = made.id.Version
-	return id, unavailable(g.catalog.BeginUpload(ctx, catalog.Upload{
-		Intent: made.intent(""), Name: s.nameIndex(d.Bucket, d.Name),
-		WrappedDEK: made.prefix.WrappedDEK[:], SealedFacts: made.prefix.SealedFacts,
-	}, []audit.Record{record}))
+	return id, unavailable(made.onOpenDay(ctx, s, func() error {
+		return g.catalog.BeginUpload(ctx, catalog.Upload{
+			Intent: made.intent(""), Name: s.nameIndex(d.Bucket, d.Name),
+			WrappedDEK: made.prefix.WrappedDEK[:], SealedFacts: made.prefix.SealedFacts,
+		}, []audit.Record{record})
+	}))
 }
 
 func (id UploadID) target(c Caller) policy.Target {

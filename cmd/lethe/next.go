@@ -18,6 +18,7 @@ import (
 	"github.com/lethe-vault/lethe/crypto/localkeys"
 	"github.com/lethe-vault/lethe/gateway"
 	"github.com/lethe-vault/lethe/gateway/blob/filestore"
+	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/gateway/eraser"
 )
 
@@ -42,6 +43,7 @@ var steps = []step{
 	{one(eraser.ErrLost), "Put the store's blobs below erasures, head and pages back, if there is a copy of the bucket. What is lost for good is passed over with --lost: what it named may open again."},
 	{one(eraser.ErrNoHead), "This copy of the provider is older than the tenant, or another's. Put a younger copy back and run it again."},
 
+	{one(catalog.ErrNewer), "Run the newer lethe that has run on this catalog. To go back, put back a copy of the catalog from before the update, and run lethe rebuild."},
 	{a[foundationError], "Run lethe doctor with the same settings: it tries every part that a server runs on, and says what to do about each."},
 
 	{one(errSpeaksTLS), "Give the address as https://HOST:PORT, and --ca FILE (LETHE_CA) unless this machine trusts its certificate."},

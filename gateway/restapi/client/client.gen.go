@@ -207,9 +207,9 @@ type NewBucketOverwrite string
 type NewErasure struct {
 	// Day A retention and a date, such as 90d/2026-12-31. Erased is every
 	// recording of the tenant that has this retention and expires then. On
-	// the day on which such recordings are put, no more can be put until
-	// midnight UTC: they would expire on a day that is erased. Of a day to
-	// come nothing is there to erase.
+	// the day on which such recordings are put, those that come after, until
+	// midnight UTC, expire a day later. Of a day to come nothing is there to
+	// erase.
 	Day string `json:"day,omitempty"`
 
 	// Reason Why. It stands in the certificate, which others will read: 1 to 128
