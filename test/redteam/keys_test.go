@@ -70,15 +70,21 @@ type tree struct {
 	head decryptor.Head
 }
 
-// vaultUnwraps asks Vault with the root token.
+// vaultUnwraps asks Vault with the root token, when the oldest version that can be
+// had may be used again.
 func (th *thief) vaultUnwraps() func(decryptor.Head) ([32]byte, bool) {
 	if th.s.Vault == nil {
 		return nil
 	}
-	logical := th.s.Vault.Client(th.t).Logical()
+	logical, lowered := th.s.Vault.Client(th.t).Logical(), map[keytree.Root]bool{}
 	return func(h decryptor.Head) (root [32]byte, ok bool) {
+		name := keytree.RootOf(recording.Tenant(h.Tenant))
+		for oldest := 1; !lowered[name] && oldest < 100; oldest++ {
+			_, err := logical.Write("transit/keys/"+string(name)+"/config", map[string]any{"min_decryption_version": oldest})
+			lowered[name] = err == nil
+		}
 		sealed := strings.Split(string(h.Wrapped), ":") // vault:v1:…
-		answer, err := logical.Write("transit/decrypt/"+string(keytree.RootOf(recording.Tenant(h.Tenant))), map[string]any{
+		answer, err := logical.Write("transit/decrypt/"+string(name), map[string]any{
 			"ciphertext":      fmt.Sprintf("vault:v%d:%s", h.Version, sealed[2]),
 			"associated_data": base64.StdEncoding.EncodeToString(decryptor.Bind(h)),
 		})
