@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // restore puts a copy of the catalog in the place of the server's, which must be
@@ -46,7 +47,7 @@ func (th *thief) serveRestored(v *vault) {
 		if told := th.s.Log()[from:]; len(missing) > 0 && !strings.Contains(told, "lethe rebuild") {
 			th.t.Errorf("%s: %v are missing, and the log does not say what to do", when, missing)
 		}
-		report, err := th.s.Rebuild()
+		report, err := th.rebuild()
 		if err != nil || report["complete"] != true {
 			th.t.Errorf("%s: rebuild: %v, %v", when, report, err)
 		}
@@ -56,6 +57,18 @@ func (th *thief) serveRestored(v *vault) {
 		th.t.Logf("%s: %d recordings were missing before the rebuild", when, len(missing))
 	}
 	th.s.Start()
+}
+
+// rebuild waits for PostgreSQL, where a session stands for a moment after its client
+// has ended.
+func (th *thief) rebuild() (report map[string]any, err error) {
+	th.t.Helper()
+	for begun := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		report, err = th.s.Rebuild()
+		if err == nil || !strings.Contains(err.Error(), "in use by other processes") || time.Since(begun) > 20*time.Second {
+			return report, err
+		}
+	}
 }
 
 // rollBack puts an old snapshot of the key provider back, which is the exception that
