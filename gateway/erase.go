@@ -118,8 +118,8 @@ func (g *Gateway) EraseFor(ctx context.Context, c Caller, tenant string, what Er
 	if err != nil {
 		return ErasureInfo{}, err
 	}
-	if err := claim.CheckReason(what.Reason); err != nil {
-		return ErasureInfo{}, fmt.Errorf("%w: %w", recording.ErrReason, err)
+	if err := checkReason(what.Reason); err != nil {
+		return ErasureInfo{}, err
 	}
 	s, err := g.enter(ctx, p.tenant)
 	if err != nil {
@@ -131,6 +131,14 @@ func (g *Gateway) EraseFor(ctx context.Context, c Caller, tenant string, what Er
 		err = recording.ErrNoErasure
 	}
 	return info, err
+}
+
+// checkReason reports recording.ErrReason of one that may not stand in a certificate.
+func checkReason(reason string) error {
+	if err := claim.CheckReason(reason); err != nil {
+		return fmt.Errorf("%w: %w", recording.ErrReason, err)
+	}
+	return nil
 }
 
 func (g *Gateway) eraseScope(ctx context.Context, s scope, what ErasureRequest, e audit.Event) (ErasureInfo, error) {
