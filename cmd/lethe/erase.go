@@ -296,7 +296,7 @@ func (p *program) erasureCommand() *cobra.Command {
 		Use: "erasure", Short: "See erasures",
 		Long: `An erasure is a request that something be erased, and what became of it. It is
 asked for with lethe erase, or by a deletion over S3, whose answer has its id in
-X-Lethe-Erasure.`,
+X-Lethe-Erasure, and the salt in X-Lethe-Erasure-Salt.`,
 		Example: "  lethe erasure list --tenant acme",
 	}
 	group.AddCommand(p.listErasuresCommand())

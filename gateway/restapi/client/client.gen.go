@@ -523,7 +523,7 @@ type ClientInterface interface {
 	// GetErasure Tell how far an erasure is, with its certificate once there is one.
 	//
 	// An admin token is told of its tenant's erasures. S3's DeleteObject gives
-	// the id in `X-Lethe-Erasure`.
+	// the id in `X-Lethe-Erasure`, and the salt in `X-Lethe-Erasure-Salt`.
 	//
 	// Corresponds with GET /v1/erasures/{erasure} (the `GetErasure` operationId).
 	GetErasure(ctx context.Context, erasure string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -748,7 +748,7 @@ type ClientInterface interface {
 // GetErasure Tell how far an erasure is, with its certificate once there is one.
 //
 // An admin token is told of its tenant's erasures. S3's DeleteObject gives
-// the id in `X-Lethe-Erasure`.
+// the id in `X-Lethe-Erasure`, and the salt in `X-Lethe-Erasure-Salt`.
 //
 // Corresponds with GET /v1/erasures/{erasure} (the `GetErasure` operationId).
 func (c *Client) GetErasure(ctx context.Context, erasure string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1921,7 +1921,7 @@ type ClientWithResponsesInterface interface {
 	// GetErasureWithResponse Tell how far an erasure is, with its certificate once there is one.
 	//
 	// An admin token is told of its tenant's erasures. S3's DeleteObject gives
-	// the id in `X-Lethe-Erasure`.
+	// the id in `X-Lethe-Erasure`, and the salt in `X-Lethe-Erasure-Salt`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -3058,7 +3058,7 @@ func (r RevokeTenantResponse) ContentType() string {
 // GetErasureWithResponse Tell how far an erasure is, with its certificate once there is one.
 //
 // An admin token is told of its tenant's erasures. S3's DeleteObject gives
-// the id in `X-Lethe-Erasure`.
+// the id in `X-Lethe-Erasure`, and the salt in `X-Lethe-Erasure-Salt`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
