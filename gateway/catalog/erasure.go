@@ -47,18 +47,19 @@ type ErasureRow struct {
 	Recorded    bool   // it is in the store
 	Versions    int64  // whose rows it has flipped by now
 	Refiled     int64
-	Epoch       int64 // that punctured its slots; 0 before
+	Epoch       int64  // that punctured its slots; 0 before
+	Generation  uint32 // of blind indexes, that was written when it was asked
 	CertifiedAt time.Time
 	Certificate []byte
 }
 
 const erasureColumns = `e.id, e.tenant, e.scope, e.state, e.who, e.reason, e.commitment, e.asked_at, e.base,
-	e.record, e.recorded, e.versions, e.refiled, e.epoch, e.certified_at, e.certificate`
+	e.record, e.recorded, e.versions, e.refiled, e.epoch, e.generation, e.certified_at, e.certificate`
 
 func (e *ErasureRow) columns() []any {
 	return []any{
 		fixed(e.ID[:]), fixed(e.Tenant[:]), &e.Scope, &e.State, &e.Who, &e.Reason, &e.Commitment, moment{&e.AskedAt}, &e.Base,
-		&e.Record, &e.Recorded, &e.Versions, &e.Refiled, &e.Epoch, moment{&e.CertifiedAt}, &e.Certificate,
+		&e.Record, &e.Recorded, &e.Versions, &e.Refiled, &e.Epoch, &e.Generation, moment{&e.CertifiedAt}, &e.Certificate,
 	}
 }
 
