@@ -29,6 +29,7 @@ const (
 	ScopeVersion   = "version"
 	ScopeSubject   = "subject"
 	ScopeDay       = "day"
+	ScopeTenant    = "tenant"
 )
 
 // ErasureRow is a request to erase something, and how far it is.
@@ -42,22 +43,23 @@ type ErasureRow struct {
 	Commitment  []byte // of the scope
 	AskedAt     time.Time
 	Base        int64  // the tenant's epoch when it was asked: part of the record's key
-	Record      []byte // sealed, as it goes to the store
+	Record      []byte // sealed, as it goes to the store; of a tenant's erasure in clear
 	Recorded    bool   // it is in the store
 	Versions    int64  // whose rows it has flipped by now
 	Refiled     int64
-	Epoch       int64 // that punctured its slots; 0 before
+	Epoch       int64  // that punctured its slots; 0 before
+	Generation  uint32 // of blind indexes, that was written when it was asked
 	CertifiedAt time.Time
 	Certificate []byte
 }
 
 const erasureColumns = `e.id, e.tenant, e.scope, e.state, e.who, e.reason, e.commitment, e.asked_at, e.base,
-	e.record, e.recorded, e.versions, e.refiled, e.epoch, e.certified_at, e.certificate`
+	e.record, e.recorded, e.versions, e.refiled, e.epoch, e.generation, e.certified_at, e.certificate`
 
 func (e *ErasureRow) columns() []any {
 	return []any{
 		fixed(e.ID[:]), fixed(e.Tenant[:]), &e.Scope, &e.State, &e.Who, &e.Reason, &e.Commitment, moment{&e.AskedAt}, &e.Base,
-		&e.Record, &e.Recorded, &e.Versions, &e.Refiled, &e.Epoch, moment{&e.CertifiedAt}, &e.Certificate,
+		&e.Record, &e.Recorded, &e.Versions, &e.Refiled, &e.Epoch, &e.Generation, moment{&e.CertifiedAt}, &e.Certificate,
 	}
 }
 

@@ -21,6 +21,7 @@ const (
 	ErasureScopeDay       ErasureScope = "day"
 	ErasureScopeRecording ErasureScope = "recording"
 	ErasureScopeSubject   ErasureScope = "subject"
+	ErasureScopeTenant    ErasureScope = "tenant"
 	ErasureScopeVersion   ErasureScope = "version"
 )
 
@@ -32,6 +33,8 @@ func (e ErasureScope) Valid() bool {
 	case ErasureScopeRecording:
 		return true
 	case ErasureScopeSubject:
+		return true
+	case ErasureScopeTenant:
 		return true
 	case ErasureScopeVersion:
 		return true
@@ -487,6 +490,9 @@ type Swept struct {
 type Tenant struct {
 	CreatedAt time.Time `json:"created_at"`
 
+	// Erasure That of the tenant itself, in the answer to its erasure alone.
+	Erasure *Erasure `json:"erasure,omitempty"`
+
 	// Id 26 characters of base32; stands in logs and in the store
 	Id    string      `json:"id"`
 	State TenantState `json:"state"`
@@ -500,6 +506,12 @@ type TenantCreated struct {
 	// AdminToken Administers this tenant. Shown once.
 	AdminToken string `json:"admin_token"`
 	Tenant     string `json:"tenant"`
+}
+
+// TenantErasure defines model for TenantErasure.
+type TenantErasure struct {
+	// Reason As that of another erasure.
+	Reason string `json:"reason,omitempty"`
 }
 
 // TenantList defines model for TenantList.
@@ -539,6 +551,9 @@ type CreateTenantJSONRequestBody = NewTenant
 
 // CreateBucketJSONRequestBody defines body for CreateBucket for application/json ContentType.
 type CreateBucketJSONRequestBody = NewBucket
+
+// EraseTenantJSONRequestBody defines body for EraseTenant for application/json ContentType.
+type EraseTenantJSONRequestBody = TenantErasure
 
 // CreateErasureJSONRequestBody defines body for CreateErasure for application/json ContentType.
 type CreateErasureJSONRequestBody = NewErasure
@@ -1350,6 +1365,7 @@ func (response CreateBucketdefaultApplicationProblemPlusJSONResponse) VisitCreat
 
 type EraseTenantRequestObject struct {
 	Tenant TenantName `json:"tenant"`
+	Body   *EraseTenantJSONRequestBody
 }
 
 type EraseTenantResponseObject interface {
@@ -1964,8 +1980,9 @@ func (o operations) CreateBucket(c *gin.Context, tenant TenantName) {
 func (o operations) EraseTenant(c *gin.Context, tenant TenantName) {
 	request := EraseTenantRequestObject{
 		Tenant: tenant,
+		Body:   new(EraseTenantJSONRequestBody),
 	}
-	o.handle(c, "eraseTenant", nil, func(api StrictServerInterface) error {
+	o.handle(c, "eraseTenant", request.Body, func(api StrictServerInterface) error {
 		response, err := api.EraseTenant(c.Request.Context(), request)
 		if err != nil {
 			return err

@@ -23,6 +23,7 @@ const (
 	ErasureScopeDay       ErasureScope = "day"
 	ErasureScopeRecording ErasureScope = "recording"
 	ErasureScopeSubject   ErasureScope = "subject"
+	ErasureScopeTenant    ErasureScope = "tenant"
 	ErasureScopeVersion   ErasureScope = "version"
 )
 
@@ -399,6 +400,9 @@ type Swept struct {
 type Tenant struct {
 	CreatedAt time.Time `json:"created_at"`
 
+	// Erasure That of the tenant itself, in the answer to its erasure alone.
+	Erasure *Erasure `json:"erasure,omitempty"`
+
 	// Id 26 characters of base32; stands in logs and in the store
 	Id    string      `json:"id"`
 	State TenantState `json:"state"`
@@ -412,6 +416,12 @@ type TenantCreated struct {
 	// AdminToken Administers this tenant. Shown once.
 	AdminToken string `json:"admin_token"`
 	Tenant     string `json:"tenant"`
+}
+
+// TenantErasure defines model for TenantErasure.
+type TenantErasure struct {
+	// Reason As that of another erasure.
+	Reason string `json:"reason,omitempty"`
 }
 
 // TenantList defines model for TenantList.
@@ -451,6 +461,9 @@ type CreateTenantJSONRequestBody = NewTenant
 
 // CreateBucketJSONRequestBody defines body for CreateBucket for application/json ContentType.
 type CreateBucketJSONRequestBody = NewBucket
+
+// EraseTenantJSONRequestBody defines body for EraseTenant for application/json ContentType.
+type EraseTenantJSONRequestBody = TenantErasure
 
 // CreateErasureJSONRequestBody defines body for CreateErasure for application/json ContentType.
 type CreateErasureJSONRequestBody = NewErasure
@@ -544,7 +557,7 @@ type ClientInterface interface {
 	// GetErasure Tell how far an erasure is, with its certificate once there is one.
 	//
 	// An admin token is told of its tenant's erasures. S3's DeleteObject gives
-	// the id in `X-Lethe-Erasure`.
+	// the id in `X-Lethe-Erasure`, and the salt in `X-Lethe-Erasure-Salt`.
 	//
 	// Corresponds with GET /v1/erasures/{erasure} (the `GetErasure` operationId).
 	GetErasure(ctx context.Context, erasure string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -617,14 +630,33 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/tenants/{tenant}/buckets (the `CreateBucket` operationId).
 	CreateBucket(ctx context.Context, tenant TenantName, body CreateBucketJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// EraseTenantWithBody Destroy a tenant's key for good, and with it every recording.
+	//
+	// Answered once reads are refused and the erasure is durable. It goes on
+	// by itself; ask for the tenant until its state is `erased`, about 40 s
+	// later: its erasure then has a certificate. Nothing undoes it.
+	//
+	// Erasing again what is erased gives its erasure, without the salt, and with
+	// the certificate once there is one.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
+	EraseTenantWithBody(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// EraseTenant Destroy a tenant's key for good, and with it every recording.
 	//
 	// Answered once reads are refused and the erasure is durable. It goes on
-	// by itself; ask for the tenant until its state is `erased`. Nothing
-	// undoes it.
+	// by itself; ask for the tenant until its state is `erased`, about 40 s
+	// later: its erasure then has a certificate. Nothing undoes it.
+	//
+	// Erasing again what is erased gives its erasure, without the salt, and with
+	// the certificate once there is one.
+	//
+	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
-	EraseTenant(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*http.Response, error)
+	EraseTenant(ctx context.Context, tenant TenantName, body EraseTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListErasures List a tenant's erasures, newest first, without their certificates.
 	//
@@ -786,7 +818,7 @@ type ClientInterface interface {
 // GetErasure Tell how far an erasure is, with its certificate once there is one.
 //
 // An admin token is told of its tenant's erasures. S3's DeleteObject gives
-// the id in `X-Lethe-Erasure`.
+// the id in `X-Lethe-Erasure`, and the salt in `X-Lethe-Erasure-Salt`.
 //
 // Corresponds with GET /v1/erasures/{erasure} (the `GetErasure` operationId).
 func (c *Client) GetErasure(ctx context.Context, erasure string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -949,15 +981,44 @@ func (c *Client) CreateBucket(ctx context.Context, tenant TenantName, body Creat
 	return c.Client.Do(req)
 }
 
+// EraseTenantWithBody Destroy a tenant's key for good, and with it every recording.
+//
+// Answered once reads are refused and the erasure is durable. It goes on
+// by itself; ask for the tenant until its state is `erased`, about 40 s
+// later: its erasure then has a certificate. Nothing undoes it.
+//
+// Erasing again what is erased gives its erasure, without the salt, and with
+// the certificate once there is one.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
+func (c *Client) EraseTenantWithBody(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEraseTenantRequestWithBody(c.Server, tenant, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // EraseTenant Destroy a tenant's key for good, and with it every recording.
 //
 // Answered once reads are refused and the erasure is durable. It goes on
-// by itself; ask for the tenant until its state is `erased`. Nothing
-// undoes it.
+// by itself; ask for the tenant until its state is `erased`, about 40 s
+// later: its erasure then has a certificate. Nothing undoes it.
+//
+// Erasing again what is erased gives its erasure, without the salt, and with
+// the certificate once there is one.
+//
+// Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
-func (c *Client) EraseTenant(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewEraseTenantRequest(c.Server, tenant)
+func (c *Client) EraseTenant(ctx context.Context, tenant TenantName, body EraseTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEraseTenantRequest(c.Server, tenant, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1496,8 +1557,19 @@ func NewCreateBucketRequestWithBody(server string, tenant TenantName, contentTyp
 	return req, nil
 }
 
-// NewEraseTenantRequest constructs an http.Request for the EraseTenant method
-func NewEraseTenantRequest(server string, tenant TenantName) (*http.Request, error) {
+// NewEraseTenantRequest calls the generic EraseTenant builder with application/json body
+func NewEraseTenantRequest(server string, tenant TenantName, body EraseTenantJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewEraseTenantRequestWithBody(server, tenant, "application/json", bodyReader)
+}
+
+// NewEraseTenantRequestWithBody constructs an http.Request for the EraseTenant method, with any body, and a specified content type
+func NewEraseTenantRequestWithBody(server string, tenant TenantName, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -1522,10 +1594,12 @@ func NewEraseTenantRequest(server string, tenant TenantName) (*http.Request, err
 		return nil, err
 	}
 
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -2020,7 +2094,7 @@ type ClientWithResponsesInterface interface {
 	// GetErasureWithResponse Tell how far an erasure is, with its certificate once there is one.
 	//
 	// An admin token is told of its tenant's erasures. S3's DeleteObject gives
-	// the id in `X-Lethe-Erasure`.
+	// the id in `X-Lethe-Erasure`, and the salt in `X-Lethe-Erasure-Salt`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2099,16 +2173,33 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/tenants/{tenant}/buckets (the `CreateBucket` operationId).
 	CreateBucketWithResponse(ctx context.Context, tenant TenantName, body CreateBucketJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateBucketResponse, error)
 
+	// EraseTenantWithBodyWithResponse Destroy a tenant's key for good, and with it every recording.
+	//
+	// Answered once reads are refused and the erasure is durable. It goes on
+	// by itself; ask for the tenant until its state is `erased`, about 40 s
+	// later: its erasure then has a certificate. Nothing undoes it.
+	//
+	// Erasing again what is erased gives its erasure, without the salt, and with
+	// the certificate once there is one.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
+	EraseTenantWithBodyWithResponse(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EraseTenantResponse, error)
+
 	// EraseTenantWithResponse Destroy a tenant's key for good, and with it every recording.
 	//
 	// Answered once reads are refused and the erasure is durable. It goes on
-	// by itself; ask for the tenant until its state is `erased`. Nothing
-	// undoes it.
+	// by itself; ask for the tenant until its state is `erased`, about 40 s
+	// later: its erasure then has a certificate. Nothing undoes it.
 	//
-	// Returns a wrapper object for the known response body format(s).
+	// Erasing again what is erased gives its erasure, without the salt, and with
+	// the certificate once there is one.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
-	EraseTenantWithResponse(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*EraseTenantResponse, error)
+	EraseTenantWithResponse(ctx context.Context, tenant TenantName, body EraseTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*EraseTenantResponse, error)
 
 	// ListErasuresWithResponse List a tenant's erasures, newest first, without their certificates.
 	//
@@ -3232,7 +3323,7 @@ func (r RevokeTenantResponse) ContentType() string {
 // GetErasureWithResponse Tell how far an erasure is, with its certificate once there is one.
 //
 // An admin token is told of its tenant's erasures. S3's DeleteObject gives
-// the id in `X-Lethe-Erasure`.
+// the id in `X-Lethe-Erasure`, and the salt in `X-Lethe-Erasure-Salt`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -3365,17 +3456,40 @@ func (c *ClientWithResponses) CreateBucketWithResponse(ctx context.Context, tena
 	return ParseCreateBucketResponse(rsp)
 }
 
+// EraseTenantWithBodyWithResponse Destroy a tenant's key for good, and with it every recording.
+//
+// Answered once reads are refused and the erasure is durable. It goes on
+// by itself; ask for the tenant until its state is `erased`, about 40 s
+// later: its erasure then has a certificate. Nothing undoes it.
+//
+// Erasing again what is erased gives its erasure, without the salt, and with
+// the certificate once there is one.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
+func (c *ClientWithResponses) EraseTenantWithBodyWithResponse(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EraseTenantResponse, error) {
+	rsp, err := c.EraseTenantWithBody(ctx, tenant, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEraseTenantResponse(rsp)
+}
+
 // EraseTenantWithResponse Destroy a tenant's key for good, and with it every recording.
 //
 // Answered once reads are refused and the erasure is durable. It goes on
-// by itself; ask for the tenant until its state is `erased`. Nothing
-// undoes it.
+// by itself; ask for the tenant until its state is `erased`, about 40 s
+// later: its erasure then has a certificate. Nothing undoes it.
 //
-// Returns a wrapper object for the known response body format(s).
+// Erasing again what is erased gives its erasure, without the salt, and with
+// the certificate once there is one.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
-func (c *ClientWithResponses) EraseTenantWithResponse(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*EraseTenantResponse, error) {
-	rsp, err := c.EraseTenant(ctx, tenant, reqEditors...)
+func (c *ClientWithResponses) EraseTenantWithResponse(ctx context.Context, tenant TenantName, body EraseTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*EraseTenantResponse, error) {
+	rsp, err := c.EraseTenant(ctx, tenant, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
