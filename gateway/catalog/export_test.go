@@ -29,7 +29,7 @@ func HotQueries(v Version, bucket Index) map[string][]any {
 		selectOpenBucket:                  {v.Tenant[:], v.Bucket[:]},
 		selectStored:                      {v.Tenant[:], v.Recording[:]},
 		insertAllowed + "0" + allowedOnce: v.Intent.row(),
-		flipAllowed:                       Commit{Tenant: v.Tenant, Version: v.Version, Content: v.Content}.flipArgs(),
+		flipAllowed:                       append(Commit{Tenant: v.Tenant, Version: v.Version, Content: v.Content}.flipArgs(), Stage(0)),
 	}
 }
 

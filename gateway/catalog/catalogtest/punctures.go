@@ -34,7 +34,7 @@ func (v *Vault) askedOf(id recording.ID) catalog.NewErasure {
 
 func (v *Vault) askedSubject(subject catalog.Index) catalog.NewErasure {
 	n := v.asked(catalog.ScopeSubject)
-	n.Subject = &subject
+	n.Subject = &catalog.Indexed{Index: subject}
 	return n
 }
 
