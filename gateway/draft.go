@@ -46,6 +46,7 @@ func (g *Gateway) draft(ctx context.Context, s scope, b bucket, taken *catalog.V
 	out.event.Recording, out.event.Version = out.id.Recording, out.id.Version
 	var err error
 	if out.slots, err = g.take(ctx, s, b, out.facts); err == nil {
+		out.facts.Slot = out.slots.Recording
 		out.prefix, err = out.seal(ctx, s)
 	}
 	if err != nil {
@@ -130,11 +131,7 @@ func (g *Gateway) lookupSubject(ctx context.Context, s scope, sub recording.Subj
 
 // seal seals the facts and wraps the data key.
 func (d *draft) seal(ctx context.Context, s scope) (envelope.Prefix, error) {
-	b, err := json.Marshal(d.facts)
-	if err != nil {
-		return envelope.Prefix{}, errors.New("encode facts") // the cause could quote them
-	}
-	sealed, err := envelope.SealFacts(d.dek, d.id, b)
+	sealed, err := sealFacts(d.dek, d.id, d.facts)
 	if err != nil {
 		return envelope.Prefix{}, err
 	}
@@ -143,6 +140,29 @@ func (d *draft) seal(ctx context.Context, s scope) (envelope.Prefix, error) {
 		return envelope.Prefix{}, err
 	}
 	return prefixOf(d.id, d.slots, wrapped, sealed), nil
+}
+
+func sealFacts(dek keytree.Key, id recording.Identity, f recording.Facts) ([]byte, error) {
+	b, err := json.Marshal(f)
+	if err != nil {
+		return nil, errors.New("encode facts") // the cause could quote them
+	}
+	return envelope.SealFacts(dek, id, b)
+}
+
+// onOpenDay begins a draft. If the day on which it would expire was erased while it
+// was being filled, it expires on the next: a day that is erased stays empty. That one
+// is open, since it is not to be erased before it is filled, unless clocks disagree.
+func (d *draft) onOpenDay(ctx context.Context, s scope, begin func() error) error {
+	err := begin()
+	if !errors.Is(err, catalog.ErrDayTombstoned) {
+		return err
+	}
+	d.slots.Day = keytree.LaterDay(d.slots.Day, d.facts.CreatedAt)
+	if d.prefix, err = d.seal(ctx, s); err != nil {
+		return err
+	}
+	return begin()
 }
 
 func prefixOf(id recording.Identity, s keytree.Slots, wrapped [keytree.WrappedSize]byte, facts []byte) envelope.Prefix {

@@ -32,6 +32,7 @@ const reasonS3 = "deleted over S3"
 type Erased struct {
 	Version recording.Version   // the one that was asked for, or that stood under the name; zero if there was none
 	Erasure recording.ErasureID // that erased it, now or before; zero if none is known
+	Salt    claim.Salt          // of its certificate; zero if it was erased before
 }
 
 // Erase erases a recording, or one version of it: if that was the current one, the
@@ -60,7 +61,7 @@ func (g *Gateway) Erase(ctx context.Context, c Caller, what Erasure) (Erased, er
 	if errors.Is(err, recording.ErrNoErasure) {
 		err = g.recordQueued(ctx, s.tenant.ID)
 	}
-	return Erased{found, info.ID}, err
+	return Erased{found, info.ID, info.Salt}, err
 }
 
 // recordQueued makes durable in the store what was queued by requests that failed before
@@ -118,8 +119,8 @@ func (g *Gateway) EraseFor(ctx context.Context, c Caller, tenant string, what Er
 	if err != nil {
 		return ErasureInfo{}, err
 	}
-	if err := claim.CheckReason(what.Reason); err != nil {
-		return ErasureInfo{}, fmt.Errorf("%w: %w", recording.ErrReason, err)
+	if err := checkReason(what.Reason); err != nil {
+		return ErasureInfo{}, err
 	}
 	s, err := g.enter(ctx, p.tenant)
 	if err != nil {
@@ -131,6 +132,14 @@ func (g *Gateway) EraseFor(ctx context.Context, c Caller, tenant string, what Er
 		err = recording.ErrNoErasure
 	}
 	return info, err
+}
+
+// checkReason reports recording.ErrReason of one that may not stand in a certificate.
+func checkReason(reason string) error {
+	if err := claim.CheckReason(reason); err != nil {
+		return fmt.Errorf("%w: %w", recording.ErrReason, err)
+	}
+	return nil
 }
 
 func (g *Gateway) eraseScope(ctx context.Context, s scope, what ErasureRequest, e audit.Event) (ErasureInfo, error) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/lethe-vault/lethe/crypto/claim"
 	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/gateway/eraser"
 	"github.com/lethe-vault/lethe/recording"
@@ -62,7 +63,7 @@ func (g *Gateway) OpenHold(ctx context.Context, t catalog.Tenant, h catalog.Hold
 
 // Refile files a version elsewhere.
 func (g *Gateway) Refile(ctx context.Context, v catalog.Version, subject, day uint64) error {
-	return g.refile(ctx, v, subject, day, "test")
+	return g.refile(ctx, v, refiling{subject: subject, day: day, event: audit.Event{Tenant: v.Tenant, At: now()}})
 }
 
 // BeginRefile is Refile that ends before the version is filed, as one that is killed
@@ -73,9 +74,10 @@ func (g *Gateway) BeginRefile(ctx context.Context, v catalog.Version, subject, d
 		return v, err
 	}
 	defer s.end()
-	f, r, err := g.intendFiling(ctx, v, subject, day)
+	to := refiling{subject: subject, day: day}
+	f, r, err := g.intendFiling(ctx, v, to)
 	if err == nil {
-		err = g.wrapAnew(ctx, s, v, &f, r)
+		_, err = g.wrapAnew(ctx, s, v, to, &f, r)
 	}
 	v.Slots, v.WrappedDEK = r.To, f.Wrapped[:]
 	return v, err

@@ -121,7 +121,7 @@ func build(c Config) *Gateway {
 	g.leases = keytree.NewLeases(c.Keys, found, g.shelves.drop)
 	g.eraser = eraser.New(eraser.Config{
 		Blobs: c.Blobs, Catalog: c.Catalog, Keys: c.Keys, Pages: found, Signer: c.Signer, Logger: c.Logger,
-		Moved: g.leases.Drop, Restored: g.restored, Floor: c.EpochFloor, Drain: stateAge + keytree.LeaseTime,
+		Moved: g.leases.Drop, Restored: g.restored, Told: g.told, Floor: c.EpochFloor, Drain: stateAge + keytree.LeaseTime,
 	})
 	g.life, g.end = context.WithCancel(context.Background())
 	g.sessions = newSessions(g.logServed, c.Logger)

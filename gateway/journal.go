@@ -29,6 +29,7 @@ type entry struct {
 	Event  audit.Record        `json:"event"`
 	Tenant *tenantEntry        `json:"tenant,omitempty"` // the first entry of every tenant
 	State  catalog.TenantState `json:"state,omitempty"`
+	Erase  *eraseEntry         `json:"erase,omitempty"` // with the state that asks for it
 	Bucket *bucketEntry        `json:"bucket,omitempty"`
 
 	DeletedBucket *recording.BucketID `json:"deleted_bucket,omitempty"` // it was closed before
@@ -41,6 +42,11 @@ type entry struct {
 type tenantEntry struct {
 	Name  string   `json:"name"`
 	Admin [32]byte `json:"admin"` // SHA-256 of the admin token
+}
+
+type eraseEntry struct {
+	Reason     string `json:"reason"`
+	Commitment []byte `json:"commitment"`
 }
 
 type bucketEntry struct {
@@ -261,7 +267,7 @@ func (s scope) rows(ctx context.Context, e entry) (catalog.Change, error) {
 	case e.Tenant != nil:
 		return s.tenantRows(ctx, e)
 	case e.State != "":
-		return catalog.Change{State: e.State}, nil
+		return catalog.Change{State: e.State, Erasure: s.ownErasure(e)}, nil
 	case e.Bucket != nil:
 		return s.bucketRow(ctx, e)
 	case e.Key != nil:

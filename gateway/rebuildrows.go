@@ -259,6 +259,7 @@ func (s scope) restored(f *found, v *namesake) (catalog.Restored, error) {
 		return catalog.Restored{}, err
 	}
 	d := draft{bucket: f.bucket, id: f.id(), slots: f.slots(), facts: f.facts, prefix: *f.prefix}
+	d.prefix.SealedFacts = f.sealedFacts()
 	key := f.Key
 	if f.list != nil {
 		key = ""
@@ -335,9 +336,8 @@ func (r *rebuild) leaveSome(ctx context.Context, t recording.Tenant, infos []blo
 	return nil
 }
 
-// errDoubted: a head that opens no more, and so may be anybody's, is all that says of a
-// blob that it was erased.
-var errDoubted = errors.New("an older head of the tenant names its key as forgotten, and it is not")
+// errDoubted: a row, which may be anybody's, is all that says of a blob that it was erased.
+var errDoubted = errors.New("the catalog says that an epoch has forgotten its key, and none has")
 
 // doubt lets the keys decide about a blob below a tombstone: if its own are there, no
 // epoch has punctured them, and only an erasure that is queued still says that they go.

@@ -54,8 +54,23 @@ func (r *rebuild) erased(ctx context.Context, head keytree.Head) (gone bool, err
 	if !errors.Is(err, keytree.ErrForgotten) {
 		return false, err
 	}
-	row := catalog.Tenant{ID: head.Tenant, Name: head.Tenant.String(), Epoch: int64(head.Epoch), Head: head.Marshal(), CreatedAt: now()}
-	if _, err := r.catalog.RestoreErased(ctx, row); err != nil {
+	erasure, err := r.following().TenantErasure(ctx, head.Tenant)
+	if errors.Is(err, recording.ErrIncident) {
+		r.unknown(eraser.TenantRecordKey(head.Tenant), err.Error())
+		err = nil
+	}
+	if err != nil {
+		return false, err
+	}
+	row := catalog.Tenant{ID: head.Tenant, Name: head.Tenant.String(), State: catalog.TenantErased, CreatedAt: now()}
+	if erasure != nil && erasure.Certificate == nil { // it goes on: an eraser verifies and signs
+		row.State = catalog.TenantErasing
+		if head, err = keytree.ReadHead(ctx, r.blobs, head.Tenant, head.Epoch-1); err != nil {
+			return false, err
+		}
+	}
+	row.Epoch, row.Head = int64(head.Epoch), head.Marshal()
+	if _, err := r.catalog.RestoreErased(ctx, row, erasure); err != nil {
 		return false, err
 	}
 	r.report.TenantsErased++

@@ -4,14 +4,12 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/lethe-vault/lethe/crypto/envelope"
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/fault"
 	"github.com/lethe-vault/lethe/gateway/audit"
@@ -435,12 +433,8 @@ func (s scope) facts(ctx context.Context, v catalog.Version) (f recording.Facts,
 		return f, unopened(id, err)
 	}
 	defer dek.Clear()
-	plain, err := envelope.OpenFacts(dek, id, v.SealedFacts)
-	if err != nil {
+	if f, err = openFacts(dek, id, uint64(v.Slots.Recording), v.SealedFacts); err != nil {
 		return f, damaged(id, err)
-	}
-	if json.Unmarshal(plain, &f) != nil {
-		return f, damaged(id, errors.New("malformed facts"))
 	}
 	return f, nil
 }
@@ -448,7 +442,7 @@ func (s scope) facts(ctx context.Context, v catalog.Version) (f recording.Facts,
 // moved is a version by its indexes of the generation that is written.
 func (s scope) moved(f recording.Facts, v catalog.Version) catalog.Moved {
 	out := catalog.Moved{
-		Version: v.Version, Was: v.Name,
+		Version: v.Version, Filed: v.Slots, Was: v.Name,
 		Name: s.nameIndex(f.Bucket, f.Name), Directory: s.dirIndex(f.Bucket, directory(string(f.Name))),
 		Directories: s.directories(f.Bucket, string(f.Name)), Terms: s.terms(f),
 	}

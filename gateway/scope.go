@@ -148,7 +148,9 @@ func (g *Gateway) lost(ctx context.Context, t *catalog.Tenant, said error) error
 }
 
 func (g *Gateway) following() eraser.Following {
-	return eraser.Following{Blobs: g.blobs, Catalog: g.catalog, Keys: g.provider, Restored: g.restored}
+	return eraser.Following{
+		Blobs: g.blobs, Catalog: g.catalog, Keys: g.provider, Pages: g.eraser.Pages, Logger: g.log, Restored: g.restored, Told: g.told,
+	}
 }
 
 // seal readies an event about a tenant for the log.

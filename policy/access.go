@@ -39,6 +39,7 @@ const (
 	SeeErasure Action = "erasure.see"
 	HoldSome   Action = "hold.create"
 	SeeHolds   Action = "hold.list"
+	Refile     Action = "refile"
 	SeeBuckets Action = "bucket.list"
 	SeeBucket  Action = "bucket.see"
 	MakeBucket Action = "bucket.create"
@@ -102,6 +103,7 @@ var grants = map[Action]func(Principal) bool{
 	SeeErasure: administers,
 	HoldSome:   administers,
 	SeeHolds:   administers,
+	Refile:     administers,
 	SeeBuckets: func(p Principal) bool { return p.Kind == Reader },
 	SeeBucket:  func(p Principal) bool { return p.Kind == Reader || p.Kind == Recorder },
 	MakeBucket: func(p Principal) bool { return administers(p) || keepsBuckets(p) },

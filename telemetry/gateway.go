@@ -57,6 +57,7 @@ var statistics = append(slices.Concat(sweeping, retaining, reindexing), []statis
 	gauge("lethe_access_sessions", "Sessions in which someone may read a recording now.", func(s gateway.Stats) float64 { return float64(s.Sessions) }),
 	counter("lethe_epochs_total", "Epochs that this process has committed, each of one tenant.", func(s gateway.Stats) float64 { return float64(s.Epochs.Epochs) }),
 	counter("lethe_epoch_slots_total", "Keys that those have forgotten.", func(s gateway.Stats) float64 { return float64(s.Epochs.Slots) }),
+	counter("lethe_epoch_unasked_slots_total", "Tombstones of the catalog that nobody asked for, passed over, in every pass.", func(s gateway.Stats) float64 { return float64(s.Epochs.Unasked) }),
 	counter("lethe_certificates_total", "Certificates of erasure that this process has issued.", func(s gateway.Stats) float64 { return float64(s.Epochs.Certificates) }),
 	counter("lethe_epoch_failures_total", "Passes over a tenant's erasures that were broken off, and are made again.", func(s gateway.Stats) float64 { return float64(s.Epochs.Failures) }),
 	counter("lethe_roots_revived_total", "Tenants of which destroyed versions of the root were at the provider again, and were destroyed again.", func(s gateway.Stats) float64 { return float64(s.Epochs.Revived) }),

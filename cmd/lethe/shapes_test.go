@@ -54,7 +54,7 @@ func documented(t *testing.T) map[string]shape {
 func (s shape) flatten(key string, v any) {
 	switch v := v.(type) {
 	case map[string]any:
-		if key == "certificate" { // docs/certificates.md, by a test of crypto/claim
+		if key == "certificate" || key == "erasure.certificate" { // docs/certificates.md, by a test of crypto/claim
 			s[key] = "object"
 			return
 		}
@@ -263,6 +263,7 @@ func runs(t *testing.T, s *running) []jsonRun {
 		data("hold create", "--tenant first --recording calls/2026/a.wav --reason why"),
 		data("hold create", "--tenant first --subject +49301234567 --reason why"),
 		data("hold list", "--tenant first"),
+		data("refile", "--tenant first --recording calls/2026/a.wav --subject +49301234567"),
 		data("hold release", "--tenant first "+hold["hold"].(string)),
 		data("erase", "--tenant first --recording calls/to-erase"),
 		data("certificate", erased+" --wait"),
@@ -271,6 +272,7 @@ func runs(t *testing.T, s *running) []jsonRun {
 		data("erasure list", "--tenant first"),
 		data("erasure list", "--tenant first --limit 1"),
 		data("reindex", "first"),
+		data("tenant erase", "acme --wait"),
 	}
 }
 

@@ -43,13 +43,14 @@ var (
 	insertAllowed = intoVersions + `SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, `
 	allowedOnce   = ` FROM tenants t JOIN buckets b ON b.tenant = t.id
 	WHERE t.id = $2 AND t.state = 'active' AND b.bucket = $3 AND NOT b.closing AND ` + noneBuried("t.id", "$8", "$9", "$10") + ` ON CONFLICT DO NOTHING`
-	selectBuried = `SELECT ` + anyBuried("$1", "$2", "$3", "$4")
+	selectBuried    = `SELECT ` + anyBuried("$1", "$2", "$3", "$4")
+	selectDayBuried = `SELECT ` + buried("$1", TreeDays, "$2")
 )
 
 // Begin records an intent and the events that led to it, in one transaction.
 // An intent that is recorded already is success, and changes nothing.
-// ErrNoTenant, ErrTenantRevoked, ErrTenantErased, ErrNoBucket, ErrTombstoned:
-// nothing may be written.
+// ErrNoTenant, ErrTenantRevoked, ErrTenantErased, ErrNoBucket, ErrTombstoned,
+// ErrDayTombstoned: nothing may be written.
 func (c *Catalog) Begin(ctx context.Context, in Intent, events []audit.Record) error {
 	return c.write(ctx, "Begin", func(ctx context.Context, tx *sql.Tx) error {
 		fresh, err := in.insert(ctx, tx, c.dialect)
@@ -77,6 +78,13 @@ func (in Intent) insert(ctx context.Context, tx *sql.Tx, d dialect) (fresh bool,
 	}
 	if err == nil {
 		_, err = get[Bucket](ctx, tx, recording.ErrNoBucket, selectOpenBucket, in.Tenant[:], in.Bucket[:])
+	}
+	if err != nil {
+		return true, err
+	}
+	day, err := get[yes](ctx, tx, recording.ErrNotFound, selectDayBuried, in.Tenant[:], in.Slots.Day)
+	if err == nil && day.bool {
+		err = ErrDayTombstoned
 	}
 	if err != nil {
 		return true, err

@@ -29,6 +29,7 @@ const (
 	ScopeVersion   = "version"
 	ScopeSubject   = "subject"
 	ScopeDay       = "day"
+	ScopeTenant    = "tenant"
 )
 
 // ErasureRow is a request to erase something, and how far it is.
@@ -42,7 +43,7 @@ type ErasureRow struct {
 	Commitment  []byte // of the scope
 	AskedAt     time.Time
 	Base        int64  // the tenant's epoch when it was asked: part of the record's key
-	Record      []byte // sealed, as it goes to the store
+	Record      []byte // sealed, as it goes to the store; of a tenant's erasure in clear
 	Recorded    bool   // it is in the store
 	Versions    int64  // whose rows it has flipped by now
 	Refiled     int64

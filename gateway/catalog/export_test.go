@@ -49,6 +49,7 @@ func ErasureQueries(v Version) map[string][]any {
 		selectBelowDay:     {v.Tenant[:], 7, 10},
 		selectHeldSubject:  {v.Tenant[:], 7, 10},
 		selectHeldDay:      {v.Tenant[:], 7, 10},
+		selectKept:         {v.Tenant[:], v.Recording[:]},
 
 		intendFiling + "0" + intendThere: Refiling{Tenant: v.Tenant, Version: v.Version}.args("b"),
 		moveFiling:                       Refiling{Tenant: v.Tenant, Version: v.Version}.args([]byte("w")),

@@ -18,6 +18,7 @@ type Change struct {
 	Stage      Stage // of the indexes
 	New        *NewTenant
 	State      TenantState // "" leaves it
+	Erasure    *ErasureRow // of the tenant itself, with the state that begins it
 	Head       *Head       // a newer head that came with it; an older one is ignored
 	Token      *Token
 	Credential *Credential
@@ -59,7 +60,7 @@ func (c *Catalog) Apply(ctx context.Context, ch Change) error {
 			return err
 		}
 		for _, part := range []func(context.Context, *sql.Tx) error{
-			ch.putState, ch.putHead, ch.putToken, ch.putCredential, ch.putBucket, ch.deleteBucket, ch.putHold,
+			ch.putState, ch.putErasure, ch.putHead, ch.putToken, ch.putCredential, ch.putBucket, ch.deleteBucket, ch.putHold,
 		} {
 			if err := part(ctx, tx); err != nil {
 				return err
@@ -116,6 +117,14 @@ func (ch Change) putState(ctx context.Context, tx *sql.Tx) error {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE tenants SET state = $1 WHERE id = $2`, ch.State, ch.Tenant[:])
+	return err
+}
+
+func (ch Change) putErasure(ctx context.Context, tx *sql.Tx) error {
+	if ch.Erasure == nil {
+		return nil
+	}
+	_, err := NewErasure{ErasureRow: *ch.Erasure}.insert(ctx, tx)
 	return err
 }
 

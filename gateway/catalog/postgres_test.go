@@ -62,6 +62,20 @@ func waitForLock(t *testing.T, v *catalogtest.Vault) {
 	})
 }
 
+// Nothing is compiled that runs for milliseconds.
+func TestPostgreSQLCompilesNothing(t *testing.T) {
+	dsn := servers.SharedPostgreSQL(t).Database(t)
+	name := dsn[strings.LastIndex(dsn, "/")+1 : strings.Index(dsn, "?")]
+	if _, err := connect(t, dsn).Exec(t.Context(), `ALTER DATABASE `+name+` SET jit_above_cost = 0`); err != nil {
+		t.Fatal(err)
+	}
+	v := catalogtest.NewVault(t, dsn)
+	plan, err := v.Explain(t.Context(), `SELECT count(*) FROM versions`)
+	if err != nil || strings.Contains(plan, "JIT") {
+		t.Errorf("Explain() = %v\n%s", err, plan)
+	}
+}
+
 func TestReplicasMigrateAtOnce(t *testing.T) {
 	dsn := servers.SharedPostgreSQL(t).Database(t)
 	var wg sync.WaitGroup

@@ -147,6 +147,7 @@ func (c *Catalog) BeginMove(ctx context.Context, m Move) (begun bool, err error)
 // Moved is a version by the indexes of the generation that rows move to.
 type Moved struct {
 	Version     recording.Version
+	Filed       Slots // where it was when its facts were read
 	Was         Index // of its name, in its row
 	Name        Index
 	Directory   Index
@@ -170,7 +171,7 @@ type Step struct {
 // MoveVersions moves versions, and all that have one of their names, with their terms,
 // directories and subjects. What is erased meanwhile is passed over. Of those whose
 // keys are gone the terms go, and the row too if no other version keeps its name.
-// ErrStage: rows do not move now. ErrBehind: another has moved these.
+// ErrStage: rows do not move now. ErrBehind: another has moved these, or filed one anew.
 func (c *Catalog) MoveVersions(ctx context.Context, s Step) error {
 	return c.write(ctx, "MoveVersions", func(ctx context.Context, tx *sql.Tx) error {
 		n, err := change(ctx, tx, `UPDATE generations SET reached = $1, moved = moved + $2, damaged = damaged + $3
@@ -221,7 +222,11 @@ func (d dialect) movable(ctx context.Context, tx *sql.Tx, s Step) (out []moving,
 			return nil, err
 		}
 		for _, r := range there {
-			out = append(out, moving{of[r.Version], r.Bucket, r.Slots})
+			m := moving{of[r.Version], r.Bucket, r.Slots}
+			if m.Filed != m.slots { // and may tell of others now
+				return nil, ErrBehind
+			}
+			out = append(out, m)
 		}
 	}
 	return out, nil

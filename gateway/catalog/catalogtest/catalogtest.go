@@ -100,6 +100,7 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"what is held below a slot", testHeldBelow},
 		{"a hold meets an erasure", testRaceToHold},
 		{"refiling", testRefile},
+		{"corrected terms", testCorrect},
 		{"refiling refuses", testRefileRefuses},
 		{"erase what was filed anew", testEraseRefiled},
 		{"erase a day with what was filed anew", testEraseDayRefiled},
