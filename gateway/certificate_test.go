@@ -1,12 +1,19 @@
 package gateway_test
 
 import (
+	"bytes"
+	"errors"
+	"io"
+	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lethe-vault/lethe/crypto/claim"
+	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway"
+	epochs "github.com/lethe-vault/lethe/gateway/eraser"
 	"github.com/lethe-vault/lethe/gateway/gatewaytest"
 	"github.com/lethe-vault/lethe/recording"
 )
@@ -90,4 +97,106 @@ func TestCertificateCountsWhatIsNotSettled(t *testing.T) {
 	if n := certificate(t, f, info.ID).Counts.Unreadable; n != 2 {
 		t.Errorf("of the day: %d versions, want 2", n)
 	}
+}
+
+// tenantCertificate asks again for the erasure of a tenant that is erased, and gives its
+// certificate, which catalog and store have alike and whose scope the salt opens.
+func tenantCertificate(t *testing.T, f *gatewaytest.Fixture, name string, salt claim.Salt) *claim.Erasure {
+	t.Helper()
+	in, err := f.EraseTenant(t.Context(), f.Operator(), name, "asked again")
+	if err != nil || in.State != "erased" || in.Erasure.State != "certified" || in.Erasure.Salt != (claim.Salt{}) {
+		t.Fatalf("EraseTenant of an erased tenant = %+v, %v", in, err)
+	}
+	e, err := f.CertificateKey().Verify(in.Erasure.Certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Scope.Kind != claim.OfTenant || e.Tenant != in.ID.String() || e.Request != (claim.Request{Requester: "owner", Reason: "asked for"}) {
+		t.Errorf("the certificate is of %+v", e)
+	}
+	if err := e.Scope.OpenCommitment(salt, claim.Scope{Kind: claim.OfTenant, Tenant: in.ID.String()}); err != nil {
+		t.Error(err)
+	}
+	body, err := f.Blobs.Open(t.Context(), epochs.CertificateKey(in.ID, in.Erasure.ID), 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	if stored, err := io.ReadAll(body); err != nil || !bytes.Equal(stored, in.Erasure.Certificate) {
+		t.Errorf("the store has another certificate: %s, %v", stored, err)
+	}
+	if listed, _, err := f.Erasures(t.Context(), f.Operator(), name, recording.ErasureID{}, 1); err != nil || len(listed) != 1 || listed[0].ID != in.Erasure.ID {
+		t.Errorf("the tenant's erasures are %+v, %v", listed, err)
+	}
+	return e
+}
+
+// A tenant's certificate outlives the catalog, be that lost before the certificate was
+// made or after; what it says of the request outlives the tenant's keys in clear.
+func TestTenantCertificateOutlivesTheCatalog(t *testing.T) {
+	dir := t.TempDir()
+	var id recording.Tenant
+	var salt claim.Salt
+	timed(t, "erased", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+		put(t, f, recorder, "a", nil)
+		in, err := f.EraseTenant(t.Context(), f.Operator(), "acme", "asked for")
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, salt = in.ID, in.Erasure.Salt
+		time.Sleep(10 * time.Second) // its key is destroyed, and it is not certified
+	})
+	var was *claim.Erasure
+	for _, lost := range []string{"before it is certified", "after that", "again"} {
+		drop(t, dir)
+		if r := rebuild(t, dir); r.TenantsErased != 1 || !r.Complete {
+			t.Fatalf("the rebuild did %+v", r)
+		}
+		timed(t, "lost "+lost, func(t *testing.T) {
+			f := gatewaytest.In(t, dir)
+			time.Sleep(time.Minute)
+			is := tenantCertificate(t, f, id.String(), salt)
+			if is.Counts.Unreadable != 1 || was != nil && !reflect.DeepEqual(is, was) {
+				t.Errorf("the certificate says %+v, and said %+v", is, was)
+			}
+			was = is
+		})
+	}
+}
+
+// timed runs a part of a test in time that passes at once.
+func timed(t *testing.T, name string, part func(*testing.T)) {
+	t.Run(name, func(t *testing.T) { synctest.Test(t, part) })
+}
+
+// Of two records in the store that say who asked, the one that the journal has counts:
+// before anything is destroyed, another is found out.
+func TestForgedTenantRecordIsAnIncident(t *testing.T) {
+	f := gatewaytest.New(t)
+	f.Tenant("acme")
+	row, err := f.Catalog.TenantByName(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := row.ID
+	forged := `{"at":"2026-01-01T00:00:00Z","refused":"2026-01-01T00:00:00Z","who":"owner","reason":"forged","commitment":"","oldest":1}`
+	if err := f.Blobs.Create(t.Context(), epochs.TenantRecordKey(id), strings.NewReader(forged), int64(len(forged))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.EraseTenant(t.Context(), f.Operator(), "acme", "asked for"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the alarm", 10*time.Second, func() bool { return strings.Contains(f.Log.String(), "delete it if it is not ours") })
+	if _, err := f.Keys.Versions(t.Context(), keytree.RootOf(id)); err != nil {
+		t.Errorf("the tenant's key: %v", err)
+	}
+	if err := f.Blobs.Delete(t.Context(), epochs.TenantRecordKey(id)); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the destruction", 10*time.Second, func() bool {
+		_, err := f.Keys.Versions(t.Context(), keytree.RootOf(id))
+		return errors.Is(err, keytree.ErrForgotten)
+	})
 }

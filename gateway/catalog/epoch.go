@@ -215,7 +215,11 @@ func (f Follow) puncture(ctx context.Context, tx *sql.Tx, d dialect) error {
 	for some := range slices.Chunk(slices.Compact(slots), maxRows) {
 		var args []any
 		for _, s := range some {
-			args = append(args, f.Tenant[:], s.Tree, s.Number, f.Head.Epoch, s.Tree)
+			var unsettled any = s.Tree
+			if s.Tree == TreeSystem { // no version lies there
+				unsettled = nil
+			}
+			args = append(args, f.Tenant[:], s.Tree, s.Number, f.Head.Epoch, unsettled)
 		}
 		_, err := tx.ExecContext(ctx, intoPunctures+`VALUES `+values(len(some), "?", "?", "?", "NULL", "?", d.now, "?")+`
 			ON CONFLICT (tenant, tree, slot) DO UPDATE SET epoch = COALESCE(punctures.epoch, excluded.epoch)`, args...)

@@ -370,7 +370,7 @@ func TestUnansweredCommitOfTheOthers(t *testing.T) {
 		{"Begin", func() error { return through.Begin(t.Context(), in, nil) }},
 		{"Abort", func() error { return through.Abort(t.Context(), v.Tenant, in.Version) }},
 		{"SubjectSlot", func() error {
-			slot, err := through.SubjectSlot(t.Context(), v.Tenant, subject, 9)
+			slot, err := through.SubjectSlot(t.Context(), v.Tenant, catalog.Indexed{Index: subject}, 9)
 			if slot != 9 {
 				t.Errorf("SubjectSlot() = %d, want 9", slot)
 			}

@@ -50,8 +50,12 @@ var steps = []step{
 	{"headCommit", "settings"}, {"journalWrite", "settings"}, {"journalApply", "settings"}, {"journalApplied", "settings"},
 	{"bucketClose", "drop bucket"},
 	// a tenant, erased
-	{"erasureCommit", "erase tenant"}, {"erasureDestroy", "erase tenant"}, {"erasureDestroyed", "erase tenant"}, {"erasureEnd", "erase tenant"},
+	{"tenantRecord", "erase tenant"}, {"tenantRecorded", "erase tenant"}, {"erasureCommit", "erase tenant"}, {"erasureDestroy", "erase tenant"},
+	{"erasureDestroyed", "erase tenant"}, {"tenantCertificate", "erase tenant"}, {"erasureEnd", "erase tenant"},
 }
+
+// drained are the steps of a tenant's erasure after the time that leases may last.
+var drained = map[string]bool{"tenantCertificate": true, "erasureEnd": true}
 
 // fault is what a failpoint does, once.
 type fault struct{ name, terms string }
@@ -197,13 +201,14 @@ func (d *deeds) nothingIsOrphaned() {
 }
 
 // TestErasureFailpoints crashes the server, and has it fail, at every step of the
-// erasure of a tenant. Every erasure that was acknowledged comes to its end.
+// erasure of a tenant. Every erasure that was acknowledged comes to its end, and gets a
+// certificate.
 func TestErasureFailpoints(t *testing.T) {
 	t.Parallel()
 	d := newDeeds(t)
 	var erased []string
 	for _, s := range steps {
-		if s.deed != "erase tenant" || s.failpoint == "erasureEnd" && sized(t, true, false, false) {
+		if s.deed != "erase tenant" || drained[s.failpoint] && sized(t, true, false, false) {
 			continue // the end is another 34 s later
 		}
 		for _, f := range sized(t, faults[:1], faults, faults) {
@@ -211,8 +216,11 @@ func TestErasureFailpoints(t *testing.T) {
 		}
 	}
 	for _, tenant := range erased {
-		var answer struct{ State string }
-		if err := d.s.Lethe(&answer, "tenant", "erase", tenant, "--wait"); err != nil || answer.State != "erased" {
+		var answer struct {
+			State   string
+			Erasure struct{ Certificate any }
+		}
+		if err := d.s.Lethe(&answer, "tenant", "erase", tenant, "--wait"); err != nil || answer.State != "erased" || answer.Erasure.Certificate == nil {
 			t.Errorf("%s: %+v, %v\n%s", tenant, answer, err, d.s.Log())
 		}
 	}
@@ -258,7 +266,7 @@ func (d *deeds) eraseTenant(s step, f fault) string {
 	d.must(c.putText(d.t.Context(), "a.wav", "hello"))
 	d.s.arm(s.failpoint, f.terms)
 	heard := d.s.Lethe(nil, "tenant", "erase", tenant) // a crash may come before the answer
-	if s.failpoint == "erasureEnd" {                   // after the time that leases may last
+	if drained[s.failpoint] {
 		time.Sleep(34 * time.Second)
 	}
 	if f.name == "crash" || f.name == "panic" {

@@ -3,6 +3,7 @@
 package catalogtest
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"path/filepath"
@@ -99,6 +100,7 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"what is held below a slot", testHeldBelow},
 		{"a hold meets an erasure", testRaceToHold},
 		{"refiling", testRefile},
+		{"corrected terms", testCorrect},
 		{"refiling refuses", testRefileRefuses},
 		{"erase what was filed anew", testEraseRefiled},
 		{"erase a day with what was filed anew", testEraseDayRefiled},
@@ -222,6 +224,11 @@ func (v *Vault) Put(t testing.TB, name catalog.Index, how catalog.Overwrite) (ca
 	cm := v.Commit(v.Intend(t), name)
 	cm.Overwrite = how
 	return cm, v.Create(t.Context(), cm, nil)
+}
+
+// SubjectSlot is the catalog's, of a tenant that has one generation of indexes.
+func (v *Vault) SubjectSlot(ctx context.Context, tenant recording.Tenant, subject catalog.Index, proposed int64) (int64, error) {
+	return v.Catalog.SubjectSlot(ctx, tenant, catalog.Indexed{Index: subject}, proposed)
 }
 
 // Current is the version that stands under name, zero if none does.
