@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"io/fs"
 	"reflect"
 	"strings"
 	"testing"
@@ -199,4 +200,155 @@ func TestForgedTenantRecordIsAnIncident(t *testing.T) {
 		_, err := f.Keys.Versions(t.Context(), keytree.RootOf(id))
 		return errors.Is(err, keytree.ErrForgotten)
 	})
+}
+
+// forget has every generation of blind indexes forgotten, as the catalog has it.
+func forget(t *testing.T, f *gatewaytest.Fixture) {
+	t.Helper()
+	execute(t, f.Dir, `INSERT INTO generations (tenant, generation, slot, announced_at, forgotten_at) SELECT id, 1, 7, 0, 1893456000000000 FROM tenants`)
+}
+
+// stored gives the certificates that the store has of an erasure: the first and the second.
+func stored(t *testing.T, f *gatewaytest.Fixture, of recording.Tenant, id recording.ErasureID) (both [2][]byte) {
+	t.Helper()
+	for i, key := range []string{epochs.CertificateKey(of, id), epochs.UnlinkableKey(of, id)} {
+		body, err := f.Blobs.Open(t.Context(), key, 0, -1)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			both[i], err = io.ReadAll(body)
+			body.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return both
+}
+
+// Once its generation of blind indexes is forgotten, an erasure gets a second certificate,
+// that says so; the first stays. An eraser that was killed between store and catalog goes
+// on with what it finds, and a rebuild gives the second.
+func TestUnlinkableIsCertified(t *testing.T) {
+	dir := t.TempDir()
+	var id recording.ErasureID
+	var was, is *claim.Erasure
+	var both [2][]byte
+	t.Run("certified", func(t *testing.T) {
+		f := gatewaytest.In(t, dir, only(gateway.Front, gateway.Eraser))
+		recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+		mustPut(t, f, recorder, "", "a", "b")
+		id = erase(t, f, "a")
+		effective(t, f, id)
+		was = certificate(t, f, id)
+		if both = stored(t, f, recorder.Tenant, id); both[0] == nil || both[1] != nil || was.Replaces != "" || !was.Dates.Unlinkable.IsZero() {
+			t.Errorf("before that the certificate is %+v", was)
+		}
+		forget(t, f)
+		if is = certificate(t, f, id); is.Replaces != was.Sum() || !is.Dates.Unlinkable.Equal(time.UnixMicro(1893456000000000)) {
+			t.Errorf("the certificate is %+v", is)
+		}
+		first := both[0]
+		if both = stored(t, f, recorder.Tenant, id); !bytes.Equal(both[0], first) || both[1] == nil {
+			t.Errorf("the store has %q, and had %q", both, first)
+		}
+	})
+	t.Run("killed before the catalog followed", func(t *testing.T) {
+		f := gatewaytest.In(t, dir, only(gateway.Front))
+		acme, err := f.Catalog.TenantByName(t.Context(), "acme")
+		if err != nil {
+			t.Fatal(err)
+		}
+		row, err := f.Catalog.Erasure(t.Context(), acme.ID, id)
+		if err != nil || !bytes.Equal(row.Certificate, both[1]) {
+			t.Fatalf("the catalog has %q, %v", row.Certificate, err)
+		}
+		execute(t, f.Dir, `UPDATE erasures SET unlinkable_at = NULL, certificate = ?`, both[0])
+		if now := certificate(t, f, id); !reflect.DeepEqual(now, is) {
+			t.Errorf("the certificate is %+v, and was %+v", now, is)
+		}
+	})
+	drop(t, dir)
+	if r := rebuild(t, dir); !r.Complete || r.Erasures != 1 {
+		t.Fatalf("the rebuild did %+v", r)
+	}
+	t.Run("rebuilt", func(t *testing.T) {
+		f := gatewaytest.In(t, dir, only(gateway.Front))
+		if now := certificate(t, f, id); !reflect.DeepEqual(now, is) {
+			t.Errorf("the certificate is %+v, and was %+v", now, is)
+		}
+	})
+}
+
+// signedBy has a gateway sign with a key of its own, which follows others.
+func signedBy(t *testing.T, key []byte, older ...string) func(*gateway.Config) {
+	s, err := claim.NewSigner(claim.Config{
+		Key: key, Program: claim.Program{Name: "lethe", Version: "test"}, Provider: claim.Local, Older: older,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(c *gateway.Config) { c.Signer = s }
+}
+
+// Erasers with different keys do not sign beside each other; one that is told to follow
+// does, takes what the older has signed for its own, and the older signs no more.
+func TestOneKeySignsCertificates(t *testing.T) {
+	dir := t.TempDir()
+	first, second := claim.NewKey(), claim.NewKey()
+	var older string
+	asked := map[string]recording.ErasureID{}
+	ask := func(t *testing.T, f *gatewaytest.Fixture, name recording.Name) {
+		asked[string(name)] = erase(t, f, name)
+		effective(t, f, asked[string(name)])
+	}
+	t.Run("the first", func(t *testing.T) {
+		f := gatewaytest.In(t, dir, only(gateway.Front, gateway.Eraser), signedBy(t, bytes.Clone(first)))
+		recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+		mustPut(t, f, recorder, "", "a", "b", "c")
+		ask(t, f, "a")
+		certificate(t, f, asked["a"])
+		ask(t, f, "b")
+		older = f.CertificateKey().ID()
+	})
+	refused := func(name string, key []byte) {
+		t.Run(name, func(t *testing.T) {
+			f := gatewaytest.In(t, dir, only(gateway.Front, gateway.Eraser), signedBy(t, bytes.Clone(key)))
+			acme, err := f.Catalog.TenantByName(t.Context(), "acme")
+			if err != nil {
+				t.Fatal(err)
+			}
+			until(t, "the alarm", 10*time.Second, func() bool { return strings.Contains(f.Log.String(), "erasures get no certificates yet") })
+			until(t, "the refusal", 10*time.Second, func() bool { // another may drive the tenant just now
+				err = f.CertifyNow(t.Context(), acme.ID)
+				return err != nil
+			})
+			if !errors.Is(err, epochs.ErrOtherSigner) || !strings.Contains(err.Error(), "certificates.older-keys") {
+				t.Errorf("CertifyNow = %v, want ErrOtherSigner", err)
+			}
+		})
+	}
+	refused("another", second)
+	t.Run("another that follows", func(t *testing.T) {
+		f := gatewaytest.In(t, dir, only(gateway.Front, gateway.Eraser), signedBy(t, bytes.Clone(second), older))
+		certificate(t, f, asked["b"])
+		a := asked["a"]
+		execute(t, f.Dir, `UPDATE erasures SET state = 'effective', certificate = NULL WHERE id = ?`, a[:])
+		acme, err := f.Catalog.TenantByName(t.Context(), "acme")
+		if err != nil {
+			t.Fatal(err)
+		}
+		until(t, "the older certificate", 10*time.Second, func() bool {
+			if err := f.CertifyNow(t.Context(), acme.ID); err != nil {
+				t.Fatal(err)
+			}
+			info, err := f.Erasure(t.Context(), f.Operator(), asked["a"])
+			return err == nil && info.State == "certified" && strings.Contains(string(info.Certificate), older)
+		})
+		forget(t, f)
+		certificate(t, f, asked["a"]) // the second, by the key in use
+		ask(t, f, "c")
+	})
+	refused("the older again", first)
 }

@@ -499,7 +499,7 @@ func (g *Gateway) bury(ctx context.Context, of catalog.Generation) error {
 	}
 	for at := (&catalog.ErasureCursor{}); at != nil; {
 		var err error
-		if at, err = g.catalog.Unlink(ctx, of, *at, reindexBatch); err != nil {
+		if at, err = g.catalog.ForgetScopes(ctx, of, *at, reindexBatch); err != nil {
 			return unavailable(err)
 		}
 	}

@@ -50,16 +50,18 @@ type ErasureRow struct {
 	Epoch       int64  // that punctured its slots; 0 before
 	Generation  uint32 // of blind indexes, that was written when it was asked; 0 if it was restored, and none was announced since
 	CertifiedAt time.Time
-	Certificate []byte
+	Certificate []byte // the newest
+
+	UnlinkableAt time.Time // as the newest says; zero before
 }
 
 const erasureColumns = `e.id, e.tenant, e.scope, e.state, e.who, e.reason, e.commitment, e.asked_at, e.base,
-	e.record, e.recorded, e.versions, e.refiled, e.epoch, e.generation, e.certified_at, e.certificate`
+	e.record, e.recorded, e.versions, e.refiled, e.epoch, e.generation, e.certified_at, e.certificate, e.unlinkable_at`
 
 func (e *ErasureRow) columns() []any {
 	return []any{
 		fixed(e.ID[:]), fixed(e.Tenant[:]), &e.Scope, &e.State, &e.Who, &e.Reason, &e.Commitment, moment{&e.AskedAt}, &e.Base,
-		&e.Record, &e.Recorded, &e.Versions, &e.Refiled, &e.Epoch, &e.Generation, moment{&e.CertifiedAt}, &e.Certificate,
+		&e.Record, &e.Recorded, &e.Versions, &e.Refiled, &e.Epoch, &e.Generation, moment{&e.CertifiedAt}, &e.Certificate, moment{&e.UnlinkableAt},
 	}
 }
 
@@ -437,6 +439,13 @@ func (c *Catalog) Erasure(ctx context.Context, tenant recording.Tenant, id recor
 type ErasureCursor struct {
 	AskedAt time.Time
 	ID      recording.ErasureID
+}
+
+func (c ErasureCursor) micros() int64 {
+	if c == (ErasureCursor{}) {
+		return 0
+	}
+	return c.AskedAt.UnixMicro()
 }
 
 // Cursor is where a page ends whose last row e is.

@@ -65,13 +65,14 @@ func ErasureQueries(v Version) map[string][]any {
 // EpochQueries are those of every epoch. What earlier ones took must not count.
 func (c *Catalog) EpochQueries(v Version) map[string][]any {
 	return map[string][]any{
-		updatePunctured:           {v.Tenant[:]},
-		updateEffective:           {v.Tenant[:]},
-		selectOpenSlots:           {v.Tenant[:], 10},
-		selectUnrecorded:          {v.Tenant[:]},
-		selectUnsettled:           {v.Tenant[:], 10},
-		deleteOlderPages + "($4)": {v.Tenant[:], TreeRecordings, 7, 1 << 40},
-		`SELECT ` + erasureColumns + c.dialect.certifiable(): {v.Tenant[:], 7},
+		updatePunctured:             {v.Tenant[:]},
+		updateEffective:             {v.Tenant[:]},
+		selectOpenSlots:             {v.Tenant[:], 10},
+		selectUnrecorded:            {v.Tenant[:]},
+		selectUnsettled:             {v.Tenant[:], 10},
+		deleteOlderPages + "($4)":   {v.Tenant[:], TreeRecordings, 7, 1 << 40},
+		c.dialect.selectToCertify(): {v.Tenant[:], 7, 0, 0, v.Version[:], 10},
+		selectToUnlink:              {v.Tenant[:], 1, 0, 0, v.Version[:], 10},
 	}
 }
 

@@ -332,10 +332,10 @@ func (c *Catalog) DropLeft(ctx context.Context, g Generation, limit int) (more b
 	return more, err
 }
 
-// Unlink has erasures of a generation be found by what they were asked for no more, at
+// ForgetScopes has erasures of a generation be found by what they were asked for no more, at
 // most limit of them after one, and gives the last of them; nil if that was all.
-func (c *Catalog) Unlink(ctx context.Context, g Generation, after ErasureCursor, limit int) (last *ErasureCursor, err error) {
-	err = c.write(ctx, "Unlink", func(ctx context.Context, tx *sql.Tx) error {
+func (c *Catalog) ForgetScopes(ctx context.Context, g Generation, after ErasureCursor, limit int) (last *ErasureCursor, err error) {
+	err = c.write(ctx, "ForgetScopes", func(ctx context.Context, tx *sql.Tx) error {
 		last = nil
 		some, err := all[ErasureRow](ctx, tx, selectOfGeneration, g.Generation, g.Tenant[:], after.AskedAt.UnixMicro(), after.ID[:], limit)
 		if err != nil || len(some) == 0 {

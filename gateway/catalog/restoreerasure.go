@@ -89,8 +89,9 @@ func (r *restoring) eraseVersions(ctx context.Context, versions []recording.Vers
 // certificate that the store has of it. One that is not is left as it is.
 func (c *Catalog) RestoreCertificate(ctx context.Context, e ErasureRow) error {
 	return c.write(ctx, "RestoreCertificate", func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE erasures SET state = 'certified', certificate = $1, certified_at = $2
-			WHERE id = $3 AND tenant = $4 AND state IN ('punctured', 'effective')`, e.Certificate, e.CertifiedAt.UnixMicro(), e.ID[:], e.Tenant[:])
+		_, err := tx.ExecContext(ctx, `UPDATE erasures SET state = 'certified', certificate = $1, certified_at = $2, unlinkable_at = $3
+			WHERE id = $4 AND tenant = $5 AND state IN ('punctured', 'effective')`,
+			e.Certificate, e.CertifiedAt.UnixMicro(), microsOrNull(e.UnlinkableAt), e.ID[:], e.Tenant[:])
 		return err
 	})
 }

@@ -31,12 +31,8 @@ func restoreTenantErasure(ctx context.Context, tx *sql.Tx, e ErasureRow) error {
 	if _, err := (NewErasure{ErasureRow: e}).insert(ctx, tx); err != nil {
 		return err
 	}
-	certified := any(nil)
-	if e.Certificate != nil {
-		certified = e.CertifiedAt.UnixMicro()
-	}
-	_, err := tx.ExecContext(ctx, `UPDATE erasures SET state = $1, record = $2, recorded = TRUE, versions = $3, certificate = $4, certified_at = $5
-		WHERE id = $6 AND state <> 'certified'`, e.State, e.Record, e.Versions, e.Certificate, certified, e.ID[:])
+	_, err := tx.ExecContext(ctx, `UPDATE erasures SET state = $1, record = $2, recorded = TRUE, versions = $3, certificate = $4, certified_at = $5, unlinkable_at = $6
+		WHERE id = $7 AND state <> 'certified'`, e.State, e.Record, e.Versions, e.Certificate, microsOrNull(e.CertifiedAt), microsOrNull(e.UnlinkableAt), e.ID[:])
 	return err
 }
 

@@ -194,3 +194,11 @@ func (m moment) Scan(src any) error {
 	*m.to = time.UnixMicro(n.V).UTC()
 	return nil
 }
+
+// microsOrNull is a time for a column that may have none.
+func microsOrNull(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMicro()
+}

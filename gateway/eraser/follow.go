@@ -37,12 +37,20 @@ type Following struct {
 // one who may not move the tenant: recording.ErrIncident when it does not.
 // Erasures that the catalog lacks are restored before it moves on from the epoch in
 // which they were asked for. recording.ErrTenantErased: the newest head says so.
+// Another may follow at the same time: then it goes on from where that has come.
 func (f Following) Follow(ctx context.Context, t *catalog.Tenant) error {
 	newest, err := f.newest(ctx, *t)
 	if err != nil || newest == nil {
 		return err
 	}
-	return f.FollowTo(ctx, t, *newest)
+	err = f.FollowTo(ctx, t, *newest)
+	if !errors.Is(err, catalog.ErrBehind) {
+		return err
+	}
+	if *t, err = f.Catalog.Tenant(ctx, t.ID); err != nil {
+		return err
+	}
+	return f.Follow(ctx, t)
 }
 
 // FollowTo is Follow to a head that is known to be the newest. A head on the way is

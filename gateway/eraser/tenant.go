@@ -115,18 +115,18 @@ func (e *Eraser) CertifyTenant(ctx context.Context, erased keytree.Head) ([]byte
 	if err := e.destroyed(ctx, before); err != nil {
 		return nil, nil, err
 	}
+	if err := e.signing(ctx); err != nil {
+		return nil, nil, err
+	}
 	signed, err := e.Signer.Sign(tenantStatement(row, record, before, erased))
 	if err != nil {
 		return nil, nil, err
 	}
-	// gofail: var tenantCertificate string
-	// return nil, nil, failpoint(tenantCertificate)
-	if signed, err = e.keep(ctx, row, signed); err != nil {
+	signed, err = e.keep(ctx, CertificateKey(t, row.ID), signed, func(of *claim.Erasure) bool { return of.ID == row.ID.String() })
+	if err != nil {
 		return nil, nil, err
 	}
-	event, err := audit.Seal(keytree.Key{}, audit.Event{
-		Tenant: t, At: now(), Who: "lethe", Action: "erasure.certified", Outcome: audit.Allowed,
-	})
+	event, err := told(t, "erasure.certified")
 	return signed, []audit.Record{event}, err
 }
 
@@ -182,7 +182,7 @@ func (f Following) TenantErasure(ctx context.Context, t recording.Tenant) (*cata
 		ID: recording.ErasureOf(t), Tenant: t, Scope: catalog.ScopeTenant, State: catalog.ErasureQueued, Who: r.Who, Reason: r.Reason,
 		Commitment: r.Commitment, AskedAt: r.At, Record: b, Recorded: true, Versions: r.Unreadable,
 	}
-	row.Certificate, row.CertifiedAt, err = f.certificate(ctx, *row)
+	err = f.certificate(ctx, row)
 	if row.Certificate != nil {
 		row.State = catalog.ErasureCertified
 	}

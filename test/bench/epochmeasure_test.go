@@ -157,7 +157,7 @@ func (v *grown) measure(t testing.TB, name string, erase func()) (s epochSample)
 }
 
 // someCertificates is of how many of many erasures the certificates are measured.
-const someCertificates = 50
+const someCertificates = 1000
 
 // certify is the time that each certificate takes.
 func (v *grown) certify(t testing.TB, erasures int) time.Duration {

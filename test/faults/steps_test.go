@@ -54,11 +54,11 @@ var steps = []step{
 	{"bucketClose", "drop bucket"},
 	// a tenant, erased
 	{"tenantRecord", "erase tenant"}, {"tenantRecorded", "erase tenant"}, {"erasureCommit", "erase tenant"}, {"erasureDestroy", "erase tenant"},
-	{"erasureDestroyed", "erase tenant"}, {"tenantCertificate", "erase tenant"}, {"erasureEnd", "erase tenant"},
+	{"erasureDestroyed", "erase tenant"}, {"certificateCreate", "erase tenant"}, {"erasureEnd", "erase tenant"},
 }
 
 // drained are the steps of a tenant's erasure after the time that leases may last.
-var drained = map[string]bool{"tenantCertificate": true, "erasureEnd": true}
+var drained = map[string]bool{"certificateCreate": true, "erasureEnd": true}
 
 // fault is what a failpoint does, once.
 type fault struct{ name, terms string }

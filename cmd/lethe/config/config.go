@@ -146,7 +146,10 @@ func (i Identity) Given() bool { return i.RoleID != "" || i.JWTRole != "" }
 
 // Certificates are those of erasures. Without a file, the key that signs them lies
 // in the data directory.
-type Certificates struct{ KeyFile string }
+type Certificates struct {
+	KeyFile   string
+	OlderKeys []string // ids, of which the key in use is the last
+}
 
 // Backups says how what others hold for us is backed up, as far as it is told.
 type Backups struct{ Catalog, Store, Vault Backup }

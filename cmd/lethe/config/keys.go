@@ -190,6 +190,9 @@ var keys = []Key{
 	{Path: "certificates.key-file", Flag: "certificates-key-file", Env: "LETHE_CERTIFICATES_KEY_FILE",
 		Is:  file(func(c *Config) *string { return &c.Certificates.KeyFile }),
 		Doc: "PEM file (PKCS#8) with the Ed25519 or P-256 key with which role eraser signs certificates of erasure; by default keys/certificate.pem in the data directory, drawn if absent; its public half is written to certificate.pub there"},
+	{Path: "certificates.older-keys", Env: "LETHE_CERTIFICATES_OLDER_KEYS",
+		Is:  list(func(c *Config) *[]string { return &c.Certificates.OlderKeys }),
+		Doc: "ids (64 hex digits) of the keys that signed certificates before this one; without them a process with another key than the one in use signs none"},
 
 	{Path: "backups.catalog", Flag: "backups-catalog", Env: "LETHE_BACKUPS_CATALOG",
 		Is:  backup(func(c *Config) *Backup { return &c.Backups.Catalog }),

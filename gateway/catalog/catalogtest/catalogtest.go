@@ -114,6 +114,7 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"reopened slots", testReopen},
 		{"erase scraps", testEraseScraps},
 		{"scraps", testScraps},
+		{"unlink", testUnlink},
 		{"leases of epochs", testEpochLeases},
 		{"pages", testPages},
 		{"settle", testSettle},

@@ -177,7 +177,7 @@ func testGenerations(t *testing.T, v *Vault) {
 		must(t, err)
 	}
 	for at := (&catalog.ErasureCursor{}); at != nil; {
-		at, err = v.Unlink(ctx, of, *at, 1)
+		at, err = v.ForgetScopes(ctx, of, *at, 1)
 		must(t, err)
 	}
 	_, err = v.ErasureByScope(ctx, v.Tenant, scope)
