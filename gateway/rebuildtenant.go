@@ -160,6 +160,9 @@ func (r *rebuild) erasures(ctx context.Context, t *catalog.Tenant) error {
 	defer keys.Clear()
 	_, err = r.following().RequeueAll(ctx, t.ID, keys)
 	if err == nil {
+		err = r.catalog.DateRestored(ctx, t.ID, t.Stage.Written())
+	}
+	if err == nil {
 		err = r.following().Recertify(ctx, t.ID)
 	}
 	for more := true; more && err == nil; {

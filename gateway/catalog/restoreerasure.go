@@ -85,6 +85,17 @@ func (r *restoring) eraseVersions(ctx context.Context, versions []recording.Vers
 	return nil
 }
 
+// DateRestored says of a tenant's restored erasures that they were asked for while a
+// generation was written, or one before.
+func (c *Catalog) DateRestored(ctx context.Context, tenant recording.Tenant, generation uint32) error {
+	return c.write(ctx, "DateRestored", func(ctx context.Context, tx *sql.Tx) error { return dateRestored(ctx, tx, tenant, generation) })
+}
+
+func dateRestored(ctx context.Context, tx *sql.Tx, tenant recording.Tenant, generation uint32) error {
+	_, err := tx.ExecContext(ctx, `UPDATE erasures SET generation = $1 WHERE generation = 0 AND tenant = $2`, generation, tenant[:])
+	return err
+}
+
 // RestoreCertificate ends an erasure, all of which is punctured, with the
 // certificate that the store has of it. One that is not is left as it is.
 func (c *Catalog) RestoreCertificate(ctx context.Context, e ErasureRow) error {
