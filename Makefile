@@ -1,13 +1,14 @@
-# make build | man | run | test | bench | chaos | check | fuzz | fuzz-long
+# make build | man | run | test | bench | chaos | redteam | check | fuzz | fuzz-long
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZ    ?= 30s
 CHAOS   ?= full
 UNRACED := /lethe/test(/|$$)|/s3api/sigv4$$
+LONGEST := ./gateway ./gateway/catalog ./gateway/s3api ./cmd/lethe
 DATA    := demo-data
 PORT    := 9000
 
-.PHONY: build man run test bench chaos check fuzz fuzz-long packages servers
+.PHONY: build man run test raced unraced bench chaos redteam check fuzz fuzz-long packages servers
 
 build:
 	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/lethe ./cmd/lethe
@@ -28,10 +29,15 @@ run: build
 # The race detector, which makes tests three to five times as slow, stays out of
 # those in which no code of ours runs at once: the tests of whole programs, which
 # run them as their own processes, and the signatures. Those mostly wait for
-# servers, so more of them run at once than there are processors. Their order has
-# the longest, test/faults, begin at once.
+# servers, and the raced ones mostly compute, so both run at the same time. In
+# either the longest begin first.
 test: packages servers
-	$(GO) test -race -count=1 -timeout 30m -p 4 $$($(GO) list ./... | grep -vE '$(UNRACED)')
+	@$(MAKE) --no-print-directory -j2 --output-sync=line raced unraced
+
+raced:
+	$(GO) test -race -count=1 -timeout 30m -p 3 $$($(GO) list $(LONGEST) ./... | grep -vE '$(UNRACED)')
+
+unraced:
 	$(GO) test -count=1 -timeout 30m -p 3 -parallel 4 $$($(GO) list ./... | grep -E '$(UNRACED)' | sort -r)
 
 # Faults in large numbers, on real servers: kills at any instant, a fault at every
@@ -42,6 +48,11 @@ test: packages servers
 chaos: packages servers
 	LETHE_CHAOS=$(CHAOS) $(GO) test -count=1 -timeout 0 -v ./test/faults \
 		-run 'KilledAtAnyInstant|Failpoint|Toxics|EveryWriteFails|DiskFull|DatabaseRestarts|ErasuresUnderFaults|Canaries'
+
+# A thief with a copy of everything that was ever stored, dumped, archived or logged,
+# against each kind of vault: test/redteam. "make test" has two of them.
+redteam: packages servers
+	LETHE_REDTEAM=full $(GO) test -count=1 -timeout 20m -v ./test/redteam
 
 packages:
 	./test/tools/packages.sh

@@ -41,6 +41,7 @@ var component = rapid.SampledFrom([]string{"", "a", "a-1", "a-2", "ab", "b", "é
 // two gateways on the same parts, and holds every listing of either against
 // the sorted names.
 func TestListFollowsEveryChange(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	other := gatewaytest.On(t, f.Parts)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, Overwrite: gateway.OverwriteReplace})
@@ -103,6 +104,7 @@ func drawPage(t *rapid.T, all []string) gateway.Page {
 
 // TestListWhileOthersWrite pages through a bucket that two gateways write to.
 func TestListWhileOthersWrite(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	other := gatewaytest.On(t, f.Parts)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, Overwrite: gateway.OverwriteReplace})

@@ -200,3 +200,33 @@ func TestNoDayToComeIsErased(t *testing.T) {
 		t.Errorf("the day of what is put today: %v", err)
 	}
 }
+
+// A day that is erased while it is being filled stays empty: what is put from then on
+// goes with the next, and recorders notice nothing.
+func TestPutsGoOnAfterTheirDayIsErased(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
+	mustPut(t, f, recorder, string(caller), "before")
+	day := versionOf(t, f, reader, "before").Slots.Day
+	days, expires := keytree.ExpiryOf(uint64(day))
+	ask := gateway.ErasureRequest{Day: recording.RetentionDay{Days: days, Expires: expires}, Reason: "the pilot has ended"}
+	if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", ask); err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, f, recorder, string(caller), "whole")
+	putInParts(t, f, recorder, "parts", sound(3, 2000))
+	if err := f.PunctureNow(t.Context(), tenantOf(t, f).ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Open(t.Context(), reader, calls, "before"); !errors.Is(err, recording.ErrNotFound) {
+		t.Errorf("what was put before: %v, want ErrNotFound", err)
+	}
+	for name, size := range map[recording.Name]int{"whole": 1000, "parts": 2000} {
+		if got := read(t, f, reader, name); len(got) != size {
+			t.Errorf("read %d bytes of %s, want %d", len(got), name, size)
+		}
+		if got := versionOf(t, f, reader, name).Slots.Day; got != day+1 {
+			t.Errorf("%s is filed under day %x, want the one after %x", name, got, day)
+		}
+	}
+}

@@ -35,6 +35,7 @@ type entry struct {
 	DeletedBucket *recording.BucketID `json:"deleted_bucket,omitempty"` // it was closed before
 	Key           *keyEntry           `json:"key,omitempty"`
 	Hold          *holdEntry          `json:"hold,omitempty"`
+	Generation    uint32              `json:"generation,omitempty"` // of blind indexes, that rows are to leave
 	ReleasedHold  *recording.HoldID   `json:"released_hold,omitempty"`
 }
 
@@ -104,6 +105,9 @@ func (g *Gateway) change(ctx context.Context, s scope, e entry, event audit.Even
 		if err == nil {
 			err = g.apply(ctx, s, sequence, e)
 		}
+		if errors.Is(err, catalog.ErrStage) { // with other indexes it is applied
+			err = g.rollForward(ctx, &s.tenant)
+		}
 		// gofail: var journalApplied string
 		// err = failpoint(journalApplied)
 		if err != nil {
@@ -125,6 +129,8 @@ func (g *Gateway) admissible(ctx context.Context, s scope, e entry) error {
 	case e.Key != nil && e.Key.Bucket != policy.AnyBucket:
 		_, err := g.bucket(ctx, s, recording.Bucket(e.Key.Bucket))
 		return err
+	case e.Generation != 0:
+		return g.mayLeave(ctx, s, e.Generation)
 	case e.State == catalog.TenantErasing:
 		holds, err := g.catalog.Holds(ctx, s.tenant.ID)
 		if err != nil {
@@ -138,12 +144,12 @@ func (g *Gateway) admissible(ctx context.Context, s scope, e entry) error {
 // nameIsFree reports recording.ErrBucketExists or ErrBucketClosing unless no
 // bucket has the name.
 func (g *Gateway) nameIsFree(ctx context.Context, s scope, name recording.Bucket) error {
-	row, err := g.catalog.Bucket(ctx, s.tenant.ID, s.bucketIndex(name))
+	row, err := g.bucketRow(ctx, s, name)
 	switch {
 	case errors.Is(err, recording.ErrNoBucket):
 		return nil
 	case err != nil:
-		return unavailable(err)
+		return err
 	case row.Closing:
 		return recording.ErrBucketClosing
 	}
@@ -188,7 +194,7 @@ func (g *Gateway) rollForward(ctx context.Context, t *catalog.Tenant) error {
 		if err != nil {
 			return unavailable(err)
 		}
-		if err := g.replay(ctx, *t, sequence, sealed); err != nil {
+		if err := g.replay(ctx, *t, sequence, sealed); err != nil && !errors.Is(err, catalog.ErrStage) {
 			return err
 		}
 	}
@@ -219,11 +225,11 @@ func (g *Gateway) replay(ctx context.Context, t catalog.Tenant, sequence int64, 
 	if err != nil {
 		return err
 	}
-	index, err := keys.System(ctx, keytree.IndexSlot(indexGeneration))
+	s, err := g.indexed(ctx, t, keys)
 	if err != nil {
 		return err
 	}
-	return g.apply(ctx, scope{tenant: t, keys: keys, index: index}, sequence, e)
+	return g.apply(ctx, s, sequence, e)
 }
 
 // openEntry unseals one entry. One that does not open was not made by us.
@@ -251,7 +257,7 @@ func (g *Gateway) apply(ctx context.Context, s scope, sequence int64, e entry) e
 	if err != nil {
 		return err
 	}
-	change.Tenant, change.Sequence, change.Events = s.tenant.ID, sequence, []audit.Record{e.Event}
+	change.Tenant, change.Sequence, change.Stage, change.Events = s.tenant.ID, sequence, s.tenant.Stage, []audit.Record{e.Event}
 	return unavailable(g.catalog.Apply(ctx, change))
 }
 
@@ -268,6 +274,10 @@ func (s scope) rows(ctx context.Context, e entry) (catalog.Change, error) {
 		return s.keyRow(ctx, e)
 	case e.Hold != nil:
 		return s.holdRow(ctx, e)
+	case e.Generation != 0:
+		return catalog.Change{Announced: &catalog.Announced{
+			Generation: e.Generation, Slot: int64(keytree.IndexSlot(e.Generation)),
+		}}, nil
 	case e.ReleasedHold != nil:
 		return catalog.Change{Released: e.ReleasedHold}, nil
 	case e.DeletedBucket != nil:

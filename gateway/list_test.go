@@ -54,6 +54,7 @@ func want(all []string, p gateway.Page) (names, prefixes []string) {
 }
 
 func TestListEqualsSortedNames(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	all := []string{

@@ -90,7 +90,7 @@ func (g *Gateway) intend(ctx context.Context, s scope, b bucket, taken *catalog.
 	// return nil, failpoint(putBegin)
 	record, err := s.seal(ctx, p.event)
 	if err == nil {
-		err = g.catalog.Begin(ctx, p.intent(p.blob), []audit.Record{record})
+		err = p.onOpenDay(ctx, s, func() error { return g.catalog.Begin(ctx, p.intent(p.blob), []audit.Record{record}) })
 	}
 	if err != nil {
 		p.dek.Clear()

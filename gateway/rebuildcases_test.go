@@ -59,6 +59,7 @@ func putTold(t *testing.T, f *gatewaytest.Fixture, c gateway.Caller, name record
 // A catalog from several epochs before: what was put since is added, what was erased
 // since is erased, and an upload that was open then and complete now is a recording.
 func TestRebuildOfAnOlderCatalog(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var who string
 	var id gateway.UploadID

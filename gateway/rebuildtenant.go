@@ -92,6 +92,10 @@ func (r *rebuild) rollTo(ctx context.Context, l lineage, newest keytree.Head) (t
 		return t, err
 	}
 	was, journal := t.Epoch, t.Journal
+	generation, err := r.beginMove(ctx, &t, newest)
+	if err != nil {
+		return t, err
+	}
 	if err := r.following().FollowTo(ctx, &t, newest); err != nil {
 		return t, err
 	}
@@ -99,6 +103,9 @@ func (r *rebuild) rollTo(ctx context.Context, l lineage, newest keytree.Head) (t
 		return t, fmt.Errorf("%w: the catalog has a head of epoch %d that the store lacks", recording.ErrIncident, t.Epoch)
 	}
 	r.report.Heads += t.Epoch - was
+	if err := r.moveAll(ctx, &t, generation); err != nil {
+		return t, err
+	}
 	if err := r.rollForward(ctx, &t); err != nil {
 		return t, err
 	}
@@ -130,6 +137,11 @@ func (r *rebuild) firstEntry(ctx context.Context, l lineage, newest keytree.Head
 		return t, err
 	}
 	s := scope{tenant: catalog.Tenant{ID: l.tenant, Epoch: int64(l.first), Head: first.Marshal()}, keys: keys}
+	generation, err := r.generation(ctx, s)
+	if err != nil {
+		return t, err
+	}
+	s.tenant.Stage = catalog.SettledUnder(generation)
 	if err := r.apply(ctx, s, 1, e); err != nil {
 		return t, err
 	}

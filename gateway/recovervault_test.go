@@ -309,7 +309,7 @@ func testRecoverVault(t *testing.T, of restorable) {
 		t.Fatal("the newest head opens at an older provider")
 	}
 	for _, slot := range punctured {
-		if _, err := r.slotKey(old, slot); err != nil {
+		if _, err := r.slotKey(old, slot.Slot); err != nil {
 			t.Errorf("the exception: %v under the old root: %v", slot, err)
 		}
 	}
@@ -339,7 +339,7 @@ func testRecoverVault(t *testing.T, of restorable) {
 		}
 	}
 	for _, slot := range punctured {
-		if _, err := r.slotKey(head, slot); !errors.Is(err, keytree.ErrPunctured) {
+		if _, err := r.slotKey(head, slot.Slot); !errors.Is(err, keytree.ErrPunctured) {
 			t.Errorf("%v: %v, want ErrPunctured", slot, err)
 		}
 	}

@@ -51,15 +51,21 @@ func (r *restoration) forge(epoch uint64, version int, slots ...keytree.Slot) {
 		Kind: keytree.HeadPunctured, Tenant: r.tenant().ID, Epoch: epoch, Version: version,
 		Wrapped: bytes.Repeat([]byte{7}, 60), Pack: keytree.PackID{1, 2, 3}, Top: bytes.Repeat([]byte{7}, 100),
 	}
+	b := packOf(h, slots)
+	h.PackSum = sha256.Sum256(b)
+	r.create(keytree.PackKey(h.Tenant, h.Pack), b)
+	r.create(keytree.HeadKey(h.Tenant, epoch), h.Marshal())
+}
+
+// packOf is a pack of a head's epoch that names slots and has no page.
+func packOf(h keytree.Head, slots []keytree.Slot) []byte {
 	b := append([]byte("LETHEP1\x00"), h.Tenant[:]...)
-	b = binary.BigEndian.AppendUint64(b, epoch)
+	b = binary.BigEndian.AppendUint64(b, h.Epoch)
 	b = binary.BigEndian.AppendUint64(b, uint64(len(slots))<<32)
 	for _, s := range slots {
 		b = binary.BigEndian.AppendUint64(append(b, byte(s.Tree)), s.Number)
 	}
-	h.PackSum = sha256.Sum256(b)
-	r.create(keytree.PackKey(h.Tenant, h.Pack), b)
-	r.create(keytree.HeadKey(h.Tenant, epoch), h.Marshal())
+	return b
 }
 
 // ofKept is a slot without which the recording that was kept does not play.
@@ -76,32 +82,45 @@ func (r *restoration) undecided(got gateway.RecoveredTenant, want error, lost ke
 	}
 }
 
-// A store that names living keys as forgotten gets nothing punctured that an operator
-// has not decided, be it as if proved or as if forged.
-func TestForgedPackIsAskedAbout(t *testing.T) {
-	for _, how := range []epochs.Unproved{epochs.Leave, epochs.Puncture} {
-		t.Run(string(how), func(t *testing.T) {
-			r, _, lost := restored(t)
+// A store, or a catalog, that names living keys as forgotten gets nothing punctured that
+// an operator has not decided, be it as if proved or as if forged.
+func TestForgedIsAskedAbout(t *testing.T) {
+	for name, forge := range map[string]func(r *restoration, lost keytree.Head) (newest uint64){
+		"pack": func(r *restoration, lost keytree.Head) uint64 {
 			r.forge(lost.Epoch+1, lost.Version+1, ofKept, keytree.Slot{Tree: keytree.System, Number: keytree.SettingsSlot()})
-			asked := r.recover(epochs.Recovery{})
-			r.undecided(asked, epochs.ErrUnproved, lost)
-			if asked.Unproved != 1 || asked.Slots != 1 {
-				t.Errorf("asked: %+v, want 1 of each", asked)
+			return lost.Epoch + 1
+		},
+		"tombstone": func(r *restoration, lost keytree.Head) uint64 {
+			for _, s := range []keytree.Slot{ofKept, {Tree: keytree.System, Number: keytree.SettingsSlot()}} {
+				execute(r.t, r.dir, `INSERT INTO punctures (tenant, tree, slot, epoch, since) SELECT id, ?, ?, ?, 0 FROM tenants`, s.Tree, s.Number, lost.Epoch)
 			}
-			got := r.recover(epochs.Recovery{Unproved: how})
-			if got.Err != nil || got.Newest != lost.Epoch+1 || got.Head != lost.Epoch+2 {
-				t.Fatalf("recovered: %+v", got)
-			}
-			_, err := r.slotKey(r.head(), catalog.Slot{Tree: int64(ofKept.Tree), Number: int64(ofKept.Number)})
-			if want := map[epochs.Unproved]error{epochs.Puncture: keytree.ErrPunctured}[how]; !errors.Is(err, want) {
-				t.Errorf("the slot that was named: %v, want %v", err, want)
-			}
-			r.start(r.Parts)
-			r.reader = r.Caller(r.reader.Who)
-			if how == epochs.Leave {
-				r.plays([]recording.Name{"kept"}, []recording.Name{"gone"})
-			}
-		})
+			return lost.Epoch
+		},
+	} {
+		for _, how := range []epochs.Unproved{epochs.Leave, epochs.Puncture} {
+			t.Run(name+", "+string(how), func(t *testing.T) {
+				r, _, lost := restored(t)
+				newest := forge(r, lost)
+				asked := r.recover(epochs.Recovery{})
+				r.undecided(asked, epochs.ErrUnproved, lost)
+				if asked.Unproved != 1 || asked.Slots != 1 {
+					t.Errorf("asked: %+v, want 1 of each", asked)
+				}
+				got := r.recover(epochs.Recovery{Unproved: how})
+				if got.Err != nil || got.Newest != newest || got.Head != newest+1 {
+					t.Fatalf("recovered: %+v", got)
+				}
+				_, err := r.slotKey(r.head(), catalog.Slot{Tree: int64(ofKept.Tree), Number: int64(ofKept.Number)})
+				if want := map[epochs.Unproved]error{epochs.Puncture: keytree.ErrPunctured}[how]; !errors.Is(err, want) {
+					t.Errorf("the slot that was named: %v, want %v", err, want)
+				}
+				r.start(r.Parts)
+				r.reader = r.Caller(r.reader.Who)
+				if how == epochs.Leave {
+					r.plays([]recording.Name{"kept"}, []recording.Name{"gone"})
+				}
+			})
+		}
 	}
 }
 
@@ -324,7 +343,7 @@ func TestRecoveryIsKilled(t *testing.T) {
 					t.Fatalf("punctured: %v: %v", slots, err)
 				}
 				for _, slot := range slots {
-					if _, err := r.slotKey(head, slot); !errors.Is(err, keytree.ErrPunctured) {
+					if _, err := r.slotKey(head, slot.Slot); !errors.Is(err, keytree.ErrPunctured) {
 						t.Errorf("%v: %v, want ErrPunctured", slot, err)
 					}
 				}
@@ -338,6 +357,7 @@ func TestRecoveryIsKilled(t *testing.T) {
 
 // More slots than one epoch takes: what the first leaves is due, whoever goes on.
 func TestRecoverManySlots(t *testing.T) {
+	t.Parallel()
 	r := restoring(t, localRestorable(t))
 	r.put("kept")
 	old := r.head()

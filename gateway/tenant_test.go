@@ -59,6 +59,7 @@ func TestRevokeRefusesAndRestoreUndoesIt(t *testing.T) {
 }
 
 func TestEraseTenantDestroysItsKey(t *testing.T) {
+	t.Parallel() // it waits for leases
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	bystander, other := f.Pair("other", gateway.BucketSettings{Name: calls})

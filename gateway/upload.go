@@ -3,13 +3,11 @@ package gateway
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/lethe-vault/lethe/crypto/envelope"
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/gateway/catalog"
@@ -47,9 +45,11 @@ func (g *Gateway) CreateUpload(ctx context.Context, c Caller, d Description) (Up
 	// gofail: var uploadBegin string
 	// return id, failpoint(uploadBegin)
 	id.Version = made.id.Version
-	return id, unavailable(g.catalog.BeginUpload(ctx, catalog.Upload{
-		Intent: made.intent(""), WrappedDEK: made.prefix.WrappedDEK[:], SealedFacts: made.prefix.SealedFacts,
-	}, []audit.Record{record}))
+	return id, unavailable(made.onOpenDay(ctx, s, func() error {
+		return g.catalog.BeginUpload(ctx, catalog.Upload{
+			Intent: made.intent(""), WrappedDEK: made.prefix.WrappedDEK[:], SealedFacts: made.prefix.SealedFacts,
+		}, []audit.Record{record})
+	}))
 }
 
 func (id UploadID) target(c Caller) policy.Target {
@@ -136,12 +136,12 @@ func (s scope) redraft(ctx context.Context, b bucket, up catalog.Upload, e audit
 
 // open reads the facts of an open upload, whose key is known.
 func (d *draft) open(up catalog.Upload) error {
-	plain, err := envelope.OpenFacts(d.dek, d.id, up.SealedFacts)
-	if err != nil {
+	var err error
+	if d.facts, err = openFacts(d.dek, d.id, d.slots.Recording, up.SealedFacts); err != nil {
 		return err
 	}
-	if json.Unmarshal(plain, &d.facts) != nil || d.facts.Bucket != d.bucket.Name {
-		return errors.New("malformed facts")
+	if d.facts.Bucket != d.bucket.Name {
+		return errors.New("facts of another bucket")
 	}
 	// UnwrapDEK accepts no other length.
 	d.prefix = prefixOf(d.id, d.slots, [keytree.WrappedSize]byte(up.WrappedDEK), up.SealedFacts)

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"math"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -42,7 +43,7 @@ const (
 )
 
 // statistics is everything that is read of a gateway when it is asked for.
-var statistics = append(append(sweeping, retaining...), []statistic{
+var statistics = append(slices.Concat(sweeping, retaining, reindexing), []statistic{
 	counter(leases, leasesH, func(s gateway.Stats) float64 { return float64(s.Leases.Hits) }, "result", "hit"),
 	counter(leases, leasesH, func(s gateway.Stats) float64 { return float64(s.Leases.Misses) }, "result", "miss"),
 	gauge("lethe_leases", "Roots of tenants that are in memory now.", func(s gateway.Stats) float64 { return float64(s.Leases.Held) }),
@@ -56,6 +57,7 @@ var statistics = append(append(sweeping, retaining...), []statistic{
 	gauge("lethe_access_sessions", "Sessions in which someone may read a recording now.", func(s gateway.Stats) float64 { return float64(s.Sessions) }),
 	counter("lethe_epochs_total", "Epochs that this process has committed, each of one tenant.", func(s gateway.Stats) float64 { return float64(s.Epochs.Epochs) }),
 	counter("lethe_epoch_slots_total", "Keys that those have forgotten.", func(s gateway.Stats) float64 { return float64(s.Epochs.Slots) }),
+	counter("lethe_epoch_unasked_slots_total", "Tombstones of the catalog that nobody asked for, passed over, in every pass.", func(s gateway.Stats) float64 { return float64(s.Epochs.Unasked) }),
 	counter("lethe_certificates_total", "Certificates of erasure that this process has issued.", func(s gateway.Stats) float64 { return float64(s.Epochs.Certificates) }),
 	counter("lethe_epoch_failures_total", "Passes over a tenant's erasures that were broken off, and are made again.", func(s gateway.Stats) float64 { return float64(s.Epochs.Failures) }),
 	counter("lethe_roots_revived_total", "Tenants of which destroyed versions of the root were at the provider again, and were destroyed again.", func(s gateway.Stats) float64 { return float64(s.Epochs.Revived) }),

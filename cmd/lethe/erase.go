@@ -30,8 +30,8 @@ the certificate that says so follows some 40 seconds later, for which --wait wai
 Should it not have come by --wait-for, the erasure goes on by itself.
 
 A day is a bucket's retention and the date on which what was put under it expires:
-the day after the last of its days. If that is what is being put today, buckets of
-this retention take nothing more until midnight UTC.
+the day after the last of its days. If that is what is being put today, what comes
+after, until midnight UTC, expires a day later.
 
 The salt is shown once and kept nowhere. The certificate does not say what was
 erased, since that may be a name or a number. Whoever has the salt can show that it

@@ -18,6 +18,7 @@ import (
 	"github.com/lethe-vault/lethe/crypto/localkeys"
 	"github.com/lethe-vault/lethe/gateway"
 	"github.com/lethe-vault/lethe/gateway/blob/filestore"
+	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/gateway/eraser"
 )
 
@@ -42,6 +43,7 @@ var steps = []step{
 	{one(eraser.ErrLost), "Put the store's blobs below erasures, head and pages back, if there is a copy of the bucket. What is lost for good is passed over with --lost: what it named may open again."},
 	{one(eraser.ErrNoHead), "This copy of the provider is older than the tenant, or another's. Put a younger copy back and run it again."},
 
+	{one(catalog.ErrNewer), "Run the newer lethe that has run on this catalog. To go back, put back a copy of the catalog from before the update, and run lethe rebuild."},
 	{a[foundationError], "Run lethe doctor with the same settings: it tries every part that a server runs on, and says what to do about each."},
 
 	{one(errSpeaksTLS), "Give the address as https://HOST:PORT, and --ca FILE (LETHE_CA) unless this machine trusts its certificate."},
@@ -129,21 +131,22 @@ func (p *program) here(s step, err error) string {
 // what the refusal says.
 var refusals = map[string]string{
 	// of the REST API
-	"unauthenticated":  "Give a token with --token or LETHE_TOKEN, or --data DIR of an embedded server, whose owner.token is read.",
-	"denied":           "Give the owner token, or the admin token of this very tenant, with --token or LETHE_TOKEN.",
-	"no-such-tenant":   "See the tenants there are: lethe tenant list. Make this one: lethe tenant create NAME",
-	"no-such-bucket":   "Make it: lethe bucket create --tenant T NAME",
-	"no-such-erasure":  "See those there are: lethe erasure list --tenant T",
-	"nothing-to-erase": "See what a reader may: lethe ls BUCKET. See what was erased before: lethe erasure list --tenant T",
-	"tenant-exists":    "See the names that are taken: lethe tenant list",
-	"bucket-exists":    "Nothing was changed; its settings are those it was made with.",
-	"tenant-revoked":   "Permit it again: lethe tenant restore NAME",
-	"tenant-erased":    "Make another: lethe tenant create NAME",
-	"unavailable":      "Ask /readyz of the server's ops address whether it is ready; its log has the request.",
-	"internal":         "Give the request to the server's operator; its log has it.",
-	"incident":         "Give the request to the server's operator; its log has it. If Vault, or the directory of keys, was put back from a copy: lethe recover vault --help",
-	"no-such-route":    "The server is of another version than this program: compare lethe version on both.",
-	"not-implemented":  "See what this version does: README.md, What works.",
+	"unauthenticated":   "Give a token with --token or LETHE_TOKEN, or --data DIR of an embedded server, whose owner.token is read.",
+	"denied":            "Give the owner token, or the admin token of this very tenant, with --token or LETHE_TOKEN.",
+	"no-such-tenant":    "See the tenants there are: lethe tenant list. Make this one: lethe tenant create NAME",
+	"no-such-bucket":    "Make it: lethe bucket create --tenant T NAME",
+	"no-such-erasure":   "See those there are: lethe erasure list --tenant T",
+	"nothing-to-erase":  "See what a reader may: lethe ls BUCKET. See what was erased before: lethe erasure list --tenant T",
+	"tenant-exists":     "See the names that are taken: lethe tenant list",
+	"no-such-recording": "See the names there are, with a reader's keys: lethe ls BUCKET",
+	"bucket-exists":     "Nothing was changed; its settings are those it was made with.",
+	"tenant-revoked":    "Permit it again: lethe tenant restore NAME",
+	"tenant-erased":     "Make another: lethe tenant create NAME",
+	"unavailable":       "Ask /readyz of the server's ops address whether it is ready; its log has the request.",
+	"internal":          "Give the request to the server's operator; its log has it.",
+	"incident":          "Give the request to the server's operator; its log has it. If Vault, or the directory of keys, was put back from a copy: lethe recover vault --help",
+	"no-such-route":     "The server is of another version than this program: compare lethe version on both.",
+	"not-implemented":   "See what this version does: README.md, What works.",
 
 	// of the S3 front
 	"AccessDenied":              "A recorder only writes; a reader only reads, unless it was made with --write; each in its bucket and under its prefix. Make another: lethe reader create, lethe recorder create. A revoked tenant is restored by lethe tenant restore NAME.",

@@ -49,6 +49,7 @@ type Catalog struct {
 //
 // Replicas may open one PostgreSQL catalog at the same time. A SQLite file
 // belongs to one process. ErrUnavailable: the database cannot be reached.
+// ErrNewer: it is not this program's any more.
 func Open(ctx context.Context, dsn string) (*Catalog, error) {
 	return OpenObserved(ctx, dsn, observe.Nobody)
 }

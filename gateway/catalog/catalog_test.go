@@ -1,6 +1,7 @@
 package catalog_test
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -41,6 +42,24 @@ func fill(t testing.TB, v *catalogtest.Vault, n int) {
 		})
 	}
 	wg.Wait()
+}
+
+// A program leaves the tables of a newer one alone.
+func TestOpenRefusesNewerSchema(t *testing.T) {
+	t.Parallel()
+	eachDatabase(t, func(t *testing.T, dsn string) {
+		cat := catalogtest.Open(t, dsn)
+		if err := cat.Exec(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)`); err != nil {
+			t.Fatal(err)
+		}
+		again, err := catalog.Open(t.Context(), dsn)
+		if err == nil {
+			again.Close()
+		}
+		if !errors.Is(err, catalog.ErrNewer) {
+			t.Errorf("Open() = %v, want ErrNewer", err)
+		}
+	})
 }
 
 func TestHotQueriesUseIndexes(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"embed"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
@@ -125,11 +126,23 @@ func openPostgres(dsn string) (*Catalog, error) {
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = connectTimeout
 	}
-	db := stdlib.OpenDB(*cfg)
+	db := stdlib.OpenDB(*cfg, stdlib.OptionAfterConnect(withoutJIT))
 	db.SetMaxOpenConns(postgresConns)
 	db.SetMaxIdleConns(postgresConns)
 	db.SetConnMaxIdleTime(postgresIdleTime)
 	return &Catalog{dialect: postgres, writer: db, reader: db}, nil
+}
+
+// withoutJIT has a connection's statements run as they are: to compile one takes
+// longer than it runs, and the planner decides by estimates that are far too high.
+// It is no parameter of the connection, since proxies and relatives of PostgreSQL
+// refuse one that they do not know.
+func withoutJIT(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `SET jit = off`)
+	if answered(err) {
+		return nil
+	}
+	return err
 }
 
 // learn finds out whether the database can name its timeline: relatives of
@@ -168,7 +181,13 @@ func (c *Catalog) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = provider.Up(ctx)
+	if _, err := provider.Up(ctx); err != nil {
+		return err
+	}
+	at, known, err := provider.GetVersions(ctx)
+	if err == nil && at > known {
+		err = fmt.Errorf("%w: it is at version %d, and this program knows %d", ErrNewer, at, known)
+	}
 	return err
 }
 

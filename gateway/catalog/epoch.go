@@ -86,8 +86,16 @@ func (c *Catalog) LeaveEpochs(ctx context.Context, tenant recording.Tenant, hold
 	})
 }
 
+// Tombstone is a slot that is to be punctured, as its row says.
+type Tombstone struct {
+	Slot
+	Erasure recording.ErasureID // zero of a scrap
+}
+
+func (t *Tombstone) columns() []any { return append(t.Slot.columns(), fixed(t.Erasure[:])) }
+
 const (
-	selectOpenSlots = `SELECT p.tree, p.slot FROM punctures p WHERE p.tenant = $1 AND p.epoch IS NULL
+	selectOpenSlots = `SELECT p.tree, p.slot, p.erasure FROM punctures p WHERE p.tenant = $1 AND p.epoch IS NULL
 		ORDER BY p.since, p.tree, p.slot LIMIT $2`
 	// The sum keeps SQLite from going through all erasures in the order of time.
 	selectUnrecorded = selectErasures + ` AND NOT e.recorded ORDER BY e.asked_at + 0, e.id`
@@ -96,9 +104,9 @@ const (
 // ToPuncture gives a tenant's slots that have a tombstone and are punctured by no
 // epoch yet, oldest first, at most limit of them, and whether there are more; and
 // every erasure whose record is not in the store, those of the slots among them.
-func (c *Catalog) ToPuncture(ctx context.Context, tenant recording.Tenant, limit int) (slots []Slot, unrecorded []ErasureRow, more bool, err error) {
+func (c *Catalog) ToPuncture(ctx context.Context, tenant recording.Tenant, limit int) (slots []Tombstone, unrecorded []ErasureRow, more bool, err error) {
 	q := c.read("ToPuncture")
-	slots, err = all[Slot](ctx, q, selectOpenSlots, tenant[:], limit+1)
+	slots, err = all[Tombstone](ctx, q, selectOpenSlots, tenant[:], limit+1)
 	if err != nil {
 		return nil, nil, false, explain(ctx, err)
 	}
@@ -107,6 +115,46 @@ func (c *Catalog) ToPuncture(ctx context.Context, tenant recording.Tenant, limit
 	}
 	unrecorded, err = all[ErasureRow](ctx, q, selectUnrecorded, tenant[:]) // later than the slots, lest it miss one of theirs
 	return slots, unrecorded, more, explain(ctx, err)
+}
+
+// SealedRecord is the sealed record of an erasure.
+type SealedRecord struct {
+	ID     recording.ErasureID
+	Base   int64
+	Sealed []byte
+}
+
+func (r *SealedRecord) columns() []any { return []any{fixed(r.ID[:]), &r.Base, &r.Sealed} }
+
+// longRecord is the length in bytes from which a record is read by itself: one that
+// names a million slots has 30 MB.
+const longRecord = 64 << 10
+
+// EachRecord shows the records of some erasures, each once, and keeps few of them in
+// memory.
+func (c *Catalog) EachRecord(ctx context.Context, tenant recording.Tenant, ids []recording.ErasureID, visit func(SealedRecord)) error {
+	q := c.read("EachRecord")
+	for some := range slices.Chunk(ids, maxRows) {
+		args := []any{longRecord, tenant[:]}
+		for i := range some {
+			args = append(args, some[i][:])
+		}
+		rows, err := all[SealedRecord](ctx, q, `SELECT e.id, e.base, CASE WHEN length(e.record) < $1 THEN e.record END FROM erasures e
+			WHERE e.tenant = $2 AND e.id IN `+list(3, len(some)), args...)
+		if err != nil {
+			return explain(ctx, err)
+		}
+		for _, r := range rows {
+			if r.Sealed == nil {
+				if r, err = get[SealedRecord](ctx, q, recording.ErrNoErasure, `SELECT e.id, e.base, e.record FROM erasures e
+					WHERE e.tenant = $1 AND e.id = $2`, tenant[:], r.ID[:]); err != nil {
+					return explain(ctx, err)
+				}
+			}
+			visit(r)
+		}
+	}
+	return nil
 }
 
 // Unrecorded gives a tenant's erasures whose records are not in the store.
@@ -169,7 +217,11 @@ func (f Follow) puncture(ctx context.Context, tx *sql.Tx, d dialect) error {
 	for some := range slices.Chunk(slices.Compact(slots), maxRows) {
 		var args []any
 		for _, s := range some {
-			args = append(args, f.Tenant[:], s.Tree, s.Number, f.Head.Epoch, s.Tree)
+			var unsettled any = s.Tree
+			if s.Tree == TreeSystem { // no version lies there
+				unsettled = nil
+			}
+			args = append(args, f.Tenant[:], s.Tree, s.Number, f.Head.Epoch, unsettled)
 		}
 		_, err := tx.ExecContext(ctx, intoPunctures+`VALUES `+values(len(some), "?", "?", "?", "NULL", "?", d.now, "?")+`
 			ON CONFLICT (tenant, tree, slot) DO UPDATE SET epoch = COALESCE(punctures.epoch, excluded.epoch)`, args...)

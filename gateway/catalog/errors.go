@@ -35,6 +35,8 @@ var (
 	// ErrTombstoned: a slot that is to be written under was erased since it was
 	// handed out. Beginning again takes others.
 	ErrTombstoned = fmt.Errorf("catalog: slot has a tombstone: %w", recording.ErrUnavailable)
+	// ErrDayTombstoned: that of its day. Another day has another.
+	ErrDayTombstoned = fmt.Errorf("%w: that of its retention day", ErrTombstoned)
 	// ErrHeldBelow: recordings on which holds bear lie below the slot that is to be
 	// erased. They must be filed elsewhere first.
 	ErrHeldBelow = fmt.Errorf("catalog: below the slot lies what is held: %w", recording.ErrHeld)
@@ -46,6 +48,9 @@ var (
 	ErrStage = fmt.Errorf("catalog: blind indexes are in another stage: %w", recording.ErrUnavailable)
 	// ErrParts: a part is not stored any more, or never was.
 	ErrParts = errors.New("catalog: part of an upload is not stored")
+	// ErrNewer: a newer program made the schema. What this one would write there may
+	// break what that one promises.
+	ErrNewer = errors.New("the schema of the catalog is of a newer program")
 	// ErrUnavailable: the database cannot be reached, shuts down, is full or
 	// overloaded. Nothing was changed.
 	ErrUnavailable = fmt.Errorf("catalog: %w", recording.ErrUnavailable)

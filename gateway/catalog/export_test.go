@@ -29,7 +29,7 @@ func HotQueries(v Version, bucket Index) map[string][]any {
 		selectOpenBucket:                  {v.Tenant[:], v.Bucket[:]},
 		selectStored:                      {v.Tenant[:], v.Recording[:]},
 		insertAllowed + "0" + allowedOnce: v.Intent.row(),
-		flipAllowed:                       Commit{Tenant: v.Tenant, Version: v.Version, Content: v.Content}.flipArgs(),
+		flipAllowed:                       append(Commit{Tenant: v.Tenant, Version: v.Version, Content: v.Content}.flipArgs(), Stage(0)),
 	}
 }
 
@@ -49,6 +49,7 @@ func ErasureQueries(v Version) map[string][]any {
 		selectBelowDay:     {v.Tenant[:], 7, 10},
 		selectHeldSubject:  {v.Tenant[:], 7, 10},
 		selectHeldDay:      {v.Tenant[:], 7, 10},
+		selectKept:         {v.Tenant[:], v.Recording[:]},
 
 		intendFiling + "0" + intendThere: Refiling{Tenant: v.Tenant, Version: v.Version}.args("b"),
 		moveFiling:                       Refiling{Tenant: v.Tenant, Version: v.Version}.args([]byte("w")),

@@ -19,6 +19,9 @@ import (
 // refused with ErrStage.
 type Stage int64
 
+// SettledUnder is the stage in which every row is under a generation.
+func SettledUnder(generation uint32) Stage { return Stage(generation-1) * 3 }
+
 // Written is the generation of what is written.
 func (s Stage) Written() uint32 { return uint32((s+1)/3 + 1) }
 
@@ -47,13 +50,15 @@ type Generation struct {
 	Reached     []byte
 	Moved       int64 // versions
 	Damaged     int64 // versions that do not open, and so stay
+	Buried      bool  // its key has a tombstone
 }
 
-const generationColumns = `g.tenant, g.generation, g.slot, g.announced_at, g.moving_at, g.moved_at, g.forgotten_at, g.reached, g.moved, g.damaged`
+const generationColumns = `g.tenant, g.generation, g.slot, g.announced_at, g.moving_at, g.moved_at, g.forgotten_at, g.reached, g.moved, g.damaged,
+	EXISTS (SELECT 1 FROM punctures x WHERE x.slot = g.slot AND x.tree = 4 AND x.tenant = g.tenant)`
 
 func (g *Generation) columns() []any {
 	return []any{fixed(g.Tenant[:]), &g.Generation, &g.Slot, moment{&g.AnnouncedAt}, moment{&g.MovingAt}, moment{&g.MovedAt},
-		moment{&g.ForgottenAt}, &g.Reached, &g.Moved, &g.Damaged}
+		moment{&g.ForgottenAt}, &g.Reached, &g.Moved, &g.Damaged, &g.Buried}
 }
 
 const selectGenerations = `SELECT ` + generationColumns + ` FROM generations g WHERE g.tenant = $1`

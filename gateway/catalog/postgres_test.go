@@ -62,6 +62,20 @@ func waitForLock(t *testing.T, v *catalogtest.Vault) {
 	})
 }
 
+// Nothing is compiled that runs for milliseconds.
+func TestPostgreSQLCompilesNothing(t *testing.T) {
+	dsn := servers.SharedPostgreSQL(t).Database(t)
+	name := dsn[strings.LastIndex(dsn, "/")+1 : strings.Index(dsn, "?")]
+	if _, err := connect(t, dsn).Exec(t.Context(), `ALTER DATABASE `+name+` SET jit_above_cost = 0`); err != nil {
+		t.Fatal(err)
+	}
+	v := catalogtest.NewVault(t, dsn)
+	plan, err := v.Explain(t.Context(), `SELECT count(*) FROM versions`)
+	if err != nil || strings.Contains(plan, "JIT") {
+		t.Errorf("Explain() = %v\n%s", err, plan)
+	}
+}
+
 func TestReplicasMigrateAtOnce(t *testing.T) {
 	dsn := servers.SharedPostgreSQL(t).Database(t)
 	var wg sync.WaitGroup
@@ -358,7 +372,7 @@ func TestUnansweredCommitOfTheOthers(t *testing.T) {
 		{"Begin", func() error { return through.Begin(t.Context(), in, nil) }},
 		{"Abort", func() error { return through.Abort(t.Context(), v.Tenant, in.Version) }},
 		{"SubjectSlot", func() error {
-			slot, err := through.SubjectSlot(t.Context(), v.Tenant, subject, 9)
+			slot, err := through.SubjectSlot(t.Context(), v.Tenant, catalog.Indexed{Index: subject}, 9)
 			if slot != 9 {
 				t.Errorf("SubjectSlot() = %d, want 9", slot)
 			}

@@ -10,13 +10,13 @@ import (
 	"github.com/lethe-vault/lethe/recording"
 )
 
-const selectPuncturedSince = `SELECT p.tree, p.slot FROM punctures p
+const selectPuncturedSince = `SELECT p.tree, p.slot, p.erasure FROM punctures p
 	WHERE p.tenant = $1 AND (p.epoch IS NULL OR p.epoch > $2) ORDER BY p.tree, p.slot`
 
 // PuncturedSince gives a tenant's slots that have a tombstone and that no epoch up to
 // the given one has punctured.
-func (c *Catalog) PuncturedSince(ctx context.Context, tenant recording.Tenant, epoch int64) ([]Slot, error) {
-	slots, err := all[Slot](ctx, c.read("PuncturedSince"), selectPuncturedSince, tenant[:], epoch)
+func (c *Catalog) PuncturedSince(ctx context.Context, tenant recording.Tenant, epoch int64) ([]Tombstone, error) {
+	slots, err := all[Tombstone](ctx, c.read("PuncturedSince"), selectPuncturedSince, tenant[:], epoch)
 	return slots, explain(ctx, err)
 }
 

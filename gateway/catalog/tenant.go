@@ -58,11 +58,13 @@ type Tenant struct {
 	Journal   int64  // sequence of the last change applied
 	Stage     Stage  // of its blind indexes
 	CreatedAt time.Time
+	ReadAt    time.Time // when this was the row, or at most readFor later; not kept
 }
 
 const tenantColumns = `t.id, t.name, t.state, t.epoch, t.head, t.journal, t.index_stage, t.created_at`
 
 func (t *Tenant) columns() []any {
+	t.ReadAt = time.Now()
 	return []any{fixed(t.ID[:]), &t.Name, &t.State, &t.Epoch, &t.Head, &t.Journal, &t.Stage, moment{&t.CreatedAt}}
 }
 

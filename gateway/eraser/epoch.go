@@ -15,32 +15,19 @@ import (
 // puncture moves a tenant to its next epoch if slots are to be punctured, and
 // reports whether it did and whether others are left.
 func (e *Eraser) puncture(ctx context.Context, t *catalog.Tenant) (moved, more bool, err error) {
-	due, unrecorded, more, err := e.Catalog.ToPuncture(ctx, t.ID, keytree.MostPunctures)
-	if err != nil || len(due) == 0 {
-		return false, false, err
-	}
-	for _, row := range unrecorded {
-		if err := Record(ctx, e.Blobs, e.Catalog, row); err != nil {
-			return false, false, err
-		}
-	}
-	slots := e.mayGo(t.ID, due)
-	if len(slots) == 0 {
-		return false, false, nil
-	}
 	head, err := ownHead(*t)
 	if err != nil {
 		return false, false, err
 	}
+	next, more, err := e.nextEpoch(ctx, head)
+	if err != nil || next == nil {
+		return false, false, err
+	}
+	defer next.Clear()
 	target, err := e.rotate(ctx, head)
 	if err != nil {
 		return false, false, err
 	}
-	next, err := e.nextEpoch(ctx, head, slots)
-	if err != nil {
-		return false, false, err
-	}
-	defer next.Clear()
 	head, err = next.Commit(ctx, e.Keys, e.Blobs, target)
 	if errors.Is(err, fs.ErrExist) { // another was first, or this one and was not told
 		return true, true, e.follow(ctx, t)
@@ -53,24 +40,10 @@ func (e *Eraser) puncture(ctx context.Context, t *catalog.Tenant) (moved, more b
 	}
 	e.Moved(t.ID)
 	e.counts.epochs.Add(1)
-	e.counts.slots.Add(uint64(len(slots)))
+	e.counts.slots.Add(uint64(len(next.Slots)))
 	e.Logger.Info("tenant moved to its next epoch", "tenant", t.ID.String(), "epoch", head.Epoch,
-		"slots", len(slots), "pages", len(next.Pages()), "bytes", next.Bytes())
+		"slots", len(next.Slots), "pages", len(next.Pages()), "bytes", next.Bytes())
 	return true, more, nil
-}
-
-// mayGo passes over slots that are never punctured. No erasure asks for one: only who
-// writes rows does, and would keep every other from its end.
-func (e *Eraser) mayGo(t recording.Tenant, due []catalog.Slot) (slots []keytree.Slot) {
-	for _, s := range due {
-		slot := keytree.Slot{Tree: keytree.Tree(s.Tree), Number: uint64(s.Number)}
-		if err := slot.MayGo(); err != nil {
-			e.Logger.Error("the catalog has a tombstone that nobody can have asked for; it is passed over", "tenant", t.String(), "error", err)
-			continue
-		}
-		slots = append(slots, slot)
-	}
-	return slots
 }
 
 // ownHead is the head that a tenant's row has.
@@ -82,23 +55,42 @@ func ownHead(t catalog.Tenant) (keytree.Head, error) {
 	return head, nil
 }
 
-// nextEpoch makes the epoch after a head, in memory. Before the catalog moves on it has
-// what was asked for in the one before, which nobody looks for later: a database that
-// took over, or was put back, may lack what the store has records of.
-func (e *Eraser) nextEpoch(ctx context.Context, head keytree.Head, slots []keytree.Slot) (*keytree.Next, error) {
-	ahead, err := e.Pages.Ahead(ctx, head.Tenant, slots)
+// nextEpoch makes the epoch after a head, in memory, nil if there is nothing to
+// puncture, and reports whether slots are left for another. Before the catalog moves on
+// it has what was asked for in the epoch before, which nobody looks for later: a database
+// that took over, or was put back, may lack what the store has records of.
+func (e *Eraser) nextEpoch(ctx context.Context, head keytree.Head) (next *keytree.Next, more bool, err error) {
+	rows, unrecorded, more, err := e.Catalog.ToPuncture(ctx, head.Tenant, keytree.MostPunctures)
+	if err != nil || len(rows) == 0 {
+		return nil, false, err
+	}
+	for _, row := range unrecorded {
+		if err := Record(ctx, e.Blobs, e.Catalog, row); err != nil {
+			return nil, false, err
+		}
+	}
+	of := make([]keytree.Slot, len(rows))
+	for i, row := range rows {
+		of[i] = slotOf(row.Slot)
+	}
+	ahead, err := e.Pages.Ahead(ctx, head.Tenant, of)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	keys, err := keytree.Unwrap(ctx, e.Keys, ahead, head)
 	if err != nil {
-		return nil, distrust(head.Tenant, head, err)
+		return nil, false, distrust(head.Tenant, head, err)
 	}
 	defer keys.Clear()
-	if _, err := e.following().Requeue(ctx, head.Tenant, keys, int64(head.Epoch)); err != nil {
-		return nil, err
+	slots, more, err := e.mayGo(ctx, head.Tenant, keys, rows, more)
+	if err != nil || len(slots) == 0 {
+		return nil, false, err
 	}
-	return keys.Puncture(ctx, slots)
+	if _, err := e.following().Requeue(ctx, head.Tenant, keys, int64(head.Epoch)); err != nil {
+		return nil, false, err
+	}
+	next, err = keys.Puncture(ctx, slots)
+	return next, more, err
 }
 
 // rotate gives the version under which the next root is to be wrapped: always one

@@ -45,6 +45,9 @@ type Config struct {
 	// Restored is told of erasures that the catalog had lost; nil tells nobody.
 	Restored func(recording.Tenant, []recording.ErasureID)
 
+	// Told is Following's; nil only where nothing is filed anew.
+	Told func(context.Context, *keytree.Keys, catalog.Version, keytree.Filing) (catalog.Refiled, error)
+
 	Floor    time.Duration // between two epochs of a tenant, so that erasures share one; 0 is DefaultFloor
 	ScrapAge time.Duration // after which slots of overwritten and aborted data get an epoch of their own; 0 is DefaultScrapAge
 	Drain    time.Duration // after which no replica holds anything of the epoch before; 0 is keytree.LeaseTime

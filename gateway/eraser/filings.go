@@ -16,7 +16,7 @@ import (
 )
 
 // maxFiling is more than any filing has, in bytes.
-const maxFiling = 1 << 10
+const maxFiling = 1 << 17
 
 // Filed lists the versions of a tenant of which the store has filings.
 func (f Following) Filed(ctx context.Context, t recording.Tenant) (of map[recording.Version][]string, err error) {
@@ -100,7 +100,7 @@ func (f Following) refile(ctx context.Context, t recording.Tenant, newest *keytr
 		if all, err = opening(ctx, newest, all); err != nil {
 			return err
 		}
-		if err := f.Refile(ctx, row, all); err != nil {
+		if err := f.Refile(ctx, newest, row, all); err != nil {
 			return err
 		}
 	}
@@ -132,7 +132,7 @@ func (f Following) RefileAll(ctx context.Context, t recording.Tenant, keys *keyt
 			return err
 		}
 		if row.State == catalog.Committed {
-			err = f.Refile(ctx, row, all)
+			err = f.Refile(ctx, keys, row, all)
 		} else {
 			err = f.scrap(ctx, row, all)
 		}
@@ -170,9 +170,9 @@ func opening(ctx context.Context, keys *keytree.Keys, all []keytree.Filing) (out
 
 // Refile lets the catalog have a version where the first of some filings has it that
 // is not erased, unless it is there, and know of the others.
-func (f Following) Refile(ctx context.Context, row catalog.Version, all []keytree.Filing) error {
+func (f Following) Refile(ctx context.Context, keys *keytree.Keys, row catalog.Version, all []keytree.Filing) error {
 	var first *catalog.Refiling
-	var wrapped []byte
+	var as catalog.Refiled
 	there := false
 	for _, of := range all {
 		if int64(of.Slots.Recording) == row.Slots.Recording {
@@ -191,14 +191,21 @@ func (f Following) Refile(ctx context.Context, row catalog.Version, all []keytre
 		if err != nil {
 			return err
 		}
-		if first == nil && !there {
-			first, wrapped = &r, of.Wrapped[:]
+		if first != nil || there {
+			continue
+		}
+		as, err = f.Told(ctx, keys, row, of)
+		switch {
+		case err == nil:
+			first = &r
+		case !errors.Is(err, recording.ErrIntegrity):
+			return err
 		}
 	}
 	if first == nil {
 		return nil
 	}
-	err := f.Catalog.Refile(ctx, *first, wrapped, nil)
+	err := f.Catalog.Refile(ctx, *first, as, nil)
 	if errors.Is(err, catalog.ErrMisfiled) { // erased meanwhile
 		err = nil
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"time"
 
@@ -20,8 +21,8 @@ var (
 	ErrDriven = errors.New("another process drives the tenant's erasures")
 	// ErrNoHead: no head of the tenant opens.
 	ErrNoHead = errors.New("no head of the tenant opens at the provider")
-	// ErrUnproved: packs name slots, and nothing proves that these were erased.
-	ErrUnproved = errors.New("packs name keys of which nothing proves that they were erased")
+	// ErrUnproved: packs or tombstones name slots, and nothing proves that these were erased.
+	ErrUnproved = errors.New("packs or tombstones name keys of which nothing proves that they were erased")
 	// ErrLost: what was punctured is not wholly there.
 	ErrLost = errors.New("records or packs of erasures are lost or damaged")
 )
@@ -35,7 +36,7 @@ type Recovery struct {
 }
 
 // Unproved says what becomes of slots that only a pack names whose head opens no
-// more. Whoever writes the store can have made it.
+// more, or a tombstone. Whoever writes the store, or the catalog, can have made it.
 type Unproved string
 
 // The choices. To puncture what lives is to lose it, to leave what was erased brings
@@ -54,7 +55,7 @@ type Recovered struct {
 	Revived  bool   // versions of the root older than the newest head were there again
 	Records  int    // erasures that the store has records of
 	Slots    int    // that opened again, and are punctured
-	Unproved int    // of slots that opened again, those that only packs name
+	Unproved int    // of slots that opened again, those that only packs or tombstones name
 	Lost     int    // epochs without head or pack, and records that do not open
 }
 
@@ -150,32 +151,9 @@ func (e *Eraser) choose(ctx context.Context, opens keytree.Head, s since, r Reco
 }
 
 // open gives those slots whose keys a head still has.
-func (e *Eraser) open(ctx context.Context, h keytree.Head, slots map[keytree.Slot]bool) (open []keytree.Slot, err error) {
-	all := make([]keytree.Slot, 0, len(slots))
-	for s := range slots {
-		all = append(all, s)
-	}
-	ahead, err := e.Pages.Ahead(ctx, h.Tenant, all)
-	if err != nil {
-		return nil, err
-	}
-	keys, err := keytree.Unwrap(ctx, e.Keys, ahead, h)
-	if err != nil {
-		return nil, err
-	}
-	defer keys.Clear()
-	for _, s := range all {
-		key, err := keys.Slot(ctx, s.Tree, s.Number)
-		key.Clear()
-		if errors.Is(err, keytree.ErrPunctured) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		open = append(open, s)
-	}
-	return open, nil
+func (e *Eraser) open(ctx context.Context, h keytree.Head, slots map[keytree.Slot]bool) ([]keytree.Slot, error) {
+	open, _, err := e.following().divide(ctx, h, slices.SortedFunc(maps.Keys(slots), keytree.Slot.Compare))
+	return open, err
 }
 
 // supersede commits a head in the place of those that open no more, and lets the
@@ -204,6 +182,8 @@ func (e *Eraser) supersede(ctx context.Context, t *catalog.Tenant, c chain, slot
 	if err := e.rotateTo(ctx, keytree.RootOf(t.ID), target); err != nil {
 		return 0, err
 	}
+	// Those of other trees first: no later epoch takes one that no request names.
+	slices.SortFunc(slots, func(a, b keytree.Slot) int { return b.Compare(a) })
 	some := slots[:min(len(slots), keytree.MostPunctures)]
 	ahead, err := e.Pages.Ahead(ctx, t.ID, some)
 	if err != nil {

@@ -8,13 +8,14 @@ import (
 	"io/fs"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/recording"
 )
 
 // since is what was punctured, or asked to be, since a head.
 type since struct {
 	proved   map[keytree.Slot]bool // by a record, a tombstone or a certificate
-	unproved map[keytree.Slot]bool // that a pack names, and nothing else
+	unproved map[keytree.Slot]bool // that a pack names, or a tombstone, and nothing else
 	records  int
 	lost     int
 }
@@ -24,22 +25,41 @@ type since struct {
 //   - what the sealed requests in the store name. Nobody can make one who does not
 //     have the tenant's keys; all are read, as a slot may be punctured long after it
 //     was asked for;
-//   - what has a tombstone in the catalog, which an epoch would puncture too;
+//   - what has a tombstone in the catalog, if an epoch would puncture it too;
 //   - what the packs of later epochs name, scraps above all. Their heads open no more,
 //     so nothing binds them: a pack is believed if a certificate names it.
 func (e *Eraser) forgotten(ctx context.Context, c chain) (s since, err error) {
 	s = since{proved: map[keytree.Slot]bool{}, unproved: map[keytree.Slot]bool{}, lost: c.lost}
-	if err := e.recorded(ctx, c.opens, &s); err != nil {
-		return s, err
-	}
-	buried, err := e.Catalog.PuncturedSince(ctx, c.opens.Tenant, int64(c.opens.Epoch))
+	keys, err := keytree.Unwrap(ctx, e.Keys, e.Pages, c.opens)
 	if err != nil {
 		return s, err
 	}
-	for _, slot := range buried {
-		s.prove(keytree.Slot{Tree: keytree.Tree(slot.Tree), Number: uint64(slot.Number)})
+	defer keys.Clear()
+	if err := e.recorded(ctx, c.opens.Tenant, keys, &s); err != nil {
+		return s, err
+	}
+	if err := e.buried(ctx, c.opens, keys, &s); err != nil {
+		return s, err
 	}
 	return s, e.packed(ctx, c.closed, &s)
+}
+
+// buried adds what has a tombstone.
+func (e *Eraser) buried(ctx context.Context, opens keytree.Head, keys *keytree.Keys, s *since) error {
+	rows, err := e.Catalog.PuncturedSince(ctx, opens.Tenant, int64(opens.Epoch))
+	if err != nil {
+		return err
+	}
+	asked, unasked, err := e.asked(ctx, opens.Tenant, keys, rows)
+	for _, slot := range asked {
+		s.prove(slot)
+	}
+	for _, slot := range unasked {
+		if slot.MayGo() == nil && !s.proved[slot] {
+			s.unproved[slot] = true
+		}
+	}
+	return err
 }
 
 // prove adds a slot, unless it is one that is never punctured.
@@ -51,22 +71,17 @@ func (s *since) prove(slot keytree.Slot) {
 }
 
 // recorded adds what the sealed requests of a tenant name.
-func (e *Eraser) recorded(ctx context.Context, opens keytree.Head, s *since) error {
-	keys, err := keytree.Unwrap(ctx, e.Keys, e.Pages, opens)
-	if err != nil {
-		return err
-	}
-	defer keys.Clear()
+func (e *Eraser) recorded(ctx context.Context, t recording.Tenant, keys *keytree.Keys, s *since) error {
 	settings, err := keys.System(ctx, keytree.SettingsSlot())
 	if err != nil {
 		return err
 	}
 	defer settings.Clear()
-	for info, err := range e.Blobs.List(ctx, fmt.Sprintf("%s%v/", recordsBase, opens.Tenant)) {
+	for info, err := range e.Blobs.List(ctx, fmt.Sprintf("%s%v/", recordsBase, t)) {
 		if err != nil {
 			return err
 		}
-		at, ok := parseRecordKey(opens.Tenant, info.Key)
+		at, ok := parseRecordKey(t, info.Key)
 		if !ok {
 			continue
 		}
@@ -74,14 +89,14 @@ func (e *Eraser) recorded(ctx context.Context, opens keytree.Head, s *since) err
 		if err != nil {
 			return err
 		}
-		stated, err := OpenRecord(settings, opens.Tenant, at.base, at.id, sealed)
+		stated, err := OpenRecord(settings, t, at.base, at.id, sealed)
 		if err != nil {
 			s.lost++
 			continue
 		}
 		s.records++
 		for _, slot := range stated.Slots {
-			s.prove(keytree.Slot{Tree: keytree.Tree(slot.Tree), Number: uint64(slot.Number)})
+			s.prove(slotOf(catalog.Slot(slot)))
 		}
 	}
 	return nil

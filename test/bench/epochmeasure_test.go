@@ -94,7 +94,7 @@ func (v *grown) round(t testing.TB, round int, to map[string][]epochSample) {
 	}
 	subject := subjectIndex(int64(round + 1))
 	s := v.measure(t, oneSubject, func() {
-		v.ask(t, catalog.NewErasure{ErasureRow: catalog.ErasureRow{Scope: catalog.ScopeSubject}, Subject: &subject})
+		v.ask(t, catalog.NewErasure{ErasureRow: catalog.ErasureRow{Scope: catalog.ScopeSubject}, Subject: &catalog.Indexed{Index: subject}})
 	})
 	s.settled = v.settle(t)
 	to[oneSubject] = append(to[oneSubject], s)
@@ -108,9 +108,8 @@ func (v *grown) ask(t testing.TB, n catalog.NewErasure) {
 	n.ID, n.Tenant, n.AskedAt = recording.NewErasureID(), v.id, time.Now()
 	n.Who, n.Reason, n.Commitment = "acme", "deleted over S3", make([]byte, 32)
 	n.Erasable = func([]catalog.Hold) error { return nil } // there are none
-	settings := keytree.NewKey()                           // not the tenant's, which a gateway has at hand
 	n.Record = func(base int64, slots []catalog.Slot, versions []recording.Version) ([]byte, error) {
-		return eraser.StatementOf(n.ErasureRow, slots, versions).Seal(settings, v.id, base)
+		return eraser.StatementOf(n.ErasureRow, slots, versions).Seal(v.settings, v.id, base)
 	}
 	event, err := audit.Seal(keytree.Key{}, audit.Event{Tenant: v.id, At: n.AskedAt, Who: n.Who, Action: "erase", Outcome: audit.Allowed})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/gateway/eraser"
 	"github.com/lethe-vault/lethe/recording"
 )
 
@@ -84,13 +85,19 @@ func (v *grown) bury(t testing.TB, slots []uint64) {
 	t.Helper()
 	const atOnce = 100
 	at := time.Now().UnixMicro()
+	row := catalog.ErasureRow{Tenant: v.id, Scope: catalog.ScopeRecording, Who: "acme", Reason: "deleted over S3", Commitment: make([]byte, 32)}
 	for some := range slices.Chunk(slots, atOnce) {
 		var erasures, punctures []any
 		for _, s := range some {
-			id := recording.NewErasureID()
-			erasures = append(erasures, id[:], v.id[:], catalog.ScopeRecording, "queued", "acme", "deleted over S3", make([]byte, 32), at,
-				0, make([]byte, 400), true, 1, 0, 0)
-			punctures = append(punctures, v.id[:], catalog.TreeRecordings, int64(s), id[:], at)
+			row.ID = recording.NewErasureID()
+			slot := catalog.Slot{Tree: catalog.TreeRecordings, Number: int64(s)}
+			record, err := eraser.StatementOf(row, []catalog.Slot{slot}, []recording.Version{{}}).Seal(v.settings, v.id, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			id := row.ID
+			erasures = append(erasures, id[:], v.id[:], row.Scope, "queued", row.Who, row.Reason, row.Commitment, at, 0, record, true, 1, 0, 0)
+			punctures = append(punctures, v.id[:], slot.Tree, slot.Number, id[:], at)
 		}
 		v.exec(t, `INSERT INTO erasures (id, tenant, scope, state, who, reason, commitment, asked_at, base, record, recorded, versions, refiled, epoch)
 			VALUES `+placeholders(len(some), 14), erasures...)

@@ -29,6 +29,7 @@ type grown struct {
 	rows     int64
 	subjects int64 // that are erased
 	head     keytree.Head
+	settings keytree.Key // under which requests are sealed
 
 	punctured int64           // slots, so far
 	used      map[uint64]bool // slots that are punctured, or will be
@@ -47,6 +48,14 @@ func newGrown(t testing.TB, p *parts, o epochOptions, number, slots int64, round
 	}
 	var err error
 	if v.head, err = keytree.Plant(t.Context(), p.keys, p.store, v.id); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := keytree.Unwrap(t.Context(), p.keys, v.pages, v.head)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keys.Clear()
+	if v.settings, err = keys.System(t.Context(), keytree.SettingsSlot()); err != nil {
 		t.Fatal(err)
 	}
 	v.reserve(t)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway/blob"
@@ -25,12 +26,14 @@ type product struct {
 	tenant  recording.Tenant
 	catalog *catalog.Catalog
 	db      *sql.DB // the same, for what only a test does to it
+
+	settings keytree.Key // which no epoch changes
 }
 
-func newProduct(t *testing.T, dir string, h keytree.Head) *product {
+func newProduct(t *testing.T, dir string, h keytree.Head, settings keytree.Key) *product {
 	t.Helper()
 	path := filepath.Join(dir, "catalog.db")
-	p := &product{t: t, tenant: h.Tenant}
+	p := &product{t: t, tenant: h.Tenant, settings: settings}
 	c, err := catalog.OpenObserved(t.Context(), "sqlite:"+path, observedLives{p})
 	if err != nil {
 		t.Fatal(err)
@@ -54,15 +57,30 @@ func (p *product) exec(query string, args ...any) {
 	}
 }
 
+// queue leaves slots as a request to erase them does that the store has.
 func (p *product) queue(slots ...keytree.Slot) {
 	p.t.Helper()
+	of := make([]catalog.Slot, len(slots))
+	for i, s := range slots {
+		of[i] = catalog.Slot{Tree: int64(s.Tree), Number: int64(s.Number)}
+	}
+	row := catalog.ErasureRow{ID: recording.NewErasureID(), Tenant: p.tenant, Scope: catalog.ScopeRecording}
+	record, err := eraser.StatementOf(row, of, nil).Seal(p.settings, p.tenant, row.Base)
+	if err != nil {
+		p.t.Fatal(err)
+	}
 	tx, err := p.db.Begin()
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	for _, s := range slots {
-		_, err := tx.Exec(`INSERT INTO punctures (tenant, tree, slot, since) VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING`,
-			p.tenant[:], int64(s.Tree), int64(s.Number))
+	_, err = tx.Exec(`INSERT INTO erasures (id, tenant, scope, state, who, reason, commitment, asked_at, base, record, recorded, versions, refiled, epoch)
+		VALUES (?, ?, ?, 'queued', '', '', ?, 0, ?, ?, TRUE, 0, 0, 0)`, row.ID[:], p.tenant[:], row.Scope, []byte{}, row.Base, record)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, s := range of {
+		_, err := tx.Exec(`INSERT INTO punctures (tenant, tree, slot, erasure, since) VALUES (?, ?, ?, ?, 0) ON CONFLICT DO NOTHING`,
+			p.tenant[:], s.Tree, s.Number, row.ID[:])
 		if err != nil {
 			p.t.Fatal(err)
 		}
@@ -79,7 +97,7 @@ func (p *product) run(l *life, keys keytree.Provider, store keytree.Store) error
 	blobs := wholeStore{Store: mortalStore{store, l}}
 	e := eraser.New(eraser.Config{
 		Blobs: blobs, Catalog: p.catalog, Keys: mortalKeys{keys, l}, Pages: pages.New(p.catalog, store),
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Drain: time.Hour, // certificates are none of its matter
 	})
 	err := e.Drive(ctx, p.tenant)
 	if l.died != "" {
@@ -146,8 +164,8 @@ func (p *product) restore(h keytree.Head, tombstones []keytree.Slot) {
 	p.queue(tombstones...)
 }
 
-// wholeStore is a store whose coordinator deletes nothing, and in which nobody has
-// asked for anything: slots are queued as scraps, which have no records.
+// wholeStore is a store whose coordinator deletes nothing, and in which there is no
+// record that the catalog lacks.
 type wholeStore struct{ keytree.Store }
 
 var errNoCoordinators = errors.New("no coordinator does that")

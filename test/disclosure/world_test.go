@@ -103,7 +103,7 @@ func newWorld(t *testing.T, rng *rand.Rand, f flaws) *world {
 	}
 	w.heads = []keytree.Head{first}
 	if w.driver = newSimple(first); !f.forged {
-		w.driver = newProduct(t, dir, first)
+		w.driver = newProduct(t, dir, first, w.settings(first))
 	}
 	root, ok := w.unwrap(attackersHead(t, first))
 	if !ok {
@@ -113,6 +113,21 @@ func newWorld(t *testing.T, rng *rand.Rand, f flaws) *world {
 	w.slots = newSlots(w)
 	w.generations = []uint64{keytree.IndexSlot(1)}
 	return w
+}
+
+// settings is the key under which requests to erase are sealed.
+func (w *world) settings(h keytree.Head) keytree.Key {
+	w.t.Helper()
+	keys, err := w.open(h)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer keys.Clear()
+	key, err := keys.System(w.t.Context(), keytree.SettingsSlot())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return key
 }
 
 func (w *world) close() {

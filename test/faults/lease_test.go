@@ -25,7 +25,9 @@ func TestVaultIsAskedOncePerLease(t *testing.T) {
 		keys[tenant] = reader
 	}
 	s.Stop()
+	started := s.VaultRequests()
 	s.Start() // with no lease
+	inspected(t, s, started, len(keys))
 	var readers []client
 	began := time.Now()
 	for _, k := range keys {
@@ -62,6 +64,25 @@ func TestVaultIsAskedOncePerLease(t *testing.T) {
 			t.Errorf("%s was asked %d times, want one decryption for each of 2 leases", path, n)
 		}
 	}
+}
+
+// inspected waits until an eraser that has started has looked at the versions of each
+// tenant's root, which it does once, and no read waits for.
+func inspected(t *testing.T, s *system.System, before map[string]int, tenants int) {
+	t.Helper()
+	for range 300 {
+		seen := 0
+		for path := range minus(s.VaultRequests(), before) {
+			if strings.HasPrefix(path, "transit/keys/") {
+				seen++
+			}
+		}
+		if seen == tenants {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Fatal("the eraser has not looked at the roots of its tenants")
 }
 
 // seek reads a range anywhere.

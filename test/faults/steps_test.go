@@ -45,6 +45,9 @@ var steps = []step{
 	{"refileIntend", "refile"}, {"refileWrap", "refile"}, {"refileCommit", "refile"}, {"refileCommitted", "refile"},
 	// a sweep
 	{"settleRows", "settle"}, {"anchorWrite", "sweep"}, {"sweepDelete", "sweep"}, {"sweepForget", "sweep"},
+	// a generation of indexes, in the order in which it comes there
+	{"generationMove", "reindex"}, {"rowsMove", "reindex"}, {"generationMoved", "reindex"}, {"generationBury", "reindex"},
+	{"generationForget", "reindex"},
 	// settings
 	{"keysWrite", "settings"}, {"keysLink", "settings"}, {"keysRename", "settings"}, {"keysSettle", "settings"},
 	{"headCommit", "settings"}, {"journalWrite", "settings"}, {"journalApply", "settings"}, {"journalApplied", "settings"},
@@ -77,8 +80,8 @@ func TestFailpoints(t *testing.T) {
 	runs := 0
 	for n := range sized(t, 1, 20, 20) {
 		for i, s := range steps {
-			if s.deed == "erase tenant" || s.deed == "certificate" {
-				continue // TestErasureFailpoints, TestCertificateFailpoints
+			if s.deed == "erase tenant" || s.deed == "certificate" || s.deed == "reindex" {
+				continue // TestErasureFailpoints, TestCertificateFailpoints, TestReindexFailpoints
 			}
 			for _, f := range someFaults(t, i+n) {
 				if f.name == "panic" && strings.HasPrefix(s.failpoint, "sqlite") {
@@ -255,6 +258,48 @@ func TestCertificateFailpoints(t *testing.T) {
 				t.Errorf("%s at %s: certificate %v, then %v", f.name, s.failpoint, first, again)
 			}
 		}
+	}
+}
+
+// TestReindexFailpoints crashes the server, and has it fail, at every step on the way of
+// rows from one generation of indexes to the next. They come there, and all is found.
+func TestReindexFailpoints(t *testing.T) {
+	t.Parallel()
+	d := newDeeds(t)
+	for i := range 120 { // more than move at a time
+		name := fmt.Sprintf("%d/%d", i%10, i)
+		d.kept[name] = name
+		d.must(d.client.putText(t.Context(), name, name))
+	}
+	for _, f := range sized(t, faults[:1], faults, faults) {
+		name := d.fresh("erased")
+		d.must(d.client.putText(t.Context(), name, "hello"))
+		d.must(d.s.Lethe(nil, "erase", "--tenant", "acme", "--recording", "calls/"+name))
+		d.must(d.s.Lethe(nil, "reindex", "acme"))
+		for _, s := range steps {
+			if s.deed != "reindex" {
+				continue
+			}
+			d.s.arm(s.failpoint, f.terms)
+			if f.name == "crash" && !d.s.Ended(time.Minute) {
+				t.Fatalf("%s at %s is not reached\n%s", f.name, s.failpoint, d.s.Log())
+			}
+			if f.name == "crash" {
+				d.restart()
+				d.complete()
+			}
+		}
+		var r struct {
+			State    string
+			Moved    int
+			Damaged  int
+			Linkable bool
+		}
+		d.must(d.s.Lethe(&r, "reindex", "acme", "--wait"))
+		if r.State != "forgotten" || r.Moved != len(d.kept) || r.Damaged != 0 || r.Linkable {
+			t.Errorf("%s: %+v, want that %d have moved\n%s", f.name, r, len(d.kept), d.s.Log())
+		}
+		d.complete()
 	}
 }
 

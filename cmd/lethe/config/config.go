@@ -27,6 +27,7 @@ type Config struct {
 	Uploads   Uploads
 	Sweep     Sweep
 	Retention Retention
+	Reindex   Reindex
 	Shutdown  Shutdown
 	Log       Log
 	Trace     Trace
@@ -66,6 +67,9 @@ type Sweep struct {
 	Lease  time.Duration
 	Late   time.Duration
 }
+
+// Reindex is when rows move to another generation of blind indexes.
+type Reindex struct{ Every time.Duration }
 
 // Retention is when what has passed is erased.
 type Retention struct{ Hour int }

@@ -66,6 +66,10 @@ var keys = []Key{
 		Is:  hour(func(c *Config) *int { return &c.Retention.Hour }),
 		Doc: "the hour of UTC, 0 to 23, from which on each night what has passed its retention is erased, by processes of role eraser; a night that was missed is made up for at the start"},
 
+	{Path: "reindex.every", Flag: "reindex-every", Env: "LETHE_REINDEX_EVERY", Default: "168h",
+		Is:  duration(0, func(c *Config) *time.Duration { return &c.Reindex.Every }),
+		Doc: "how long after an erasure the key is forgotten by which an index in a backup of the catalog confirms what was erased, by processes of role eraser; 0s is when lethe reindex is run, and no sooner"},
+
 	{Path: "shutdown.delay", Flag: "shutdown-delay", Env: "LETHE_SHUTDOWN_DELAY", Default: "0s",
 		Is:  duration(0, func(c *Config) *time.Duration { return &c.Shutdown.Delay }),
 		Doc: "how long /readyz says no before a server that was told to stop takes no more connections, so that load balancers go elsewhere"},

@@ -34,7 +34,7 @@ func (v *Vault) askedOf(id recording.ID) catalog.NewErasure {
 
 func (v *Vault) askedSubject(subject catalog.Index) catalog.NewErasure {
 	n := v.asked(catalog.ScopeSubject)
-	n.Subject = &subject
+	n.Subject = &catalog.Indexed{Index: subject}
 	return n
 }
 
@@ -69,9 +69,13 @@ func (v *Vault) under(t testing.TB, subject, day int64, terms ...catalog.Index) 
 // toPuncture gives the slots that wait for an epoch.
 func (v *Vault) toPuncture(t testing.TB) []catalog.Slot {
 	t.Helper()
-	slots, _, more, err := v.ToPuncture(t.Context(), v.Tenant, 1000)
+	rows, _, more, err := v.ToPuncture(t.Context(), v.Tenant, 1000)
 	must(t, err)
 	wantEqual(t, "more to puncture", more, false)
+	slots := make([]catalog.Slot, len(rows))
+	for i, row := range rows {
+		slots[i] = row.Slot
+	}
 	return slots
 }
 
@@ -283,6 +287,11 @@ func testQueueDay(t *testing.T, v *Vault) {
 	wantEqual(t, "another day's", v.Current(t, otherC.Content.Name), other.Version)
 	again := v.queue(t, v.askedDay(7))
 	wantEqual(t, "erased again", again, catalog.Queued{Erasure: q.Erasure, Again: true})
+	late := v.Intent()
+	late.Slots.Day = 7
+	wantErr(t, "Begin(under an erased day)", v.Begin(ctx, late, nil), catalog.ErrDayTombstoned)
+	late.Slots.Day = 8
+	must(t, v.Begin(ctx, late, nil))
 
 	v.queue(t, v.askedDay(3))
 	_, err := v.Upload(ctx, v.Tenant, u.Version)

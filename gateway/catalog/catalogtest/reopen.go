@@ -13,9 +13,10 @@ func testReopen(t *testing.T, v *Vault) {
 	ctx := t.Context()
 	erasure := v.queue(t, v.askedDay(9)).Erasure.ID
 	day := v.toPuncture(t)[0]
+	row := catalog.Tombstone{Slot: day, Erasure: erasure}
 	unknown := catalog.Slot{Tree: catalog.TreeRecordings, Number: 77}
 	must(t, v.FollowHead(ctx, v.follow(1, day)))
-	for epoch, want := range [][]catalog.Slot{{day}, {day}, nil} {
+	for epoch, want := range [][]catalog.Tombstone{{row}, {row}, nil} {
 		got, err := v.PuncturedSince(ctx, v.Tenant, int64(epoch))
 		must(t, err)
 		wantEqual(t, "PuncturedSince", got, want)
@@ -27,7 +28,7 @@ func testReopen(t *testing.T, v *Vault) {
 	wantEqual(t, "slots to puncture", len(v.toPuncture(t)), 2)
 	all, err := v.PuncturedSince(ctx, v.Tenant, 9)
 	must(t, err)
-	wantEqual(t, "PuncturedSince", all, []catalog.Slot{unknown, day})
+	wantEqual(t, "PuncturedSince", all, []catalog.Tombstone{{Slot: unknown}, row})
 	v.wantState(t, erasure, catalog.ErasurePunctured, 2)
 	must(t, v.FollowHead(ctx, v.follow(2, day, unknown)))
 	wantEqual(t, "slots to puncture", len(v.toPuncture(t)), 0)

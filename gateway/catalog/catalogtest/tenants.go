@@ -2,16 +2,25 @@ package catalogtest
 
 import (
 	"testing"
+	"time"
 
 	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/recording"
 )
 
+// row is the vault's tenant.
+func (v *Vault) row(t testing.TB) catalog.Tenant {
+	t.Helper()
+	row, err := v.Catalog.Tenant(t.Context(), v.Tenant)
+	must(t, err)
+	row.ReadAt = time.Time{}
+	return row
+}
+
 func testTenants(t *testing.T, v *Vault) {
 	ctx := t.Context()
-	got, err := v.Catalog.Tenant(ctx, v.Tenant)
-	must(t, err)
+	got := v.row(t)
 	want := catalog.Tenant{
 		ID: v.Tenant, Name: "acme", State: catalog.TenantActive,
 		Epoch: 1, Head: []byte("head 1"), Journal: 1, CreatedAt: got.CreatedAt,
@@ -22,6 +31,7 @@ func testTenants(t *testing.T, v *Vault) {
 	}
 	byName, err := v.TenantByName(ctx, "acme")
 	must(t, err)
+	byName.ReadAt = time.Time{}
 	wantEqual(t, "TenantByName", byName, want)
 
 	_, err = v.Catalog.Tenant(ctx, recording.NewTenant())
@@ -58,11 +68,9 @@ func testTransitions(t *testing.T, v *Vault) {
 		{active, nil}, {revoked, nil}, {erasing, nil}, {active, recording.ErrTenantErased}, {revoked, recording.ErrTenantErased},
 		{erasing, nil}, {erased, nil}, {erased, nil}, {erasing, recording.ErrTenantErased}, {active, recording.ErrTenantErased},
 	} {
-		before, err := v.Catalog.Tenant(t.Context(), v.Tenant)
-		must(t, err)
+		before := v.row(t)
 		wantErr(t, string(before.State)+" to "+string(step.to), v.Next(t, catalog.Change{State: step.to}), step.err)
-		after, err := v.Catalog.Tenant(t.Context(), v.Tenant)
-		must(t, err)
+		after := v.row(t)
 		if step.err != nil {
 			wantEqual(t, "tenant after a refused change", after, before)
 			continue

@@ -23,9 +23,10 @@ CREATE TABLE generations (
 CREATE INDEX generations_open ON generations (tenant) WHERE forgotten_at IS NULL;
 
 -- The generation that was written when it was asked: once that one is forgotten,
--- nothing confirms by an index what was erased.
+-- nothing confirms by an index what was erased. Of an erasure that was restored it is
+-- not known: 0, until it is known to be at most one that rows move to.
 ALTER TABLE erasures ADD COLUMN generation BIGINT NOT NULL DEFAULT 1;
-CREATE INDEX erasures_generation ON erasures (generation, tenant, id);
+CREATE INDEX erasures_generation ON erasures (generation, tenant, asked_at, id);
 
 -- While rows move a hold is found by the term that they have, or had.
 ALTER TABLE holds ADD COLUMN older_index BYTEA;

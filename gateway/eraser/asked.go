@@ -1,0 +1,92 @@
+package eraser
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// mayGo gives those slots of rows, which come first, that go with the next epoch, and
+// reports whether there are more. What was not asked for is passed over, and takes
+// nobody's place; it is told of for as long as its row is there.
+func (e *Eraser) mayGo(ctx context.Context, t recording.Tenant, keys *keytree.Keys, rows []catalog.Tombstone, more bool) ([]keytree.Slot, bool, error) {
+	const most = keytree.MostPunctures
+	slots, unasked, err := e.asked(ctx, t, keys, rows)
+	for err == nil && more && len(slots) < most {
+		if rows, _, more, err = e.Catalog.ToPuncture(ctx, t, most+len(unasked)); err == nil {
+			slots, unasked, err = e.asked(ctx, t, keys, rows)
+		}
+	}
+	if len(unasked) > 0 {
+		e.counts.unasked.Add(uint64(len(unasked)))
+		e.Logger.Error("the catalog has tombstones that nobody asked for; they are passed over, and no key is destroyed for them. Who wrote them?",
+			"tenant", t.String(), "slots", len(unasked), "tree", unasked[0].Tree, "first", unasked[0].Number)
+	}
+	if len(slots) > most { // what was passed over is gone by now
+		slots, more = slots[:most], true
+	}
+	return slots, more, err
+}
+
+// asked tells the slots of rows that something else than the rows says were to be
+// punctured from others: who writes rows would else have a key destroyed.
+//
+//   - Of an erasure, its sealed record has to name the slot. Nobody can make one who
+//     does not have the tenant's keys.
+//   - A scrap has to be of the recordings tree: what was replaced, aborted, filed
+//     elsewhere or released. Who writes one can as well write that the version was
+//     aborted, and a sweep would delete its blob.
+func (e *Eraser) asked(ctx context.Context, t recording.Tenant, keys *keytree.Keys, rows []catalog.Tombstone) (slots, unasked []keytree.Slot, err error) {
+	named, err := e.named(ctx, t, keys, rows)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, row := range rows {
+		slot := slotOf(row.Slot)
+		scrap := row.Erasure == (recording.ErasureID{}) && slot.Tree == keytree.Recordings
+		if slot.MayGo() == nil && (scrap || named[row]) {
+			slots = append(slots, slot)
+		} else {
+			unasked = append(unasked, slot)
+		}
+	}
+	return slots, unasked, nil
+}
+
+// named are the rows that the records of their erasures name.
+func (e *Eraser) named(ctx context.Context, t recording.Tenant, keys *keytree.Keys, rows []catalog.Tombstone) (map[catalog.Tombstone]bool, error) {
+	named, of := map[catalog.Tombstone]bool{}, map[recording.ErasureID]bool{}
+	for _, row := range rows {
+		if row.Erasure != (recording.ErasureID{}) {
+			named[row], of[row.Erasure] = false, true
+		}
+	}
+	if len(of) == 0 {
+		return nil, nil
+	}
+	settings, err := keys.System(ctx, keytree.SettingsSlot())
+	if err != nil {
+		return nil, err
+	}
+	defer settings.Clear()
+	return named, e.Catalog.EachRecord(ctx, t, slices.Collect(maps.Keys(of)), func(r catalog.SealedRecord) {
+		s, err := OpenRecord(settings, t, r.Base, r.ID, r.Sealed)
+		if err != nil { // nobody asked for it
+			return
+		}
+		for _, slot := range s.Slots {
+			row := catalog.Tombstone{Slot: catalog.Slot(slot), Erasure: r.ID}
+			if _, due := named[row]; due { // of a million others are
+				named[row] = true
+			}
+		}
+	})
+}
+
+func slotOf(s catalog.Slot) keytree.Slot {
+	return keytree.Slot{Tree: keytree.Tree(s.Tree), Number: uint64(s.Number)}
+}
