@@ -9,11 +9,43 @@ import (
 )
 
 // catchUp proves, once for each tenant and process, that the catalog is not
-// behind what the store holds durably, and rolls it forward where it is.
-func (g *Gateway) catchUp(ctx context.Context, t *catalog.Tenant) error {
-	if _, seen := g.current.Load(t.ID); seen {
-		return nil
+// behind what the store holds durably, and rolls it forward where it is. It gives the
+// timeline of which that holds.
+func (g *Gateway) catchUp(ctx context.Context, t *catalog.Tenant) (catalog.Timeline, error) {
+	if seen, ok := g.current.Load(t.ID); ok {
+		return seen.(catalog.Timeline), nil
 	}
+	timeline, err := g.catalog.Timeline(ctx)
+	if err != nil {
+		return "", unavailable(err)
+	}
+	if err := g.catchUpNow(ctx, t); err != nil {
+		return "", err
+	}
+	g.current.Store(t.ID, timeline)
+	return timeline, nil
+}
+
+// onTimeline does what the catalog does only for who knows everything that could forbid
+// it. If another server took over, it is done once the tenant was caught up there.
+func (g *Gateway) onTimeline(ctx context.Context, s scope, do func(catalog.Timeline) error) error {
+	for on := s.timeline; ; {
+		err := do(on)
+		if !errors.Is(err, catalog.ErrTimeline) {
+			return err
+		}
+		g.current.CompareAndDelete(s.tenant.ID, on)
+		t, err := g.catalog.Tenant(ctx, s.tenant.ID)
+		if err != nil {
+			return err
+		}
+		if on, err = g.catchUp(ctx, &t); err != nil {
+			return err
+		}
+	}
+}
+
+func (g *Gateway) catchUpNow(ctx context.Context, t *catalog.Tenant) error {
 	was := t.Epoch
 	err := g.following().Follow(ctx, t)
 	if t.Epoch != was {
@@ -28,17 +60,14 @@ func (g *Gateway) catchUp(ctx context.Context, t *catalog.Tenant) error {
 		return recording.ErrTenantErased
 	}
 	if err == nil {
-		err = g.requeue(ctx, t)
+		err = g.learn(ctx, t)
 	}
-	if err != nil {
-		return err
-	}
-	g.current.Store(t.ID, struct{}{})
-	return nil
+	return err
 }
 
-// requeue restores the erasures of the tenant's epoch that the catalog lacks.
-func (g *Gateway) requeue(ctx context.Context, t *catalog.Tenant) error {
+// learn restores the filings that the catalog lacks, so that what erases a recording
+// takes all its slots, and the erasures of the tenant's epoch that it lacks.
+func (g *Gateway) learn(ctx context.Context, t *catalog.Tenant) error {
 	if t.State.Err() == recording.ErrTenantErased {
 		return nil
 	}
@@ -47,7 +76,10 @@ func (g *Gateway) requeue(ctx context.Context, t *catalog.Tenant) error {
 		return err
 	}
 	defer keys.Clear()
-	_, err = g.following().Requeue(ctx, t.ID, keys, t.Epoch)
+	err = g.following().RefileUnknown(ctx, t.ID, keys)
+	if err == nil {
+		_, err = g.following().Requeue(ctx, t.ID, keys, t.Epoch)
+	}
 	return unavailable(err)
 }
 
@@ -72,7 +104,7 @@ func (g *Gateway) catchUpAll() {
 		if t.State.Err() == recording.ErrTenantErased {
 			continue
 		}
-		err := g.catchUp(g.life, &t)
+		_, err := g.catchUp(g.life, &t)
 		if err != nil && !errors.Is(err, recording.ErrTenantErased) && g.life.Err() == nil {
 			g.log.Warn("tenant not caught up yet", "tenant", t.ID.String(), "error", err)
 		}

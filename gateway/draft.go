@@ -227,15 +227,18 @@ func (g *Gateway) create(ctx context.Context, d *draft, content catalog.Content,
 	}
 	content.Name = s.nameIndex(d.bucket.Name, d.facts.Name)
 	content.Directory = s.dirIndex(d.bucket.Name, directory(name))
-	return g.catalog.Create(ctx, catalog.Commit{
-		Tenant:      d.id.Tenant,
-		Version:     d.id.Version,
-		Overwrite:   catalog.Overwrite(d.bucket.Overwrite),
-		Content:     content,
-		Directories: s.directories(d.bucket.Name, name),
-		Terms:       s.terms(d.facts),
-		List:        list,
-	}, []audit.Record{record})
+	return g.onTimeline(ctx, s, func(on catalog.Timeline) error {
+		return g.catalog.Create(ctx, catalog.Commit{
+			Tenant:      d.id.Tenant,
+			Version:     d.id.Version,
+			Overwrite:   catalog.Overwrite(d.bucket.Overwrite),
+			Content:     content,
+			Directories: s.directories(d.bucket.Name, name),
+			Terms:       s.terms(d.facts),
+			List:        list,
+			Timeline:    on,
+		}, []audit.Record{record})
+	})
 }
 
 // directories gives a name's directories from the bucket's root down.

@@ -252,7 +252,12 @@ func (g *Gateway) queue(ctx context.Context, s scope, n catalog.NewErasure, of c
 	}
 	// gofail: var eraseRows string
 	// return ErasureInfo{}, failpoint(eraseRows)
-	done, err := g.catalog.QueueErasure(ctx, n, []audit.Record{event})
+	var done catalog.Queued
+	err = g.onTimeline(ctx, s, func(on catalog.Timeline) (err error) {
+		n.Timeline = on
+		done, err = g.catalog.QueueErasure(ctx, n, []audit.Record{event})
+		return err
+	})
 	if held, ok := errors.AsType[Held](err); ok {
 		return ErasureInfo{}, g.refuse(ctx, s, e, string(held.Ground), err)
 	}

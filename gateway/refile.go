@@ -53,7 +53,11 @@ func (g *Gateway) refile(ctx context.Context, v catalog.Version, subject, day ui
 	}
 	// gofail: var refileCommit string
 	// return failpoint(refileCommit)
-	if err := g.catalog.Refile(ctx, r, f.Wrapped[:], []audit.Record{record}); err != nil {
+	err = g.catalog.Refile(ctx, r, f.Wrapped[:], []audit.Record{record})
+	if errors.Is(err, catalog.ErrMisfiled) { // or a catalog that took over never heard of it, and looked before it was there
+		err = errors.Join(err, g.following().RefileVersion(ctx, v.Tenant, s.keys, v.Version, []string{r.Blob}))
+	}
+	if err != nil {
 		return unavailable(err)
 	}
 	// gofail: var refileCommitted string

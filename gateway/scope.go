@@ -19,6 +19,8 @@ type scope struct {
 	tenant catalog.Tenant
 	keys   *keytree.Keys
 	index  keytree.Key // of the blind indexes' generation
+
+	timeline catalog.Timeline // on which it was caught up
 }
 
 // indexGeneration is the generation of blind indexes in use. Re-indexing,
@@ -55,7 +57,8 @@ func (g *Gateway) reenter(ctx context.Context, id recording.Tenant) (scope, erro
 // unlock leases the keys of a tenant that is active or revoked, for what must
 // be written about one that is. The caller ends the scope.
 func (g *Gateway) unlock(ctx context.Context, t catalog.Tenant) (scope, error) {
-	if err := g.catchUp(ctx, &t); err != nil {
+	timeline, err := g.catchUp(ctx, &t)
+	if err != nil {
 		return scope{}, err
 	}
 	if t.State.Err() == recording.ErrTenantErased {
@@ -69,7 +72,7 @@ func (g *Gateway) unlock(ctx context.Context, t catalog.Tenant) (scope, error) {
 	if err != nil {
 		return scope{}, err
 	}
-	return scope{tenant: t, keys: keys, index: index}, nil
+	return scope{tenant: t, keys: keys, index: index, timeline: timeline}, nil
 }
 
 // end clears the scope's copy of the root.

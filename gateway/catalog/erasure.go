@@ -69,6 +69,7 @@ type NewErasure struct {
 	Subject    *Index            // of scope subject: its index, and its term
 	Day        int64             // of scope day: its slot
 	Index      Index             // of all that it is asked for, by which it is found again
+	Timeline   Timeline          // on which the catalog has every hold and filing that the store has
 
 	// Record seals what the store will hold of it: the slots it takes and the
 	// versions whose own slots are among them. It may run more than once.
@@ -103,6 +104,7 @@ type Queued struct {
 //
 // An erasure that is queued already is success, and changes nothing.
 // ErrHeldBelow: below the subject or the day lies what is held by itself.
+// ErrTimeline: the catalog may lack holds.
 // ErrNoTenant, ErrTenantRevoked, ErrTenantErased: nothing may be erased.
 func (c *Catalog) QueueErasure(ctx context.Context, n NewErasure, events []audit.Record) (q Queued, err error) {
 	err = c.write(ctx, "QueueErasure", func(ctx context.Context, tx *sql.Tx) error {
@@ -116,6 +118,9 @@ func (c *Catalog) QueueErasure(ctx context.Context, n NewErasure, events []audit
 			return err
 		}
 		t, err := activeTenant(ctx, tx, n.Tenant)
+		if err == nil {
+			err = c.dialect.still(ctx, tx, n.Timeline)
+		}
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"strings"
 
 	"github.com/lethe-vault/lethe/gateway/audit"
@@ -120,6 +121,27 @@ func (c *Catalog) Refile(ctx context.Context, r Refiling, wrapped []byte, events
 		}
 		return insertEvents(ctx, tx, events)
 	})
+}
+
+// KnownFilings tells of which slots of the recordings tree the catalog knows that a
+// version is, was or may come to be filed there.
+func (c *Catalog) KnownFilings(ctx context.Context, tenant recording.Tenant, slots []int64) (map[int64]bool, error) {
+	known := map[int64]bool{}
+	for some := range slices.Chunk(slots, maxRows) {
+		var args []any
+		for _, slot := range some {
+			args = append(args, slot)
+		}
+		rows, err := all[slotRow](ctx, c.read("KnownFilings"), `SELECT f.slot_recording FROM filings f
+			WHERE f.slot_recording IN `+list(1, len(some))+` AND f.tenant = $`+number(len(some)+1), append(args, tenant[:])...)
+		if err != nil {
+			return nil, explain(ctx, err)
+		}
+		for _, r := range rows {
+			known[r.slot] = true
+		}
+	}
+	return known, nil
 }
 
 // ScrapFilings makes scraps of slots that a version was filed under, as the store says,
