@@ -26,22 +26,11 @@ func (g *Gateway) catchUp(ctx context.Context, t *catalog.Tenant) (catalog.Timel
 	return timeline, nil
 }
 
-// onTimeline does what the catalog does only for who knows everything that could forbid
-// it. If another server took over, it is done once the tenant was caught up there.
-func (g *Gateway) onTimeline(ctx context.Context, s scope, do func(catalog.Timeline) error) error {
-	for on := s.timeline; ; {
-		err := do(on)
-		if !errors.Is(err, catalog.ErrTimeline) {
-			return err
-		}
-		g.current.CompareAndDelete(s.tenant.ID, on)
-		t, err := g.catalog.Tenant(ctx, s.tenant.ID)
-		if err != nil {
-			return err
-		}
-		if on, err = g.catchUp(ctx, &t); err != nil {
-			return err
-		}
+// outdated has a tenant caught up anew if what was tried in a scope failed because
+// another server took over.
+func (g *Gateway) outdated(s scope, err error) {
+	if errors.Is(err, catalog.ErrTimeline) {
+		g.current.CompareAndDelete(s.tenant.ID, s.timeline)
 	}
 }
 

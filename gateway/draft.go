@@ -46,6 +46,7 @@ func (g *Gateway) draft(ctx context.Context, s scope, b bucket, taken *catalog.V
 	out.event.Recording, out.event.Version = out.id.Recording, out.id.Version
 	var err error
 	if out.slots, err = g.take(ctx, s, b, out.facts); err == nil {
+		out.facts.Slot = out.slots.Recording
 		out.prefix, err = out.seal(ctx, s)
 	}
 	if err != nil {
@@ -98,8 +99,7 @@ func (g *Gateway) take(ctx context.Context, s scope, b bucket, f recording.Facts
 
 // subjectSlot gives a data subject's slot, a fresh one at their first call.
 func (g *Gateway) subjectSlot(ctx context.Context, s scope, sub recording.Subject) (uint64, error) {
-	index := s.subjectIndex(sub)
-	slot, found, err := g.catalog.LookupSubject(ctx, s.tenant.ID, index)
+	slot, found, err := g.lookupSubject(ctx, s, sub)
 	if err != nil || found {
 		return uint64(slot), err
 	}
@@ -107,17 +107,31 @@ func (g *Gateway) subjectSlot(ctx context.Context, s scope, sub recording.Subjec
 	if err != nil {
 		return 0, err
 	}
-	slot, err = g.catalog.SubjectSlot(ctx, s.tenant.ID, index, int64(fresh))
+	err = g.inStage(ctx, s, func(s scope) (err error) {
+		slot, err = g.catalog.SubjectSlot(ctx, s.tenant.ID, s.subject(sub), int64(fresh))
+		return err
+	})
 	return uint64(slot), err
+}
+
+// lookupSubject gives a data subject's slot, and whether it has one.
+func (g *Gateway) lookupSubject(ctx context.Context, s scope, sub recording.Subject) (slot int64, found bool, err error) {
+	slot, err = seek(ctx, g, s, recording.ErrNotFound, func(by scope) (int64, error) {
+		slot, found, err := g.catalog.LookupSubject(ctx, s.tenant.ID, by.subjectIndex(sub))
+		if err == nil && !found {
+			err = recording.ErrNotFound
+		}
+		return slot, err
+	})
+	if errors.Is(err, recording.ErrNotFound) {
+		return 0, false, nil
+	}
+	return slot, err == nil, err
 }
 
 // seal seals the facts and wraps the data key.
 func (d *draft) seal(ctx context.Context, s scope) (envelope.Prefix, error) {
-	b, err := json.Marshal(d.facts)
-	if err != nil {
-		return envelope.Prefix{}, errors.New("encode facts") // the cause could quote them
-	}
-	sealed, err := envelope.SealFacts(d.dek, d.id, b)
+	sealed, err := sealFacts(d.dek, d.id, d.facts)
 	if err != nil {
 		return envelope.Prefix{}, err
 	}
@@ -126,6 +140,14 @@ func (d *draft) seal(ctx context.Context, s scope) (envelope.Prefix, error) {
 		return envelope.Prefix{}, err
 	}
 	return prefixOf(d.id, d.slots, wrapped, sealed), nil
+}
+
+func sealFacts(dek keytree.Key, id recording.Identity, f recording.Facts) ([]byte, error) {
+	b, err := json.Marshal(f)
+	if err != nil {
+		return nil, errors.New("encode facts") // the cause could quote them
+	}
+	return envelope.SealFacts(dek, id, b)
 }
 
 // onOpenDay begins a draft. If the day on which it would expire was erased while it
@@ -215,6 +237,11 @@ func (g *Gateway) create(ctx context.Context, d *draft, content catalog.Content,
 		return err
 	}
 	defer s.end()
+	return g.inStage(ctx, s, func(s scope) error { return g.createIn(ctx, s, d, content, list) })
+}
+
+// createIn is create in the stage that a scope knows.
+func (g *Gateway) createIn(ctx context.Context, s scope, d *draft, content catalog.Content, list *catalog.PartList) error {
 	e := d.event
 	e.ID, e.At, e.Action = [16]byte{}, now(), "created"
 	record, err := s.seal(ctx, e)
@@ -225,20 +252,21 @@ func (g *Gateway) create(ctx context.Context, d *draft, content catalog.Content,
 	if e.At.After(content.CommittedAt) {
 		content.CommittedAt = e.At
 	}
-	content.Name = s.nameIndex(d.bucket.Name, d.facts.Name)
+	index := s.written(func(by scope) catalog.Index { return by.nameIndex(d.bucket.Name, d.facts.Name) })
+	content.Name = index.Index
 	content.Directory = s.dirIndex(d.bucket.Name, directory(name))
-	return g.onTimeline(ctx, s, func(on catalog.Timeline) error {
-		return g.catalog.Create(ctx, catalog.Commit{
-			Tenant:      d.id.Tenant,
-			Version:     d.id.Version,
-			Overwrite:   catalog.Overwrite(d.bucket.Overwrite),
-			Content:     content,
-			Directories: s.directories(d.bucket.Name, name),
-			Terms:       s.terms(d.facts),
-			List:        list,
-			Timeline:    on,
-		}, []audit.Record{record})
-	})
+	return g.catalog.Create(ctx, catalog.Commit{
+		Tenant:      d.id.Tenant,
+		Stage:       index.Stage,
+		OlderName:   index.Older,
+		Version:     d.id.Version,
+		Overwrite:   catalog.Overwrite(d.bucket.Overwrite),
+		Content:     content,
+		Directories: s.directories(d.bucket.Name, name),
+		Terms:       s.terms(d.facts),
+		List:        list,
+		Timeline:    s.timeline,
+	}, []audit.Record{record})
 }
 
 // directories gives a name's directories from the bucket's root down.

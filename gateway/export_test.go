@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/lethe-vault/lethe/crypto/claim"
+	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/gateway/eraser"
 	"github.com/lethe-vault/lethe/recording"
@@ -30,6 +32,24 @@ func (g *Gateway) PunctureNow(ctx context.Context, id recording.Tenant) error {
 	}
 }
 
+// Announce has a move of indexes be announced for as long, and no request go by what
+// it read for half of that.
+func Announce(d time.Duration) func(*Config) { return func(c *Config) { c.announce = d } }
+
+// ForgetOlder takes every generation of indexes as far as it goes now.
+func (g *Gateway) ForgetOlder(ctx context.Context) error { return g.forgetOlder(ctx) }
+
+// BlindSubject is the index of a subject under a generation, as far as it can be had.
+func (g *Gateway) BlindSubject(ctx context.Context, t catalog.Tenant, generation uint32, sub recording.Subject) (catalog.Index, error) {
+	keys, err := g.keys(ctx, &t)
+	if err != nil {
+		return catalog.Index{}, err
+	}
+	defer keys.Clear()
+	key, err := keys.System(ctx, keytree.IndexSlot(generation))
+	return scope{index: key}.subjectIndex(sub), err
+}
+
 // OpenHold tries to read what a hold says.
 func (g *Gateway) OpenHold(ctx context.Context, t catalog.Tenant, h catalog.Hold) error {
 	s, err := g.enter(ctx, t)
@@ -43,7 +63,7 @@ func (g *Gateway) OpenHold(ctx context.Context, t catalog.Tenant, h catalog.Hold
 
 // Refile files a version elsewhere.
 func (g *Gateway) Refile(ctx context.Context, v catalog.Version, subject, day uint64) error {
-	return g.refile(ctx, v, subject, day, "test")
+	return g.refile(ctx, v, refiling{subject: subject, day: day, event: audit.Event{Tenant: v.Tenant, At: now()}})
 }
 
 // BeginRefile is Refile that ends before the version is filed, as one that is killed
@@ -54,9 +74,10 @@ func (g *Gateway) BeginRefile(ctx context.Context, v catalog.Version, subject, d
 		return v, err
 	}
 	defer s.end()
-	f, r, err := g.intendFiling(ctx, v, subject, day)
+	to := refiling{subject: subject, day: day}
+	f, r, err := g.intendFiling(ctx, s, v, to)
 	if err == nil {
-		err = g.wrapAnew(ctx, s, v, &f, r)
+		_, err = g.wrapAnew(ctx, s, v, to, &f, r)
 	}
 	v.Slots, v.WrappedDEK = r.To, f.Wrapped[:]
 	return v, err

@@ -163,7 +163,8 @@ func (s scope) holdRow(ctx context.Context, e entry) (catalog.Change, error) {
 		return catalog.Change{}, err
 	}
 	if h.OfSubject {
-		row.Subject = s.subjectIndex(d.Subject)
+		subject := s.subject(d.Subject)
+		row.Subject, row.Older = subject.Index, subject.Older
 	}
 	return catalog.Change{Hold: &row}, nil
 }
@@ -234,7 +235,7 @@ func (g *Gateway) ReleaseHold(ctx context.Context, c Caller, tenant string, id r
 	return info, g.change(ctx, s, entry{At: now(), ReleasedHold: &id}, p.event)
 }
 
-// Held is that a hold forbids an erasure. It is recording.ErrHeld.
+// Held is that a hold forbids an erasure, or a correction. It is recording.ErrHeld.
 type Held struct {
 	Ground policy.Ground
 	Hold   recording.HoldID
@@ -248,12 +249,17 @@ func (h Held) Error() string {
 func (Held) Unwrap() error { return recording.ErrHeld }
 
 // erasable decides on an erasure by the holds that bear on it.
-func erasable(holds []catalog.Hold) error {
+func erasable(holds []catalog.Hold) error { return allowed(policy.Erasable, holds) }
+
+// correctable decides by the holds that bear on a recording whether it may tell of others.
+func correctable(holds []catalog.Hold) error { return allowed(policy.Correctable, holds) }
+
+func allowed(by func([]policy.Hold) (policy.Ground, recording.HoldID), holds []catalog.Hold) error {
 	bearing := make([]policy.Hold, len(holds))
 	for i, h := range holds {
 		bearing[i] = policy.Hold{ID: h.ID, OfSubject: h.Subject != (catalog.Index{})}
 	}
-	if ground, id := policy.Erasable(bearing); ground != policy.NoGround {
+	if ground, id := by(bearing); ground != policy.NoGround {
 		return Held{ground, id}
 	}
 	return nil

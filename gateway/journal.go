@@ -29,17 +29,24 @@ type entry struct {
 	Event  audit.Record        `json:"event"`
 	Tenant *tenantEntry        `json:"tenant,omitempty"` // the first entry of every tenant
 	State  catalog.TenantState `json:"state,omitempty"`
+	Erase  *eraseEntry         `json:"erase,omitempty"` // with the state that asks for it
 	Bucket *bucketEntry        `json:"bucket,omitempty"`
 
 	DeletedBucket *recording.BucketID `json:"deleted_bucket,omitempty"` // it was closed before
 	Key           *keyEntry           `json:"key,omitempty"`
 	Hold          *holdEntry          `json:"hold,omitempty"`
+	Generation    uint32              `json:"generation,omitempty"` // of blind indexes, that rows are to leave
 	ReleasedHold  *recording.HoldID   `json:"released_hold,omitempty"`
 }
 
 type tenantEntry struct {
 	Name  string   `json:"name"`
 	Admin [32]byte `json:"admin"` // SHA-256 of the admin token
+}
+
+type eraseEntry struct {
+	Reason     string `json:"reason"`
+	Commitment []byte `json:"commitment"`
 }
 
 type bucketEntry struct {
@@ -98,6 +105,9 @@ func (g *Gateway) change(ctx context.Context, s scope, e entry, event audit.Even
 		if err == nil {
 			err = g.apply(ctx, s, sequence, e)
 		}
+		if errors.Is(err, catalog.ErrStage) { // with other indexes it is applied
+			err = g.rollForward(ctx, &s.tenant)
+		}
 		// gofail: var journalApplied string
 		// err = failpoint(journalApplied)
 		if err != nil {
@@ -119,6 +129,8 @@ func (g *Gateway) admissible(ctx context.Context, s scope, e entry) error {
 	case e.Key != nil && e.Key.Bucket != policy.AnyBucket:
 		_, err := g.bucket(ctx, s, recording.Bucket(e.Key.Bucket))
 		return err
+	case e.Generation != 0:
+		return g.mayLeave(ctx, s, e.Generation)
 	case e.State == catalog.TenantErasing:
 		holds, err := g.catalog.Holds(ctx, s.tenant.ID)
 		if err != nil {
@@ -132,12 +144,12 @@ func (g *Gateway) admissible(ctx context.Context, s scope, e entry) error {
 // nameIsFree reports recording.ErrBucketExists or ErrBucketClosing unless no
 // bucket has the name.
 func (g *Gateway) nameIsFree(ctx context.Context, s scope, name recording.Bucket) error {
-	row, err := g.catalog.Bucket(ctx, s.tenant.ID, s.bucketIndex(name))
+	row, err := g.bucketRow(ctx, s, name)
 	switch {
 	case errors.Is(err, recording.ErrNoBucket):
 		return nil
 	case err != nil:
-		return unavailable(err)
+		return err
 	case row.Closing:
 		return recording.ErrBucketClosing
 	}
@@ -182,7 +194,7 @@ func (g *Gateway) rollForward(ctx context.Context, t *catalog.Tenant) error {
 		if err != nil {
 			return unavailable(err)
 		}
-		if err := g.replay(ctx, *t, sequence, sealed); err != nil {
+		if err := g.replay(ctx, *t, sequence, sealed); err != nil && !errors.Is(err, catalog.ErrStage) {
 			return err
 		}
 	}
@@ -213,11 +225,11 @@ func (g *Gateway) replay(ctx context.Context, t catalog.Tenant, sequence int64, 
 	if err != nil {
 		return err
 	}
-	index, err := keys.System(ctx, keytree.IndexSlot(indexGeneration))
+	s, err := g.indexed(ctx, t, keys)
 	if err != nil {
 		return err
 	}
-	return g.apply(ctx, scope{tenant: t, keys: keys, index: index}, sequence, e)
+	return g.apply(ctx, s, sequence, e)
 }
 
 // openEntry unseals one entry. One that does not open was not made by us.
@@ -245,7 +257,7 @@ func (g *Gateway) apply(ctx context.Context, s scope, sequence int64, e entry) e
 	if err != nil {
 		return err
 	}
-	change.Tenant, change.Sequence, change.Events = s.tenant.ID, sequence, []audit.Record{e.Event}
+	change.Tenant, change.Sequence, change.Stage, change.Events = s.tenant.ID, sequence, s.tenant.Stage, []audit.Record{e.Event}
 	return unavailable(g.catalog.Apply(ctx, change))
 }
 
@@ -255,13 +267,17 @@ func (s scope) rows(ctx context.Context, e entry) (catalog.Change, error) {
 	case e.Tenant != nil:
 		return s.tenantRows(ctx, e)
 	case e.State != "":
-		return catalog.Change{State: e.State}, nil
+		return catalog.Change{State: e.State, Erasure: s.ownErasure(e)}, nil
 	case e.Bucket != nil:
 		return s.bucketRow(ctx, e)
 	case e.Key != nil:
 		return s.keyRow(ctx, e)
 	case e.Hold != nil:
 		return s.holdRow(ctx, e)
+	case e.Generation != 0:
+		return catalog.Change{Announced: &catalog.Announced{
+			Generation: e.Generation, Slot: int64(keytree.IndexSlot(e.Generation)),
+		}}, nil
 	case e.ReleasedHold != nil:
 		return catalog.Change{Released: e.ReleasedHold}, nil
 	case e.DeletedBucket != nil:

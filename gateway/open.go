@@ -120,13 +120,25 @@ func (g *Gateway) find(ctx context.Context, s scope, b recording.Bucket, n recor
 func (g *Gateway) findVersion(ctx context.Context, s scope, b recording.Bucket, n recording.Name, version recording.Version) (bucket, *catalog.Version, error) {
 	var found catalog.Found
 	var err error
-	if version == (recording.Version{}) {
-		found, err = g.catalog.Find(ctx, s.tenant.ID, s.bucketIndex(b), s.nameIndex(b, n))
-	} else {
-		found, err = g.catalog.FindVersion(ctx, s.tenant.ID, s.bucketIndex(b), s.nameIndex(b, n), version)
+	for _, by := range s.generations() {
+		name := by.nameIndex(b, n)
+		found, err = seek(ctx, g, s, recording.ErrNoBucket, func(by scope) (catalog.Found, error) {
+			if version == (recording.Version{}) {
+				return g.catalog.Find(ctx, s.tenant.ID, by.bucketIndex(b), name)
+			}
+			return g.catalog.FindVersion(ctx, s.tenant.ID, by.bucketIndex(b), name, version)
+		})
+		if err != nil {
+			return bucket{}, nil, err
+		}
+		if found.Version != nil {
+			break
+		}
 	}
-	if err != nil {
-		return bucket{}, nil, unavailable(err)
+	if found.Version == nil {
+		if err := g.upToDate(ctx, s); err != nil {
+			return bucket{}, nil, err
+		}
 	}
 	if err := found.Tenant.State.Err(); err != nil {
 		return bucket{}, nil, err
@@ -168,7 +180,7 @@ func (s scope) unseal(ctx context.Context, b bucket, v catalog.Version) (unseale
 		return unsealed{}, unopened(id, err)
 	}
 	defer dek.Clear() // what is given has a copy
-	factBytes, err := envelope.OpenFacts(dek, id, v.SealedFacts)
+	f, err := openFacts(dek, id, uint64(v.Slots.Recording), v.SealedFacts)
 	if err != nil {
 		return unsealed{}, damaged(id, err)
 	}
@@ -180,15 +192,28 @@ func (s scope) unseal(ctx context.Context, b bucket, v catalog.Version) (unseale
 	if err != nil {
 		return unsealed{}, damaged(id, err)
 	}
-	var f recording.Facts
 	var end recording.EndFacts
-	if json.Unmarshal(factBytes, &f) != nil || json.Unmarshal(layout.EndFacts(), &end) != nil {
+	if json.Unmarshal(layout.EndFacts(), &end) != nil {
 		return unsealed{}, damaged(id, errors.New("malformed facts"))
 	}
 	if f.Bucket != b.Name || int64(end.Parts) != v.Parts || end.Parts == 0 && end.Size != layout.SourceSize() {
 		return unsealed{}, damaged(id, errors.New("facts contradict the row"))
 	}
 	return unsealed{Info: info(id, b, f, end), id: id, dek: dek, end: end, layout: layout}, nil
+}
+
+// openFacts opens the facts of a version that is filed under a recording slot. Those
+// from before it was filed there are none: they may have been corrected since.
+func openFacts(dek keytree.Key, id recording.Identity, slot uint64, sealed []byte) (f recording.Facts, err error) {
+	b, err := envelope.OpenFacts(dek, id, sealed)
+	switch {
+	case err != nil:
+	case json.Unmarshal(b, &f) != nil:
+		err = errors.New("malformed facts")
+	case f.Slot != 0 && f.Slot != slot:
+		err = errors.New("facts from before it was filed anew")
+	}
+	return f, err
 }
 
 // wholeUpload is the part number of a recording that came in one piece.

@@ -85,8 +85,7 @@ func (r *rebuild) scope(ctx context.Context, id recording.Tenant) (scope, error)
 	if err != nil {
 		return scope{}, err
 	}
-	index, err := keys.System(ctx, keytree.IndexSlot(indexGeneration))
-	return scope{tenant: t, keys: keys, index: index}, err
+	return r.indexed(ctx, t, keys)
 }
 
 // found is a blob, and as much of it as was read.
@@ -96,6 +95,7 @@ type found struct {
 	prefix *envelope.Prefix
 	buried bool               // one of its slots has a tombstone
 	from   *keytree.Slots     // where its blob says it is filed, if that was done anew since
+	sealed []byte             // facts, as they were filed anew; empty: those of the prefix count
 	row    *catalog.Version   // of its version, nil if there is none
 	err    error              // why it is not read any further
 	dek    keytree.Key        // zero before it is opened
@@ -113,6 +113,13 @@ func (f *found) id() recording.Identity { return f.prefix.Identity }
 
 func (f *found) slots() keytree.Slots {
 	return keytree.Slots{Recording: f.prefix.Slots[0], Subject: f.prefix.Slots[1], Day: f.prefix.Slots[2]}
+}
+
+func (f *found) sealedFacts() []byte {
+	if len(f.sealed) > 0 {
+		return f.sealed
+	}
+	return f.prefix.SealedFacts
 }
 
 // isPart reports whether it is one of several blobs that a list tells of.
@@ -233,15 +240,14 @@ func (r *rebuild) open(ctx context.Context, s scope, f *found) (err error) {
 	if f.dek, err = s.keys.UnwrapDEK(ctx, f.id(), f.slots(), f.prefix.WrappedDEK[:]); err != nil {
 		return err
 	}
-	plain, err := envelope.OpenFacts(f.dek, f.id(), f.prefix.SealedFacts)
-	if err != nil {
+	if f.facts, err = openFacts(f.dek, f.id(), f.slots().Recording, f.sealedFacts()); err != nil {
 		return err
 	}
 	if f.layout, err = f.at.layout(ctx, f.dek, f.prefix); err != nil {
 		return err
 	}
-	if json.Unmarshal(plain, &f.facts) != nil || json.Unmarshal(f.layout.EndFacts(), &f.end) != nil {
-		return errors.New("malformed facts")
+	if json.Unmarshal(f.layout.EndFacts(), &f.end) != nil {
+		return errors.New("malformed end facts")
 	}
 	if f.prefix.Part != envelope.ListPart && f.end.Size != f.layout.SourceSize() {
 		return errors.New("its end facts contradict its length")

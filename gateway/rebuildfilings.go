@@ -26,6 +26,7 @@ func (r *rebuild) filedAnew(ctx context.Context, t recording.Tenant, all []*foun
 		for _, of := range filings {
 			f.prefix.Slots = [3]uint64{of.Slots.Recording, of.Slots.Subject, of.Slots.Day}
 			f.prefix.WrappedDEK = of.Wrapped
+			f.sealed = of.Facts
 			buried, err := r.catalog.Tombstones(ctx, t, slotsOf(f))
 			if err != nil {
 				return err
@@ -36,7 +37,7 @@ func (r *rebuild) filedAnew(ctx context.Context, t recording.Tenant, all []*foun
 			}
 		}
 		if f.buried {
-			*f.prefix = stored
+			*f.prefix, f.sealed = stored, nil
 		}
 	}
 	return nil

@@ -259,19 +259,17 @@ func (s scope) restored(f *found, v *namesake) (catalog.Restored, error) {
 		return catalog.Restored{}, err
 	}
 	d := draft{bucket: f.bucket, id: f.id(), slots: f.slots(), facts: f.facts, prefix: *f.prefix}
+	d.prefix.SealedFacts = f.sealedFacts()
 	key := f.Key
 	if f.list != nil {
 		key = ""
 	}
-	out := catalog.Restored{Directories: s.directories(f.facts.Bucket, string(f.facts.Name)), Terms: s.terms(f.facts), Relist: f.relists()}
+	out := catalog.Restored{Directories: s.directories(f.facts.Bucket, string(f.facts.Name)), Terms: s.terms(f.facts), Generation: s.tenant.Stage.Written(), Relist: f.relists()}
 	out.Version = catalog.Version{Intent: d.intent(key), State: v.state, Current: v.current, Content: d.content(f.end, f.stored, sealed)}
 	out.CommittedAt = f.endedAt()
 	out.Name = s.nameIndex(f.facts.Bucket, f.facts.Name)
 	out.Directory = s.dirIndex(f.facts.Bucket, directory(string(f.facts.Name)))
-	if len(f.facts.Subjects) > 0 && f.slots().Subject != keytree.Nobody {
-		index := s.subjectIndex(f.facts.Subjects[0])
-		out.Subject = &index
-	}
+	out.Subject = s.hangsFrom(f.facts, out.Version)
 	if f.from != nil {
 		out.Refiled = &catalog.Refiling{
 			Tenant: f.id().Tenant, Version: f.id().Version, From: slotRow(*f.from), To: slotRow(f.slots()),

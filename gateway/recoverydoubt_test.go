@@ -413,7 +413,7 @@ func testRecoverErasedTenant(t *testing.T, of restorable) {
 	old := r.head()
 	root := keytree.RootOf(old.Tenant)
 	putBack := r.copy(t)
-	if _, err := r.EraseTenant(t.Context(), r.Operator(), "acme"); err != nil {
+	if _, err := r.EraseTenant(t.Context(), r.Operator(), "acme", "asked for"); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "the key is destroyed", 20*time.Second, func() bool {

@@ -39,6 +39,7 @@ const (
 	SeeErasure Action = "erasure.see"
 	HoldSome   Action = "hold.create"
 	SeeHolds   Action = "hold.list"
+	Refile     Action = "refile"
 	SeeBuckets Action = "bucket.list"
 	SeeBucket  Action = "bucket.see"
 	MakeBucket Action = "bucket.create"
@@ -51,6 +52,7 @@ const (
 	Restore    Action = "tenant.restore"
 	EraseAll   Action = "tenant.erase"
 	Sweep      Action = "sweep"
+	Reindex    Action = "reindex"
 
 	ReleaseHold Action = "hold.release"
 )
@@ -101,6 +103,7 @@ var grants = map[Action]func(Principal) bool{
 	SeeErasure: administers,
 	HoldSome:   administers,
 	SeeHolds:   administers,
+	Refile:     administers,
 	SeeBuckets: func(p Principal) bool { return p.Kind == Reader },
 	SeeBucket:  func(p Principal) bool { return p.Kind == Reader || p.Kind == Recorder },
 	MakeBucket: func(p Principal) bool { return administers(p) || keepsBuckets(p) },
@@ -113,6 +116,7 @@ var grants = map[Action]func(Principal) bool{
 	Restore:    administers,
 	EraseAll:   administers,
 	Sweep:      operates,
+	Reindex:    administers,
 
 	ReleaseHold: administers,
 }

@@ -110,6 +110,8 @@ func TestAccess(t *testing.T) {
 		allow(admin, policy.HoldSome, "", ""),
 		allow(admin, policy.ReleaseHold, "", ""),
 		allow(operator, policy.SeeHolds, "", ""),
+		allow(admin, policy.Refile, "", ""),
+		deny(general, policy.Refile, "", "", policy.WrongKind),
 		abroad(admin, policy.ReleaseHold, policy.OtherTenant),
 		deny(general, policy.HoldSome, "", "", policy.WrongKind),
 		deny(recorder, policy.SeeHolds, "", "", policy.WrongKind),

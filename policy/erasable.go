@@ -33,3 +33,14 @@ func Erasable(holds []Hold) (Ground, recording.HoldID) {
 	}
 	return RecordingHeld, first.ID
 }
+
+// Correctable decides whether a recording on which these holds bear may come to tell of
+// others: not out of a hold on someone. One on the recording itself stays on it.
+func Correctable(holds []Hold) (Ground, recording.HoldID) {
+	for _, h := range holds {
+		if h.OfSubject {
+			return SubjectHeld, h.ID
+		}
+	}
+	return NoGround, recording.HoldID{}
+}

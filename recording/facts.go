@@ -1,6 +1,10 @@
 package recording
 
-import "time"
+import (
+	"maps"
+	"strings"
+	"time"
+)
 
 // Facts is what a recorder says of a recording when it begins to upload it.
 // All of it is personal data: it is sealed under the recording's key, blind
@@ -24,6 +28,10 @@ type Facts struct {
 	Language    string            `json:"language,omitempty"`
 	Recorder    string            `json:"recorder"` // the access key that put it
 	CreatedAt   time.Time         `json:"created_at"`
+
+	// The slot of the recordings tree under which its version is filed: these are no
+	// facts of the version as it was filed before. Zero in blobs of earlier releases.
+	Slot uint64 `json:"slot,omitempty"`
 
 	// Of an upload in parts: the digest that each must come with, "" for none,
 	// and whether the recording's is that of all its bytes (true) or of its
@@ -89,4 +97,18 @@ func (f *Facts) ReadMetadata(m map[string]string) {
 		}
 	}
 	f.Subjects = ParseSubjects(m[subjectKey])
+}
+
+// Correct has the facts tell of others, and so the user metadata.
+func (f *Facts) Correct(subjects []Subject) {
+	names := make([]string, len(subjects))
+	for i, s := range subjects {
+		names[i] = string(s)
+	}
+	f.Subjects = subjects
+	f.Metadata = maps.Clone(f.Metadata)
+	if f.Metadata == nil {
+		f.Metadata = map[string]string{}
+	}
+	f.Metadata[subjectKey] = strings.Join(names, ",")
 }

@@ -31,7 +31,7 @@ type step struct {
 // steps is the one table from errors to what a user does next. The first row
 // that fits counts; what the servers refuse is in refusals.
 var steps = []step{
-	{a[unfinished], "Wait for its certificate: lethe certificate ERASURE --wait. Should it stay as it is, see that a process with the role eraser runs, and what its log says."},
+	{a[unfinished], "Should it stay as it is, see that a process with the role eraser runs, and what its log says. Wait for its certificate: lethe certificate ERASURE --wait"},
 
 	{one(errInterrupted, context.Canceled), "Run it again. Of a recording that was on its way, nothing is left half done."},
 
@@ -116,7 +116,7 @@ func (p *program) next(err error) string {
 // the server that ran there last.
 func (p *program) here(s step, err error) string {
 	if u, ok := errors.AsType[unfinished](err); ok {
-		return strings.ReplaceAll(s.do, "ERASURE", u.erasure.Erasure)
+		return strings.ReplaceAll(s.do, "ERASURE", u.erasure.Erasure) + p.reach()
 	}
 	if p.data == "" {
 		return s.do
@@ -131,21 +131,22 @@ func (p *program) here(s step, err error) string {
 // what the refusal says.
 var refusals = map[string]string{
 	// of the REST API
-	"unauthenticated":  "Give a token with --token or LETHE_TOKEN, or --data DIR of an embedded server, whose owner.token is read.",
-	"denied":           "Give the owner token, or the admin token of this very tenant, with --token or LETHE_TOKEN.",
-	"no-such-tenant":   "See the tenants there are: lethe tenant list. Make this one: lethe tenant create NAME",
-	"no-such-bucket":   "Make it: lethe bucket create --tenant T NAME",
-	"no-such-erasure":  "See those there are: lethe erasure list --tenant T",
-	"nothing-to-erase": "See what a reader may: lethe ls BUCKET. See what was erased before: lethe erasure list --tenant T",
-	"tenant-exists":    "See the names that are taken: lethe tenant list",
-	"bucket-exists":    "Nothing was changed; its settings are those it was made with.",
-	"tenant-revoked":   "Permit it again: lethe tenant restore NAME",
-	"tenant-erased":    "Make another: lethe tenant create NAME",
-	"unavailable":      "Ask /readyz of the server's ops address whether it is ready; its log has the request.",
-	"internal":         "Give the request to the server's operator; its log has it.",
-	"incident":         "Give the request to the server's operator; its log has it. If Vault, or the directory of keys, was put back from a copy: lethe recover vault --help",
-	"no-such-route":    "The server is of another version than this program: compare lethe version on both.",
-	"not-implemented":  "See what this version does: README.md, What works.",
+	"unauthenticated":   "Give a token with --token or LETHE_TOKEN, or --data DIR of an embedded server, whose owner.token is read.",
+	"denied":            "Give the owner token, or the admin token of this very tenant, with --token or LETHE_TOKEN.",
+	"no-such-tenant":    "See the tenants there are: lethe tenant list. Make this one: lethe tenant create NAME",
+	"no-such-bucket":    "Make it: lethe bucket create --tenant T NAME",
+	"no-such-erasure":   "See those there are: lethe erasure list --tenant T",
+	"nothing-to-erase":  "See what a reader may: lethe ls BUCKET. See what was erased before: lethe erasure list --tenant T",
+	"tenant-exists":     "See the names that are taken: lethe tenant list",
+	"no-such-recording": "See the names there are, with a reader's keys: lethe ls BUCKET",
+	"bucket-exists":     "Nothing was changed; its settings are those it was made with.",
+	"tenant-revoked":    "Permit it again: lethe tenant restore NAME",
+	"tenant-erased":     "Make another: lethe tenant create NAME",
+	"unavailable":       "Ask /readyz of the server's ops address whether it is ready; its log has the request.",
+	"internal":          "Give the request to the server's operator; its log has it.",
+	"incident":          "Give the request to the server's operator; its log has it. If Vault, or the directory of keys, was put back from a copy: lethe recover vault --help",
+	"no-such-route":     "The server is of another version than this program: compare lethe version on both.",
+	"not-implemented":   "See what this version does: README.md, What works.",
 
 	// of the S3 front
 	"AccessDenied":              "A recorder only writes; a reader only reads, unless it was made with --write; each in its bucket and under its prefix. Make another: lethe reader create, lethe recorder create. A revoked tenant is restored by lethe tenant restore NAME.",

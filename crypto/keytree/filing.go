@@ -16,17 +16,19 @@ import (
 var ErrFiling = errors.New("keytree: not a filing")
 
 // Filing is the data key of a stored version, wrapped under other slots than the
-// version was stored under. It is a blob of its own; docs/keys.md, "Filed anew".
+// version was stored under, and the version's facts since. It is a blob of its own;
+// docs/keys.md, "Filed anew".
 type Filing struct {
 	Identity recording.Identity
 	Slots    Slots
 	At       time.Time         // when it was intended; the latest of a version that opens is the one that counts
 	Wrapped  [WrappedSize]byte // of WrapDEK, which binds it to Identity and Slots
+	Facts    []byte            // sealed; empty in blobs of earlier releases: those of the version's own blob
 }
 
 const (
 	filingMagic = "LETHEF1\x00"
-	filingSize  = 8 + 48 + 24 + 8 + WrappedSize
+	filingSize  = 8 + 48 + 24 + 8 + WrappedSize // and the facts
 )
 
 // FilingPrefix is what the keys of a version's filings begin with.
@@ -53,16 +55,16 @@ func ParseFilingKey(t recording.Tenant, key string) (v recording.Version, slot u
 
 // Marshal gives the bytes of the blob.
 func (f Filing) Marshal() []byte {
-	b := f.Identity.Append(append(make([]byte, 0, filingSize), filingMagic...))
+	b := f.Identity.Append(append(make([]byte, 0, filingSize+len(f.Facts)), filingMagic...))
 	for _, n := range []uint64{f.Slots.Recording, f.Slots.Subject, f.Slots.Day, uint64(f.At.UnixMicro())} {
 		b = binary.BigEndian.AppendUint64(b, n)
 	}
-	return append(b, f.Wrapped[:]...)
+	return append(append(b, f.Wrapped[:]...), f.Facts...)
 }
 
 // ParseFiling reads what Marshal wrote, and only that. ErrFiling.
 func ParseFiling(b []byte) (f Filing, err error) {
-	if len(b) != filingSize || string(b[:8]) != filingMagic {
+	if len(b) < filingSize || string(b[:8]) != filingMagic {
 		return f, ErrFiling
 	}
 	f.Identity = recording.Identity{
@@ -71,6 +73,6 @@ func ParseFiling(b []byte) (f Filing, err error) {
 	number := func(at int) uint64 { return binary.BigEndian.Uint64(b[at:]) }
 	f.Slots = Slots{Recording: number(56), Subject: number(64), Day: number(72)}
 	f.At = time.UnixMicro(int64(number(80))).UTC()
-	copy(f.Wrapped[:], b[88:])
+	f.Wrapped, f.Facts = [WrappedSize]byte(b[88:filingSize]), b[filingSize:]
 	return f, nil
 }

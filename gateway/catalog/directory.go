@@ -13,12 +13,12 @@ import (
 // bucket's root is a directory like others, whose parent is the zero Index.
 type Directory struct{ Index, Parent Index }
 
-func insertDirectories(ctx context.Context, tx *sql.Tx, tenant recording.Tenant, bucket recording.BucketID, dirs []Directory) error {
+func insertDirectories(ctx context.Context, tx *sql.Tx, tenant recording.Tenant, bucket recording.BucketID, generation uint32, dirs []Directory) error {
 	var rows [][]any
 	for _, d := range dirs {
-		rows = append(rows, []any{tenant[:], d.Index[:], d.Parent[:], bucket[:]})
+		rows = append(rows, []any{tenant[:], d.Index[:], d.Parent[:], bucket[:], generation})
 	}
-	return insert(ctx, tx, `directories (tenant, dir_index, parent_index, bucket)`, rows)
+	return insert(ctx, tx, `directories (tenant, dir_index, parent_index, bucket, generation)`, rows)
 }
 
 var selectDirectory = `SELECT ` + versionColumns + ` FROM versions v

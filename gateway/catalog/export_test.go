@@ -29,7 +29,7 @@ func HotQueries(v Version, bucket Index) map[string][]any {
 		selectOpenBucket:                  {v.Tenant[:], v.Bucket[:]},
 		selectStored:                      {v.Tenant[:], v.Recording[:]},
 		insertAllowed + "0" + allowedOnce: v.Intent.row(),
-		flipAllowed:                       Commit{Tenant: v.Tenant, Version: v.Version, Content: v.Content}.flipArgs(),
+		flipAllowed:                       append(Commit{Tenant: v.Tenant, Version: v.Version, Content: v.Content}.flipArgs(), Stage(0)),
 	}
 }
 
@@ -49,6 +49,7 @@ func ErasureQueries(v Version) map[string][]any {
 		selectBelowDay:     {v.Tenant[:], 7, 10},
 		selectHeldSubject:  {v.Tenant[:], 7, 10},
 		selectHeldDay:      {v.Tenant[:], 7, 10},
+		selectKept:         {v.Tenant[:], v.Recording[:]},
 
 		intendFiling + "0" + intendThere: Refiling{Tenant: v.Tenant, Version: v.Version}.args("b"),
 		moveFiling:                       Refiling{Tenant: v.Tenant, Version: v.Version}.args([]byte("w")),
@@ -64,13 +65,14 @@ func ErasureQueries(v Version) map[string][]any {
 // EpochQueries are those of every epoch. What earlier ones took must not count.
 func (c *Catalog) EpochQueries(v Version) map[string][]any {
 	return map[string][]any{
-		updatePunctured:           {v.Tenant[:]},
-		updateEffective:           {v.Tenant[:]},
-		selectOpenSlots:           {v.Tenant[:], 10},
-		selectUnrecorded:          {v.Tenant[:]},
-		selectUnsettled:           {v.Tenant[:], 10},
-		deleteOlderPages + "($4)": {v.Tenant[:], TreeRecordings, 7, 1 << 40},
-		`SELECT ` + erasureColumns + c.dialect.certifiable(): {v.Tenant[:], 7},
+		updatePunctured:             {v.Tenant[:]},
+		updateEffective:             {v.Tenant[:]},
+		selectOpenSlots:             {v.Tenant[:], 10},
+		selectUnrecorded:            {v.Tenant[:]},
+		selectUnsettled:             {v.Tenant[:], 10},
+		deleteOlderPages + "($4)":   {v.Tenant[:], TreeRecordings, 7, 1 << 40},
+		c.dialect.selectToCertify(): {v.Tenant[:], 7, 0, 0, v.Version[:], 10},
+		selectToUnlink:              {v.Tenant[:], 1, 0, 0, v.Version[:], 10},
 	}
 }
 

@@ -25,6 +25,20 @@ type Refiling struct {
 	Version  recording.Version
 	From, To Slots
 	Blob     string // that is to hold the wrap under To
+
+	// Permit decides on the holds that bear on the version: an error is that of
+	// whatever was asked, and nothing is changed. It may run more than once. Nil
+	// permits it whatever is held.
+	Permit   func([]Hold) error
+	Timeline Timeline // on which the catalog has every hold that the store has
+}
+
+// Refiled is what a version's row has once it is filed anew.
+type Refiled struct {
+	WrappedDEK  []byte
+	SealedFacts []byte
+	Terms       []Index // nil leaves those it has
+	Stage       Stage   // of the terms
 }
 
 var (
@@ -64,6 +78,9 @@ func (r Refiling) args(what any) []any {
 // ErrTombstoned: what it is to be filed under is erased.
 func (c *Catalog) IntendFiling(ctx context.Context, r Refiling) error {
 	return c.write(ctx, "IntendFiling", func(ctx context.Context, tx *sql.Tx) error {
+		if err := r.permitted(ctx, tx, c.dialect); err != nil {
+			return err
+		}
 		added, err := change(ctx, tx, intendFiling+c.dialect.now+intendThere, r.args(r.Blob)...)
 		if err != nil || added == 1 {
 			return err
@@ -83,13 +100,28 @@ func (c *Catalog) IntendFiling(ctx context.Context, r Refiling) error {
 	})
 }
 
+func (r Refiling) permitted(ctx context.Context, tx *sql.Tx, d dialect) error {
+	if r.Permit == nil {
+		return nil
+	}
+	if err := d.still(ctx, tx, r.Timeline); err != nil {
+		return err
+	}
+	holds, err := d.holdsOn(ctx, tx, []Version{{Intent: Intent{Version: r.Version}}})
+	if err != nil {
+		return err
+	}
+	return r.Permit(holds)
+}
+
 // Refile files a version where it was intended to be, once the wrap there is
-// durable in the store, with the events that explain it: its row has the new slots
-// and the wrap, and the recording slot that it had is a scrap, with those of other
-// intents. A version that was filed there before is success.
+// durable in the store, with the events that explain it: its row has the new slots,
+// and the recording slot that it had is a scrap, with those of other intents. A
+// version that was filed there before is success.
 // ErrMisfiled: it is not filed, or not to be read, where it was found, or may not
-// be filed there any more; nothing was changed.
-func (c *Catalog) Refile(ctx context.Context, r Refiling, wrapped []byte, events []audit.Record) error {
+// be filed there any more; ErrStage, ErrTimeline: its terms are not of the stage that the tenant is
+// in. Nothing was changed.
+func (c *Catalog) Refile(ctx context.Context, r Refiling, as Refiled, events []audit.Record) error {
 	return c.write(ctx, "Refile", func(ctx context.Context, tx *sql.Tx) error {
 		taken, err := change(ctx, tx, takeFiling, r.own()...)
 		if err != nil {
@@ -102,9 +134,15 @@ func (c *Catalog) Refile(ctx context.Context, r Refiling, wrapped []byte, events
 			}
 			return err
 		}
-		moved, err := change(ctx, tx, moveFiling, r.args(wrapped)...)
+		if err := r.permitted(ctx, tx, c.dialect); err != nil {
+			return err
+		}
+		moved, err := change(ctx, tx, moveFiling, r.args(as.WrappedDEK)...)
 		if err == nil && moved != 1 {
 			err = ErrMisfiled
+		}
+		if err == nil {
+			err = as.tell(ctx, tx, r)
 		}
 		if err != nil {
 			return err
@@ -142,6 +180,21 @@ func (c *Catalog) KnownFilings(ctx context.Context, tenant recording.Tenant, slo
 		}
 	}
 	return known, nil
+}
+
+// tell has a version's row say what its facts say now.
+func (as Refiled) tell(ctx context.Context, tx *sql.Tx, r Refiling) error {
+	_, err := tx.ExecContext(ctx, `UPDATE versions SET sealed_facts = $1 WHERE version = $2`, as.SealedFacts, r.Version[:])
+	if err != nil || as.Terms == nil {
+		return err
+	}
+	if err := as.Stage.still(ctx, tx, r.Tenant); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM terms WHERE version = $1`, r.Version[:]); err != nil {
+		return err
+	}
+	return (Commit{Tenant: r.Tenant, Version: r.Version, Terms: as.Terms}).insertTerms(ctx, tx)
 }
 
 // ScrapFilings makes scraps of slots that a version was filed under, as the store says,

@@ -135,6 +135,15 @@ func (c *Catalog) Version(ctx context.Context, tenant recording.Tenant, version 
 	return s.version(), explain(ctx, err)
 }
 
+var selectKept = `SELECT ` + versionColumns + ` FROM versions v
+	WHERE v.tenant = $1 AND v.recording = $2 AND v.state = 'committed' AND ` + notBuried + ` ORDER BY v.committed_at DESC, v.version DESC`
+
+// Kept gives the versions of a recording that can be read, newest first.
+func (c *Catalog) Kept(ctx context.Context, tenant recording.Tenant, id recording.ID) ([]Version, error) {
+	v, err := all[Version](ctx, c.read("Kept"), selectKept, tenant[:], id[:])
+	return v, explain(ctx, err)
+}
+
 var selectTerm = `SELECT ` + versionColumns + ` FROM terms s JOIN versions v ON v.version = s.version
 	WHERE s.tenant = $1 AND s.term = $2 AND v.state = 'committed' AND ` + notBuried + ` ORDER BY v.committed_at, v.version`
 

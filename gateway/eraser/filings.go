@@ -15,7 +15,7 @@ import (
 )
 
 // maxFiling is more than any filing has, in bytes.
-const maxFiling = 1 << 10
+const maxFiling = 1 << 17
 
 // filed is a version of which the store has filings.
 type filed struct {
@@ -133,7 +133,7 @@ func (f Following) refile(ctx context.Context, t recording.Tenant, newest *keytr
 		if all, err = opening(ctx, newest, all); err != nil {
 			return err
 		}
-		if err := f.Refile(ctx, row, all); err != nil {
+		if err := f.Refile(ctx, newest, row, all); err != nil {
 			return err
 		}
 	}
@@ -200,7 +200,7 @@ func (f Following) RefileVersion(ctx context.Context, t recording.Tenant, keys *
 		return err
 	}
 	if row.State == catalog.Committed {
-		return f.Refile(ctx, row, all)
+		return f.Refile(ctx, keys, row, all)
 	}
 	return f.scrap(ctx, row, all)
 }
@@ -232,9 +232,9 @@ func opening(ctx context.Context, keys *keytree.Keys, all []keytree.Filing) (out
 
 // Refile lets the catalog have a version where the first of some filings has it that
 // is not erased, unless it is there, and know of the others.
-func (f Following) Refile(ctx context.Context, row catalog.Version, all []keytree.Filing) error {
+func (f Following) Refile(ctx context.Context, keys *keytree.Keys, row catalog.Version, all []keytree.Filing) error {
 	var first *catalog.Refiling
-	var wrapped []byte
+	var as catalog.Refiled
 	there := false
 	for _, of := range all {
 		if int64(of.Slots.Recording) == row.Slots.Recording {
@@ -253,14 +253,21 @@ func (f Following) Refile(ctx context.Context, row catalog.Version, all []keytre
 		if err != nil {
 			return err
 		}
-		if first == nil && !there {
-			first, wrapped = &r, of.Wrapped[:]
+		if first != nil || there {
+			continue
+		}
+		as, err = f.Told(ctx, keys, row, of)
+		switch {
+		case err == nil:
+			first = &r
+		case !errors.Is(err, recording.ErrIntegrity):
+			return err
 		}
 	}
 	if first == nil {
 		return nil
 	}
-	err := f.Catalog.Refile(ctx, *first, wrapped, nil)
+	err := f.Catalog.Refile(ctx, *first, as, nil)
 	if errors.Is(err, catalog.ErrMisfiled) { // erased meanwhile
 		err = nil
 	}

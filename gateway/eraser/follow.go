@@ -25,6 +25,10 @@ type Following struct {
 
 	// Restored is told of erasures that the catalog had lost.
 	Restored func(recording.Tenant, []recording.ErasureID)
+
+	// Told reads what a version's row has to say where a filing has it.
+	// recording.ErrIntegrity: the filing is none of the version's.
+	Told func(context.Context, *keytree.Keys, catalog.Version, keytree.Filing) (catalog.Refiled, error)
 }
 
 // Follow rolls a tenant's row forward to the newest head that the store has: one
@@ -33,12 +37,20 @@ type Following struct {
 // one who may not move the tenant: recording.ErrIncident when it does not.
 // Erasures that the catalog lacks are restored before it moves on from the epoch in
 // which they were asked for. recording.ErrTenantErased: the newest head says so.
+// Another may follow at the same time: then it goes on from where that has come.
 func (f Following) Follow(ctx context.Context, t *catalog.Tenant) error {
 	newest, err := f.newest(ctx, *t)
 	if err != nil || newest == nil {
 		return err
 	}
-	return f.FollowTo(ctx, t, *newest)
+	err = f.FollowTo(ctx, t, *newest)
+	if !errors.Is(err, catalog.ErrBehind) {
+		return err
+	}
+	if *t, err = f.Catalog.Tenant(ctx, t.ID); err != nil {
+		return err
+	}
+	return f.Follow(ctx, t)
 }
 
 // FollowTo is Follow to a head that is known to be the newest. A head on the way is
@@ -247,5 +259,7 @@ func (e *Eraser) follow(ctx context.Context, t *catalog.Tenant) error {
 }
 
 func (e *Eraser) following() Following {
-	return Following{Blobs: e.Blobs, Catalog: e.Catalog, Keys: e.Keys, Pages: e.Pages, Logger: e.Logger, Restored: e.Restored}
+	return Following{
+		Blobs: e.Blobs, Catalog: e.Catalog, Keys: e.Keys, Pages: e.Pages, Logger: e.Logger, Restored: e.Restored, Told: e.Told,
+	}
 }

@@ -63,7 +63,8 @@ var kinds = []kind{
 	{recording.ErrTenantExists, "tenant-exists", 409, "A tenant has this name", "Choose another name."},
 	{recording.ErrBucketExists, "bucket-exists", 409, "The tenant has a bucket of this name", "Use it, or choose another name."},
 	{recording.ErrBucketClosing, "bucket-closing", 409, "A bucket of this name is being deleted", "Delete it again if that was interrupted, then create it."},
-	{recording.ErrHeld, "held", 409, "A hold forbids to erase it", "Release the hold first, or erase something else."},
+	{recording.ErrHeld, "held", 409, "A hold forbids it", "Release the hold first, or ask about something else."},
+	{recording.ErrShorter, "shorter-retention", 409, "Retention is never shortened", "Give a later date than the one on which it expires. What is kept until it is erased has none."},
 	{recording.ErrTenantRevoked, "tenant-revoked", 409, "The tenant is revoked", "Restore it first."},
 	{recording.ErrTenantErased, "tenant-erased", 410, "The tenant is erased", "Nothing brings it back; create another."},
 	{recording.ErrHoldReason, "bad-hold-reason", 400, "The reason of a hold is not allowed", "Give 1 to 500 characters of UTF-8 without control characters."},
@@ -102,7 +103,7 @@ func forbids(h gateway.Held) string {
 	if h.Ground == policy.SubjectHeld {
 		on = "a data subject"
 	}
-	return fmt.Sprintf("Hold %v is on %s of which this would erase something. Release it first, if it may be.", h.Hold, on)
+	return fmt.Sprintf("Hold %v is on %s that this would take something from. Release it first, if it may be.", h.Hold, on)
 }
 
 // fail renders err as a problem document (RFC 9457). The error itself is only

@@ -21,6 +21,7 @@ const (
 	ErasureScopeDay       ErasureScope = "day"
 	ErasureScopeRecording ErasureScope = "recording"
 	ErasureScopeSubject   ErasureScope = "subject"
+	ErasureScopeTenant    ErasureScope = "tenant"
 	ErasureScopeVersion   ErasureScope = "version"
 )
 
@@ -32,6 +33,8 @@ func (e ErasureScope) Valid() bool {
 	case ErasureScopeRecording:
 		return true
 	case ErasureScopeSubject:
+		return true
+	case ErasureScopeTenant:
 		return true
 	case ErasureScopeVersion:
 		return true
@@ -121,6 +124,33 @@ func (e NewBucketOverwrite) Valid() bool {
 	case NewBucketOverwriteReplace:
 		return true
 	case NewBucketOverwriteVersion:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReindexState.
+const (
+	ReindexStateAnnounced ReindexState = "announced"
+	ReindexStateForgotten ReindexState = "forgotten"
+	ReindexStateMoved     ReindexState = "moved"
+	ReindexStateMoving    ReindexState = "moving"
+	ReindexStateNone      ReindexState = "none"
+)
+
+// Valid indicates whether the value is a known member of the ReindexState enum.
+func (e ReindexState) Valid() bool {
+	switch e {
+	case ReindexStateAnnounced:
+		return true
+	case ReindexStateForgotten:
+		return true
+	case ReindexStateMoved:
+		return true
+	case ReindexStateMoving:
+		return true
+	case ReindexStateNone:
 		return true
 	default:
 		return false
@@ -353,6 +383,19 @@ type NewRecorder struct {
 	Signing bool `json:"signing,omitempty"`
 }
 
+// NewRefiling A recording, and one of retain_until and subjects.
+type NewRefiling struct {
+	Recording RefiledRecording `json:"recording"`
+
+	// RetainUntil A date, such as 2031-12-31: what does not expire before it already expires
+	// on it. Versions that are kept for longer, or until they are erased, stay so.
+	RetainUntil string `json:"retain_until,omitempty"`
+
+	// Subjects The data subjects it tells of, such as +49301234567, all of them. The first
+	// is the one with whose key it is sealed.
+	Subjects []string `json:"subjects,omitempty"`
+}
+
 // NewSweep defines model for NewSweep.
 type NewSweep struct {
 	// DryRun Change nothing; count what there is to do and blobs without a row.
@@ -397,6 +440,53 @@ type Problem struct {
 
 	// Type /v1/openapi.yaml#/x-problems/ and the code
 	Type string `json:"type"`
+}
+
+// RefiledRecording defines model for RefiledRecording.
+type RefiledRecording struct {
+	Bucket string `json:"bucket"`
+	Name   string `json:"name"`
+
+	// Version 32 hex digits. Only this version is filed anew; without it, every version.
+	Version string `json:"version,omitempty"`
+}
+
+// Refiling defines model for Refiling.
+type Refiling struct {
+	// Recording the recording's id
+	Recording string `json:"recording"`
+
+	// Refiled Versions that were filed anew. Those were not that were so already.
+	Refiled int `json:"refiled"`
+}
+
+// ReindexState none: rows never left a generation. announced: readers look for both.
+// moving: rows move. moved: no row is under the older generation. forgotten:
+// its key is forgotten.
+type ReindexState string
+
+// Reindexing defines model for Reindexing.
+type Reindexing struct {
+	AnnouncedAt *time.Time `json:"announced_at,omitempty"`
+
+	// Damaged Versions that do not open, and are found no more.
+	Damaged     int64      `json:"damaged"`
+	ForgottenAt *time.Time `json:"forgotten_at,omitempty"`
+
+	// Linkable Something was erased later than what this is about: it takes another time.
+	Linkable bool `json:"linkable"`
+
+	// Moved Versions of recordings whose rows have moved.
+	Moved   int64      `json:"moved"`
+	MovedAt *time.Time `json:"moved_at,omitempty"`
+
+	// MovingAt What was erased before can be confirmed by no index, once the state is forgotten.
+	MovingAt *time.Time `json:"moving_at,omitempty"`
+
+	// State none: rows never left a generation. announced: readers look for both.
+	// moving: rows move. moved: no row is under the older generation. forgotten:
+	// its key is forgotten.
+	State ReindexState `json:"state"`
 }
 
 // Sweep defines model for Sweep.
@@ -456,6 +546,9 @@ type Swept struct {
 type Tenant struct {
 	CreatedAt time.Time `json:"created_at"`
 
+	// Erasure That of the tenant itself, in the answer to its erasure alone.
+	Erasure *Erasure `json:"erasure,omitempty"`
+
 	// Id 26 characters of base32; stands in logs and in the store
 	Id    string      `json:"id"`
 	State TenantState `json:"state"`
@@ -469,6 +562,12 @@ type TenantCreated struct {
 	// AdminToken Administers this tenant. Shown once.
 	AdminToken string `json:"admin_token"`
 	Tenant     string `json:"tenant"`
+}
+
+// TenantErasure defines model for TenantErasure.
+type TenantErasure struct {
+	// Reason As that of another erasure.
+	Reason string `json:"reason,omitempty"`
 }
 
 // TenantList defines model for TenantList.
@@ -509,6 +608,9 @@ type CreateTenantJSONRequestBody = NewTenant
 // CreateBucketJSONRequestBody defines body for CreateBucket for application/json ContentType.
 type CreateBucketJSONRequestBody = NewBucket
 
+// EraseTenantJSONRequestBody defines body for EraseTenant for application/json ContentType.
+type EraseTenantJSONRequestBody = TenantErasure
+
 // CreateErasureJSONRequestBody defines body for CreateErasure for application/json ContentType.
 type CreateErasureJSONRequestBody = NewErasure
 
@@ -520,6 +622,9 @@ type CreateReaderJSONRequestBody = NewReader
 
 // CreateRecorderJSONRequestBody defines body for CreateRecorder for application/json ContentType.
 type CreateRecorderJSONRequestBody = NewRecorder
+
+// CreateRefilingJSONRequestBody defines body for CreateRefiling for application/json ContentType.
+type CreateRefilingJSONRequestBody = NewRefiling
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -565,6 +670,15 @@ type ServerInterface interface {
 	// CreateRecorder Create an S3 key pair that writes to one bucket and does nothing else.
 	// (POST /v1/tenants/{tenant}/recorders)
 	CreateRecorder(c *gin.Context, tenant TenantName)
+	// CreateRefiling Keep a recording for longer, or correct of whom it tells.
+	// (POST /v1/tenants/{tenant}/refilings)
+	CreateRefiling(c *gin.Context, tenant TenantName)
+	// GetReindexing Tell how far the last generation is that rows have left, or leave.
+	// (GET /v1/tenants/{tenant}/reindex)
+	GetReindexing(c *gin.Context, tenant TenantName)
+	// Reindex Forget the key by which an index in a backup confirms what was erased.
+	// (POST /v1/tenants/{tenant}/reindex)
+	Reindex(c *gin.Context, tenant TenantName)
 	// RestoreTenant Undo a revocation.
 	// (POST /v1/tenants/{tenant}/restore)
 	RestoreTenant(c *gin.Context, tenant TenantName)
@@ -924,6 +1038,81 @@ func (siw *ServerInterfaceWrapper) CreateRecorder(c *gin.Context) {
 	siw.Handler.CreateRecorder(c, tenant)
 }
 
+// CreateRefiling operation middleware
+func (siw *ServerInterfaceWrapper) CreateRefiling(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", c.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter tenant: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CreateRefiling(c, tenant)
+}
+
+// GetReindexing operation middleware
+func (siw *ServerInterfaceWrapper) GetReindexing(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", c.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter tenant: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetReindexing(c, tenant)
+}
+
+// Reindex operation middleware
+func (siw *ServerInterfaceWrapper) Reindex(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", c.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter tenant: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.Reindex(c, tenant)
+}
+
 // RestoreTenant operation middleware
 func (siw *ServerInterfaceWrapper) RestoreTenant(c *gin.Context) {
 
@@ -1009,6 +1198,8 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/erase", wrapper.EraseTenant)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/erasures", wrapper.ListErasures)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/erasures", wrapper.CreateErasure)
+	router.GET(options.BaseURL+"/v1/tenants/:tenant/reindex", wrapper.GetReindexing)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/reindex", wrapper.Reindex)
 	router.GET(options.BaseURL+"/v1/erasures/:erasure", wrapper.GetErasure)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/buckets", wrapper.CreateBucket)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/recorders", wrapper.CreateRecorder)
@@ -1016,6 +1207,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/holds", wrapper.ListHolds)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/holds", wrapper.CreateHold)
 	router.DELETE(options.BaseURL+"/v1/tenants/:tenant/holds/:hold", wrapper.ReleaseHold)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/refilings", wrapper.CreateRefiling)
 	router.POST(options.BaseURL+"/v1/sweep", wrapper.Sweep)
 }
 
@@ -1287,6 +1479,7 @@ func (response CreateBucketdefaultApplicationProblemPlusJSONResponse) VisitCreat
 
 type EraseTenantRequestObject struct {
 	Tenant TenantName `json:"tenant"`
+	Body   *EraseTenantJSONRequestBody
 }
 
 type EraseTenantResponseObject interface {
@@ -1627,6 +1820,133 @@ func (response CreateRecorderdefaultApplicationProblemPlusJSONResponse) VisitCre
 	return err
 }
 
+type CreateRefilingRequestObject struct {
+	Tenant TenantName `json:"tenant"`
+	Body   *CreateRefilingJSONRequestBody
+}
+
+type CreateRefilingResponseObject interface {
+	VisitCreateRefilingResponse(w http.ResponseWriter) error
+}
+
+type CreateRefiling200JSONResponse Refiling
+
+func (response CreateRefiling200JSONResponse) VisitCreateRefilingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateRefilingdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    FailedResponseHeaders
+	StatusCode int
+}
+
+func (response CreateRefilingdefaultApplicationProblemPlusJSONResponse) VisitCreateRefilingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReindexingRequestObject struct {
+	Tenant TenantName `json:"tenant"`
+}
+
+type GetReindexingResponseObject interface {
+	VisitGetReindexingResponse(w http.ResponseWriter) error
+}
+
+type GetReindexing200JSONResponse Reindexing
+
+func (response GetReindexing200JSONResponse) VisitGetReindexingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReindexingdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    FailedResponseHeaders
+	StatusCode int
+}
+
+func (response GetReindexingdefaultApplicationProblemPlusJSONResponse) VisitGetReindexingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReindexRequestObject struct {
+	Tenant TenantName `json:"tenant"`
+}
+
+type ReindexResponseObject interface {
+	VisitReindexResponse(w http.ResponseWriter) error
+}
+
+type Reindex202JSONResponse Reindexing
+
+func (response Reindex202JSONResponse) VisitReindexResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReindexdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    FailedResponseHeaders
+	StatusCode int
+}
+
+func (response ReindexdefaultApplicationProblemPlusJSONResponse) VisitReindexResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RestoreTenantRequestObject struct {
 	Tenant TenantName `json:"tenant"`
 }
@@ -1755,6 +2075,15 @@ type StrictServerInterface interface {
 	// CreateRecorder Create an S3 key pair that writes to one bucket and does nothing else.
 	// (POST /v1/tenants/{tenant}/recorders)
 	CreateRecorder(ctx context.Context, request CreateRecorderRequestObject) (CreateRecorderResponseObject, error)
+	// CreateRefiling Keep a recording for longer, or correct of whom it tells.
+	// (POST /v1/tenants/{tenant}/refilings)
+	CreateRefiling(ctx context.Context, request CreateRefilingRequestObject) (CreateRefilingResponseObject, error)
+	// GetReindexing Tell how far the last generation is that rows have left, or leave.
+	// (GET /v1/tenants/{tenant}/reindex)
+	GetReindexing(ctx context.Context, request GetReindexingRequestObject) (GetReindexingResponseObject, error)
+	// Reindex Forget the key by which an index in a backup confirms what was erased.
+	// (POST /v1/tenants/{tenant}/reindex)
+	Reindex(ctx context.Context, request ReindexRequestObject) (ReindexResponseObject, error)
 	// RestoreTenant Undo a revocation.
 	// (POST /v1/tenants/{tenant}/restore)
 	RestoreTenant(ctx context.Context, request RestoreTenantRequestObject) (RestoreTenantResponseObject, error)
@@ -1855,8 +2184,9 @@ func (o operations) CreateBucket(c *gin.Context, tenant TenantName) {
 func (o operations) EraseTenant(c *gin.Context, tenant TenantName) {
 	request := EraseTenantRequestObject{
 		Tenant: tenant,
+		Body:   new(EraseTenantJSONRequestBody),
 	}
-	o.handle(c, "eraseTenant", nil, func(api StrictServerInterface) error {
+	o.handle(c, "eraseTenant", request.Body, func(api StrictServerInterface) error {
 		response, err := api.EraseTenant(c.Request.Context(), request)
 		if err != nil {
 			return err
@@ -1966,6 +2296,49 @@ func (o operations) CreateRecorder(c *gin.Context, tenant TenantName) {
 			return err
 		}
 		return response.VisitCreateRecorderResponse(c.Writer)
+	})
+}
+
+// CreateRefiling (POST /v1/tenants/{tenant}/refilings)
+func (o operations) CreateRefiling(c *gin.Context, tenant TenantName) {
+	request := CreateRefilingRequestObject{
+		Tenant: tenant,
+		Body:   new(CreateRefilingJSONRequestBody),
+	}
+	o.handle(c, "createRefiling", request.Body, func(api StrictServerInterface) error {
+		response, err := api.CreateRefiling(c.Request.Context(), request)
+		if err != nil {
+			return err
+		}
+		return response.VisitCreateRefilingResponse(c.Writer)
+	})
+}
+
+// GetReindexing (GET /v1/tenants/{tenant}/reindex)
+func (o operations) GetReindexing(c *gin.Context, tenant TenantName) {
+	request := GetReindexingRequestObject{
+		Tenant: tenant,
+	}
+	o.handle(c, "getReindexing", nil, func(api StrictServerInterface) error {
+		response, err := api.GetReindexing(c.Request.Context(), request)
+		if err != nil {
+			return err
+		}
+		return response.VisitGetReindexingResponse(c.Writer)
+	})
+}
+
+// Reindex (POST /v1/tenants/{tenant}/reindex)
+func (o operations) Reindex(c *gin.Context, tenant TenantName) {
+	request := ReindexRequestObject{
+		Tenant: tenant,
+	}
+	o.handle(c, "reindex", nil, func(api StrictServerInterface) error {
+		response, err := api.Reindex(c.Request.Context(), request)
+		if err != nil {
+			return err
+		}
+		return response.VisitReindexResponse(c.Writer)
 	})
 }
 

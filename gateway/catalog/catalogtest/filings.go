@@ -18,12 +18,16 @@ func (v *Vault) refiling(in catalog.Intent, day int64) catalog.Refiling {
 	return catalog.Refiling{Tenant: v.Tenant, Version: in.Version, From: in.Slots, To: to, Blob: "refiled/" + rand.Text()}
 }
 
+func refiled() catalog.Refiled {
+	return catalog.Refiled{WrappedDEK: bytes(60), SealedFacts: bytes(300)}
+}
+
 // refile files a version under another day.
 func (v *Vault) refile(t testing.TB, in catalog.Intent, day int64) catalog.Refiling {
 	t.Helper()
 	r := v.refiling(in, day)
 	must(t, v.IntendFiling(t.Context(), r))
-	must(t, v.Refile(t.Context(), r, bytes(60), nil))
+	must(t, v.Refile(t.Context(), r, refiled(), nil))
 	return r
 }
 
@@ -34,19 +38,19 @@ func recordingSlot(n int64) catalog.Slot {
 func testRefile(t *testing.T, v *Vault) {
 	ctx := t.Context()
 	in, cm := v.under(t, 0, 5)
-	r, wrapped, told := v.refiling(in, 6), bytes(60), event(v.Tenant, now())
+	r, as, told := v.refiling(in, 6), refiled(), event(v.Tenant, now())
 	for range 2 { // repeated
 		must(t, v.IntendFiling(ctx, r))
 	}
 	wantEqual(t, "slots to puncture", len(v.toPuncture(t)), 0)
 	for range 2 {
-		must(t, v.Refile(ctx, r, wrapped, []audit.Record{told}))
+		must(t, v.Refile(ctx, r, as, []audit.Record{told}))
 	}
 	got, err := v.Version(ctx, v.Tenant, in.Version)
 	must(t, err)
 	wantEqual(t, "slots", got.Slots, r.To)
-	wantEqual(t, "wrapped", got.WrappedDEK, wrapped)
-	wantEqual(t, "facts", got.SealedFacts, cm.Content.SealedFacts)
+	wantEqual(t, "wrapped", got.WrappedDEK, as.WrappedDEK)
+	wantEqual(t, "facts", got.SealedFacts, as.SealedFacts)
 	wantEqual(t, "state", got.State, catalog.Committed)
 	v.wantReadable(t, "what was filed anew", cm)
 	wantEqual(t, "slots to puncture", v.toPuncture(t), []catalog.Slot{own(in)})
@@ -65,10 +69,40 @@ func testRefile(t *testing.T, v *Vault) {
 	if len(left) != 1 || left[0].Blob != r.Blob || !left[0].Certain {
 		t.Errorf("residues: %+v, want that of the first filing", left)
 	}
-	must(t, v.Refile(ctx, r, wrapped, nil)) // whose first COMMIT went unanswered
+	must(t, v.Refile(ctx, r, as, nil)) // whose first COMMIT went unanswered
 	got, err = v.Version(ctx, v.Tenant, in.Version)
 	must(t, err)
 	wantEqual(t, "slots", got.Slots, second.To)
+}
+
+// What is corrected is found by what it tells of now, and is not where a hold would
+// lose it.
+func testCorrect(t *testing.T, v *Vault) {
+	ctx := t.Context()
+	wrong, right, also := Random(), Random(), Random()
+	in, _ := v.under(t, 70, 5, wrong, also)
+	as := refiled()
+	as.Terms = []catalog.Index{right, also}
+	r := v.refiling(in, 5)
+	r.Permit = func(holds []catalog.Hold) error {
+		if len(holds) > 0 {
+			return recording.ErrHeld
+		}
+		return nil
+	}
+	must(t, v.IntendFiling(ctx, r))
+	h := v.hold(t, recording.ID{}, wrong)
+	wantErr(t, "Refile(out of a hold)", v.Refile(ctx, r, as, nil), recording.ErrHeld)
+	late := v.refiling(in, 5)
+	late.Permit = r.Permit
+	wantErr(t, "IntendFiling(out of a hold)", v.IntendFiling(ctx, late), recording.ErrHeld)
+	v.release(t, h)
+	must(t, v.Refile(ctx, r, as, nil))
+	for term, want := range map[catalog.Index]int{wrong: 0, right: 1, also: 1} {
+		found, err := v.ByTerm(ctx, v.Tenant, term)
+		must(t, err)
+		wantEqual(t, "versions that tell of it", len(found), want)
+	}
 }
 
 func testRefileRefuses(t *testing.T, v *Vault) {
@@ -79,7 +113,7 @@ func testRefileRefuses(t *testing.T, v *Vault) {
 	wantErr(t, "IntendFiling(from elsewhere)", v.IntendFiling(ctx, wrong), catalog.ErrMisfiled)
 	must(t, func() error { _, err := v.QueueErasure(ctx, v.askedDay(9), nil); return err }())
 	wantErr(t, "IntendFiling(under an erased day)", v.IntendFiling(ctx, v.refiling(in, 9)), catalog.ErrTombstoned)
-	wantErr(t, "Refile(not intended)", v.Refile(ctx, v.refiling(in, 6), bytes(60), nil), catalog.ErrMisfiled)
+	wantErr(t, "Refile(not intended)", v.Refile(ctx, v.refiling(in, 6), refiled(), nil), catalog.ErrMisfiled)
 	begun := v.Intend(t)
 	wantErr(t, "IntendFiling(intent)", v.IntendFiling(ctx, v.refiling(begun, 6)), catalog.ErrMisfiled)
 
@@ -87,8 +121,8 @@ func testRefileRefuses(t *testing.T, v *Vault) {
 	first, second := v.refiling(in, 6), v.refiling(in, 7)
 	must(t, v.IntendFiling(ctx, first))
 	must(t, v.IntendFiling(ctx, second))
-	must(t, v.Refile(ctx, second, bytes(60), nil))
-	wantErr(t, "Refile(the slower)", v.Refile(ctx, first, bytes(60), nil), catalog.ErrMisfiled)
+	must(t, v.Refile(ctx, second, refiled(), nil))
+	wantErr(t, "Refile(the slower)", v.Refile(ctx, first, refiled(), nil), catalog.ErrMisfiled)
 	wantEqual(t, "slots to puncture", sortedSlots(v.toPuncture(t))[:2], sortedSlots([]catalog.Slot{own(in), recordingSlot(first.To.Recording)}))
 
 	// Nor out of what is erased.
@@ -96,7 +130,7 @@ func testRefileRefuses(t *testing.T, v *Vault) {
 	r := v.refiling(below, 6)
 	must(t, v.IntendFiling(ctx, r))
 	v.queue(t, v.askedDay(8))
-	wantErr(t, "Refile(out of an erased day)", v.Refile(ctx, r, bytes(60), nil), catalog.ErrMisfiled)
+	wantErr(t, "Refile(out of an erased day)", v.Refile(ctx, r, refiled(), nil), catalog.ErrMisfiled)
 	wantEqual(t, "state", v.State(t, below.Version), catalog.Erased)
 }
 
@@ -125,7 +159,7 @@ func testEraseRefiled(t *testing.T, v *Vault) {
 	wantEqual(t, "slots to puncture", sortedSlots(v.toPuncture(t)), sortedSlots(want[1:]))
 	wantEqual(t, "versions", q.Erasure.Versions, int64(1))
 	v.wantUnread(t, in, cm)
-	wantErr(t, "Refile(erased)", v.Refile(t.Context(), open, bytes(60), nil), catalog.ErrMisfiled)
+	wantErr(t, "Refile(erased)", v.Refile(t.Context(), open, refiled(), nil), catalog.ErrMisfiled)
 	left, err := v.Residues(t.Context(), v.Tenant, in.Version)
 	must(t, err)
 	var blobs []string
@@ -197,7 +231,7 @@ func testStaleFilings(t *testing.T, v *Vault) {
 		wantEqual(t, "abandoned", n, step.want)
 	}
 	wantEqual(t, "slots to puncture", v.toPuncture(t), []catalog.Slot{recordingSlot(r.To.Recording)})
-	wantErr(t, "Refile(abandoned)", v.Refile(ctx, r, bytes(60), nil), catalog.ErrMisfiled)
+	wantErr(t, "Refile(abandoned)", v.Refile(ctx, r, refiled(), nil), catalog.ErrMisfiled)
 	v.wantReadable(t, "what was not filed anew", cm)
 	left, err := v.Residues(ctx, v.Tenant, in.Version)
 	must(t, err)
@@ -250,7 +284,7 @@ func testRaceToRefile(t *testing.T, v *Vault) {
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			if filed = v.IntendFiling(t.Context(), r); filed == nil {
-				filed = v.Refile(t.Context(), r, bytes(60), nil)
+				filed = v.Refile(t.Context(), r, refiled(), nil)
 			}
 		})
 		wg.Go(func() { _, erased = v.QueueErasure(t.Context(), ask, nil) })

@@ -23,6 +23,7 @@ const (
 	ErasureScopeDay       ErasureScope = "day"
 	ErasureScopeRecording ErasureScope = "recording"
 	ErasureScopeSubject   ErasureScope = "subject"
+	ErasureScopeTenant    ErasureScope = "tenant"
 	ErasureScopeVersion   ErasureScope = "version"
 )
 
@@ -53,6 +54,15 @@ const (
 	NewBucketOverwriteNever   NewBucketOverwrite = "never"
 	NewBucketOverwriteReplace NewBucketOverwrite = "replace"
 	NewBucketOverwriteVersion NewBucketOverwrite = "version"
+)
+
+// Defines values for ReindexState.
+const (
+	ReindexStateAnnounced ReindexState = "announced"
+	ReindexStateForgotten ReindexState = "forgotten"
+	ReindexStateMoved     ReindexState = "moved"
+	ReindexStateMoving    ReindexState = "moving"
+	ReindexStateNone      ReindexState = "none"
 )
 
 // Defines values for TenantState.
@@ -265,6 +275,19 @@ type NewRecorder struct {
 	Signing bool `json:"signing,omitempty"`
 }
 
+// NewRefiling A recording, and one of retain_until and subjects.
+type NewRefiling struct {
+	Recording RefiledRecording `json:"recording"`
+
+	// RetainUntil A date, such as 2031-12-31: what does not expire before it already expires
+	// on it. Versions that are kept for longer, or until they are erased, stay so.
+	RetainUntil string `json:"retain_until,omitempty"`
+
+	// Subjects The data subjects it tells of, such as +49301234567, all of them. The first
+	// is the one with whose key it is sealed.
+	Subjects []string `json:"subjects,omitempty"`
+}
+
 // NewSweep defines model for NewSweep.
 type NewSweep struct {
 	// DryRun Change nothing; count what there is to do and blobs without a row.
@@ -309,6 +332,53 @@ type Problem struct {
 
 	// Type /v1/openapi.yaml#/x-problems/ and the code
 	Type string `json:"type"`
+}
+
+// RefiledRecording defines model for RefiledRecording.
+type RefiledRecording struct {
+	Bucket string `json:"bucket"`
+	Name   string `json:"name"`
+
+	// Version 32 hex digits. Only this version is filed anew; without it, every version.
+	Version string `json:"version,omitempty"`
+}
+
+// Refiling defines model for Refiling.
+type Refiling struct {
+	// Recording the recording's id
+	Recording string `json:"recording"`
+
+	// Refiled Versions that were filed anew. Those were not that were so already.
+	Refiled int `json:"refiled"`
+}
+
+// ReindexState none: rows never left a generation. announced: readers look for both.
+// moving: rows move. moved: no row is under the older generation. forgotten:
+// its key is forgotten.
+type ReindexState string
+
+// Reindexing defines model for Reindexing.
+type Reindexing struct {
+	AnnouncedAt *time.Time `json:"announced_at,omitempty"`
+
+	// Damaged Versions that do not open, and are found no more.
+	Damaged     int64      `json:"damaged"`
+	ForgottenAt *time.Time `json:"forgotten_at,omitempty"`
+
+	// Linkable Something was erased later than what this is about: it takes another time.
+	Linkable bool `json:"linkable"`
+
+	// Moved Versions of recordings whose rows have moved.
+	Moved   int64      `json:"moved"`
+	MovedAt *time.Time `json:"moved_at,omitempty"`
+
+	// MovingAt What was erased before can be confirmed by no index, once the state is forgotten.
+	MovingAt *time.Time `json:"moving_at,omitempty"`
+
+	// State none: rows never left a generation. announced: readers look for both.
+	// moving: rows move. moved: no row is under the older generation. forgotten:
+	// its key is forgotten.
+	State ReindexState `json:"state"`
 }
 
 // Sweep defines model for Sweep.
@@ -368,6 +438,9 @@ type Swept struct {
 type Tenant struct {
 	CreatedAt time.Time `json:"created_at"`
 
+	// Erasure That of the tenant itself, in the answer to its erasure alone.
+	Erasure *Erasure `json:"erasure,omitempty"`
+
 	// Id 26 characters of base32; stands in logs and in the store
 	Id    string      `json:"id"`
 	State TenantState `json:"state"`
@@ -381,6 +454,12 @@ type TenantCreated struct {
 	// AdminToken Administers this tenant. Shown once.
 	AdminToken string `json:"admin_token"`
 	Tenant     string `json:"tenant"`
+}
+
+// TenantErasure defines model for TenantErasure.
+type TenantErasure struct {
+	// Reason As that of another erasure.
+	Reason string `json:"reason,omitempty"`
 }
 
 // TenantList defines model for TenantList.
@@ -421,6 +500,9 @@ type CreateTenantJSONRequestBody = NewTenant
 // CreateBucketJSONRequestBody defines body for CreateBucket for application/json ContentType.
 type CreateBucketJSONRequestBody = NewBucket
 
+// EraseTenantJSONRequestBody defines body for EraseTenant for application/json ContentType.
+type EraseTenantJSONRequestBody = TenantErasure
+
 // CreateErasureJSONRequestBody defines body for CreateErasure for application/json ContentType.
 type CreateErasureJSONRequestBody = NewErasure
 
@@ -432,6 +514,9 @@ type CreateReaderJSONRequestBody = NewReader
 
 // CreateRecorderJSONRequestBody defines body for CreateRecorder for application/json ContentType.
 type CreateRecorderJSONRequestBody = NewRecorder
+
+// CreateRefilingJSONRequestBody defines body for CreateRefiling for application/json ContentType.
+type CreateRefilingJSONRequestBody = NewRefiling
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -510,7 +595,7 @@ type ClientInterface interface {
 	// GetErasure Tell how far an erasure is, with its certificate once there is one.
 	//
 	// An admin token is told of its tenant's erasures. S3's DeleteObject gives
-	// the id in `X-Lethe-Erasure`.
+	// the id in `X-Lethe-Erasure`, and the salt in `X-Lethe-Erasure-Salt`.
 	//
 	// Corresponds with GET /v1/erasures/{erasure} (the `GetErasure` operationId).
 	GetErasure(ctx context.Context, erasure string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -583,14 +668,33 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/tenants/{tenant}/buckets (the `CreateBucket` operationId).
 	CreateBucket(ctx context.Context, tenant TenantName, body CreateBucketJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// EraseTenantWithBody Destroy a tenant's key for good, and with it every recording.
+	//
+	// Answered once reads are refused and the erasure is durable. It goes on
+	// by itself; ask for the tenant until its state is `erased`, about 40 s
+	// later: its erasure then has a certificate. Nothing undoes it.
+	//
+	// Erasing again what is erased gives its erasure, without the salt, and with
+	// the certificate once there is one.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
+	EraseTenantWithBody(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// EraseTenant Destroy a tenant's key for good, and with it every recording.
 	//
 	// Answered once reads are refused and the erasure is durable. It goes on
-	// by itself; ask for the tenant until its state is `erased`. Nothing
-	// undoes it.
+	// by itself; ask for the tenant until its state is `erased`, about 40 s
+	// later: its erasure then has a certificate. Nothing undoes it.
+	//
+	// Erasing again what is erased gives its erasure, without the salt, and with
+	// the certificate once there is one.
+	//
+	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
-	EraseTenant(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*http.Response, error)
+	EraseTenant(ctx context.Context, tenant TenantName, body EraseTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListErasures List a tenant's erasures, newest first, without their certificates.
 	//
@@ -700,6 +804,58 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/tenants/{tenant}/recorders (the `CreateRecorder` operationId).
 	CreateRecorder(ctx context.Context, tenant TenantName, body CreateRecorderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CreateRefilingWithBody Keep a recording for longer, or correct of whom it tells.
+	//
+	// Each version of the recording is filed anew, under another key; the one before
+	// is forgotten within minutes. What was interrupted may be asked for again.
+	//
+	// Retention is extended and never shortened. From the answer on, an erasure of the
+	// day on which it would have expired passes over the recording.
+	//
+	// A wrong data subject is replaced: an erasure of theirs does not find the
+	// recording any more, and one of the right subject does. What the recorder said
+	// stays sealed within the recording, shown to nobody, and goes with it. A
+	// recording that tells of someone on whom a hold is keeps telling of them: `held`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/refilings (the `CreateRefiling` operationId).
+	CreateRefilingWithBody(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateRefiling Keep a recording for longer, or correct of whom it tells.
+	//
+	// Each version of the recording is filed anew, under another key; the one before
+	// is forgotten within minutes. What was interrupted may be asked for again.
+	//
+	// Retention is extended and never shortened. From the answer on, an erasure of the
+	// day on which it would have expired passes over the recording.
+	//
+	// A wrong data subject is replaced: an erasure of theirs does not find the
+	// recording any more, and one of the right subject does. What the recorder said
+	// stays sealed within the recording, shown to nobody, and goes with it. A
+	// recording that tells of someone on whom a hold is keeps telling of them: `held`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/refilings (the `CreateRefiling` operationId).
+	CreateRefiling(ctx context.Context, tenant TenantName, body CreateRefilingJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetReindexing Tell how far the last generation is that rows have left, or leave.
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/reindex (the `GetReindexing` operationId).
+	GetReindexing(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Reindex Forget the key by which an index in a backup confirms what was erased.
+	//
+	// Rows move to another generation of blind indexes, and the key of the one
+	// that they leave is forgotten. Answered once that is durable; it goes on by
+	// itself, some two minutes and as long as the rows take. Servers do it by
+	// themselves after a week. What is under way is joined; if nothing was erased
+	// since the last time there is nothing to do.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/reindex (the `Reindex` operationId).
+	Reindex(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// RestoreTenant Undo a revocation.
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/restore (the `RestoreTenant` operationId).
@@ -716,7 +872,7 @@ type ClientInterface interface {
 // GetErasure Tell how far an erasure is, with its certificate once there is one.
 //
 // An admin token is told of its tenant's erasures. S3's DeleteObject gives
-// the id in `X-Lethe-Erasure`.
+// the id in `X-Lethe-Erasure`, and the salt in `X-Lethe-Erasure-Salt`.
 //
 // Corresponds with GET /v1/erasures/{erasure} (the `GetErasure` operationId).
 func (c *Client) GetErasure(ctx context.Context, erasure string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -879,15 +1035,44 @@ func (c *Client) CreateBucket(ctx context.Context, tenant TenantName, body Creat
 	return c.Client.Do(req)
 }
 
+// EraseTenantWithBody Destroy a tenant's key for good, and with it every recording.
+//
+// Answered once reads are refused and the erasure is durable. It goes on
+// by itself; ask for the tenant until its state is `erased`, about 40 s
+// later: its erasure then has a certificate. Nothing undoes it.
+//
+// Erasing again what is erased gives its erasure, without the salt, and with
+// the certificate once there is one.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
+func (c *Client) EraseTenantWithBody(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEraseTenantRequestWithBody(c.Server, tenant, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // EraseTenant Destroy a tenant's key for good, and with it every recording.
 //
 // Answered once reads are refused and the erasure is durable. It goes on
-// by itself; ask for the tenant until its state is `erased`. Nothing
-// undoes it.
+// by itself; ask for the tenant until its state is `erased`, about 40 s
+// later: its erasure then has a certificate. Nothing undoes it.
+//
+// Erasing again what is erased gives its erasure, without the salt, and with
+// the certificate once there is one.
+//
+// Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
-func (c *Client) EraseTenant(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewEraseTenantRequest(c.Server, tenant)
+func (c *Client) EraseTenant(ctx context.Context, tenant TenantName, body EraseTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEraseTenantRequest(c.Server, tenant, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1106,6 +1291,98 @@ func (c *Client) CreateRecorderWithBody(ctx context.Context, tenant TenantName, 
 // Corresponds with POST /v1/tenants/{tenant}/recorders (the `CreateRecorder` operationId).
 func (c *Client) CreateRecorder(ctx context.Context, tenant TenantName, body CreateRecorderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateRecorderRequest(c.Server, tenant, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateRefilingWithBody Keep a recording for longer, or correct of whom it tells.
+//
+// Each version of the recording is filed anew, under another key; the one before
+// is forgotten within minutes. What was interrupted may be asked for again.
+//
+// Retention is extended and never shortened. From the answer on, an erasure of the
+// day on which it would have expired passes over the recording.
+//
+// A wrong data subject is replaced: an erasure of theirs does not find the
+// recording any more, and one of the right subject does. What the recorder said
+// stays sealed within the recording, shown to nobody, and goes with it. A
+// recording that tells of someone on whom a hold is keeps telling of them: `held`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/refilings (the `CreateRefiling` operationId).
+func (c *Client) CreateRefilingWithBody(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateRefilingRequestWithBody(c.Server, tenant, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateRefiling Keep a recording for longer, or correct of whom it tells.
+//
+// Each version of the recording is filed anew, under another key; the one before
+// is forgotten within minutes. What was interrupted may be asked for again.
+//
+// Retention is extended and never shortened. From the answer on, an erasure of the
+// day on which it would have expired passes over the recording.
+//
+// A wrong data subject is replaced: an erasure of theirs does not find the
+// recording any more, and one of the right subject does. What the recorder said
+// stays sealed within the recording, shown to nobody, and goes with it. A
+// recording that tells of someone on whom a hold is keeps telling of them: `held`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/refilings (the `CreateRefiling` operationId).
+func (c *Client) CreateRefiling(ctx context.Context, tenant TenantName, body CreateRefilingJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateRefilingRequest(c.Server, tenant, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetReindexing Tell how far the last generation is that rows have left, or leave.
+//
+// Corresponds with GET /v1/tenants/{tenant}/reindex (the `GetReindexing` operationId).
+func (c *Client) GetReindexing(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetReindexingRequest(c.Server, tenant)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Reindex Forget the key by which an index in a backup confirms what was erased.
+//
+// Rows move to another generation of blind indexes, and the key of the one
+// that they leave is forgotten. Answered once that is durable; it goes on by
+// itself, some two minutes and as long as the rows take. Servers do it by
+// themselves after a week. What is under way is joined; if nothing was erased
+// since the last time there is nothing to do.
+//
+// Corresponds with POST /v1/tenants/{tenant}/reindex (the `Reindex` operationId).
+func (c *Client) Reindex(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReindexRequest(c.Server, tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -1370,8 +1647,19 @@ func NewCreateBucketRequestWithBody(server string, tenant TenantName, contentTyp
 	return req, nil
 }
 
-// NewEraseTenantRequest constructs an http.Request for the EraseTenant method
-func NewEraseTenantRequest(server string, tenant TenantName) (*http.Request, error) {
+// NewEraseTenantRequest calls the generic EraseTenant builder with application/json body
+func NewEraseTenantRequest(server string, tenant TenantName, body EraseTenantJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewEraseTenantRequestWithBody(server, tenant, "application/json", bodyReader)
+}
+
+// NewEraseTenantRequestWithBody constructs an http.Request for the EraseTenant method, with any body, and a specified content type
+func NewEraseTenantRequestWithBody(server string, tenant TenantName, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -1396,10 +1684,12 @@ func NewEraseTenantRequest(server string, tenant TenantName) (*http.Request, err
 		return nil, err
 	}
 
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -1732,6 +2022,121 @@ func NewCreateRecorderRequestWithBody(server string, tenant TenantName, contentT
 	return req, nil
 }
 
+// NewCreateRefilingRequest calls the generic CreateRefiling builder with application/json body
+func NewCreateRefilingRequest(server string, tenant TenantName, body CreateRefilingJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateRefilingRequestWithBody(server, tenant, "application/json", bodyReader)
+}
+
+// NewCreateRefilingRequestWithBody constructs an http.Request for the CreateRefiling method, with any body, and a specified content type
+func NewCreateRefilingRequestWithBody(server string, tenant TenantName, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/refilings", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetReindexingRequest constructs an http.Request for the GetReindexing method
+func NewGetReindexingRequest(server string, tenant TenantName) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/reindex", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewReindexRequest constructs an http.Request for the Reindex method
+func NewReindexRequest(server string, tenant TenantName) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/reindex", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewRestoreTenantRequest constructs an http.Request for the RestoreTenant method
 func NewRestoreTenantRequest(server string, tenant TenantName) (*http.Request, error) {
 	var err error
@@ -1847,7 +2252,7 @@ type ClientWithResponsesInterface interface {
 	// GetErasureWithResponse Tell how far an erasure is, with its certificate once there is one.
 	//
 	// An admin token is told of its tenant's erasures. S3's DeleteObject gives
-	// the id in `X-Lethe-Erasure`.
+	// the id in `X-Lethe-Erasure`, and the salt in `X-Lethe-Erasure-Salt`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -1926,16 +2331,33 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/tenants/{tenant}/buckets (the `CreateBucket` operationId).
 	CreateBucketWithResponse(ctx context.Context, tenant TenantName, body CreateBucketJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateBucketResponse, error)
 
+	// EraseTenantWithBodyWithResponse Destroy a tenant's key for good, and with it every recording.
+	//
+	// Answered once reads are refused and the erasure is durable. It goes on
+	// by itself; ask for the tenant until its state is `erased`, about 40 s
+	// later: its erasure then has a certificate. Nothing undoes it.
+	//
+	// Erasing again what is erased gives its erasure, without the salt, and with
+	// the certificate once there is one.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
+	EraseTenantWithBodyWithResponse(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EraseTenantResponse, error)
+
 	// EraseTenantWithResponse Destroy a tenant's key for good, and with it every recording.
 	//
 	// Answered once reads are refused and the erasure is durable. It goes on
-	// by itself; ask for the tenant until its state is `erased`. Nothing
-	// undoes it.
+	// by itself; ask for the tenant until its state is `erased`, about 40 s
+	// later: its erasure then has a certificate. Nothing undoes it.
 	//
-	// Returns a wrapper object for the known response body format(s).
+	// Erasing again what is erased gives its erasure, without the salt, and with
+	// the certificate once there is one.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
-	EraseTenantWithResponse(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*EraseTenantResponse, error)
+	EraseTenantWithResponse(ctx context.Context, tenant TenantName, body EraseTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*EraseTenantResponse, error)
 
 	// ListErasuresWithResponse List a tenant's erasures, newest first, without their certificates.
 	//
@@ -2050,6 +2472,62 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/recorders (the `CreateRecorder` operationId).
 	CreateRecorderWithResponse(ctx context.Context, tenant TenantName, body CreateRecorderJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateRecorderResponse, error)
+
+	// CreateRefilingWithBodyWithResponse Keep a recording for longer, or correct of whom it tells.
+	//
+	// Each version of the recording is filed anew, under another key; the one before
+	// is forgotten within minutes. What was interrupted may be asked for again.
+	//
+	// Retention is extended and never shortened. From the answer on, an erasure of the
+	// day on which it would have expired passes over the recording.
+	//
+	// A wrong data subject is replaced: an erasure of theirs does not find the
+	// recording any more, and one of the right subject does. What the recorder said
+	// stays sealed within the recording, shown to nobody, and goes with it. A
+	// recording that tells of someone on whom a hold is keeps telling of them: `held`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/refilings (the `CreateRefiling` operationId).
+	CreateRefilingWithBodyWithResponse(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateRefilingResponse, error)
+
+	// CreateRefilingWithResponse Keep a recording for longer, or correct of whom it tells.
+	//
+	// Each version of the recording is filed anew, under another key; the one before
+	// is forgotten within minutes. What was interrupted may be asked for again.
+	//
+	// Retention is extended and never shortened. From the answer on, an erasure of the
+	// day on which it would have expired passes over the recording.
+	//
+	// A wrong data subject is replaced: an erasure of theirs does not find the
+	// recording any more, and one of the right subject does. What the recorder said
+	// stays sealed within the recording, shown to nobody, and goes with it. A
+	// recording that tells of someone on whom a hold is keeps telling of them: `held`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/refilings (the `CreateRefiling` operationId).
+	CreateRefilingWithResponse(ctx context.Context, tenant TenantName, body CreateRefilingJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateRefilingResponse, error)
+
+	// GetReindexingWithResponse Tell how far the last generation is that rows have left, or leave.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/reindex (the `GetReindexing` operationId).
+	GetReindexingWithResponse(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*GetReindexingResponse, error)
+
+	// ReindexWithResponse Forget the key by which an index in a backup confirms what was erased.
+	//
+	// Rows move to another generation of blind indexes, and the key of the one
+	// that they leave is forgotten. Answered once that is durable; it goes on by
+	// itself, some two minutes and as long as the rows take. Servers do it by
+	// themselves after a week. What is under way is joined; if nothing was erased
+	// since the last time there is nothing to do.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/reindex (the `Reindex` operationId).
+	ReindexWithResponse(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*ReindexResponse, error)
 
 	// RestoreTenantWithResponse Undo a revocation.
 	//
@@ -2852,6 +3330,174 @@ func (r CreateRecorderResponse) ContentType() string {
 	return ""
 }
 
+// CreateRefilingResponseDefaultHeaders the declared response headers of an HTTP default response for CreateRefiling
+type CreateRefilingResponseDefaultHeaders struct {
+	RetryAfter      int
+	WWWAuthenticate string
+}
+
+type CreateRefilingResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Refiling
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Failed
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CreateRefilingResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreateRefilingResponse) GetJSON200() *Refiling {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateRefilingResponse) GetApplicationproblemJSONDefault() *Failed {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateRefilingResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateRefilingResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateRefilingResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateRefilingResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetReindexingResponseDefaultHeaders the declared response headers of an HTTP default response for GetReindexing
+type GetReindexingResponseDefaultHeaders struct {
+	RetryAfter      int
+	WWWAuthenticate string
+}
+
+type GetReindexingResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Reindexing
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Failed
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetReindexingResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetReindexingResponse) GetJSON200() *Reindexing {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetReindexingResponse) GetApplicationproblemJSONDefault() *Failed {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetReindexingResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetReindexingResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetReindexingResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetReindexingResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ReindexResponseDefaultHeaders the declared response headers of an HTTP default response for Reindex
+type ReindexResponseDefaultHeaders struct {
+	RetryAfter      int
+	WWWAuthenticate string
+}
+
+type ReindexResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Reindexing
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Failed
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ReindexResponseDefaultHeaders
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ReindexResponse) GetJSON202() *Reindexing {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReindexResponse) GetApplicationproblemJSONDefault() *Failed {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReindexResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReindexResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReindexResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReindexResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // RestoreTenantResponseDefaultHeaders the declared response headers of an HTTP default response for RestoreTenant
 type RestoreTenantResponseDefaultHeaders struct {
 	RetryAfter      int
@@ -2967,7 +3613,7 @@ func (r RevokeTenantResponse) ContentType() string {
 // GetErasureWithResponse Tell how far an erasure is, with its certificate once there is one.
 //
 // An admin token is told of its tenant's erasures. S3's DeleteObject gives
-// the id in `X-Lethe-Erasure`.
+// the id in `X-Lethe-Erasure`, and the salt in `X-Lethe-Erasure-Salt`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -3100,17 +3746,40 @@ func (c *ClientWithResponses) CreateBucketWithResponse(ctx context.Context, tena
 	return ParseCreateBucketResponse(rsp)
 }
 
+// EraseTenantWithBodyWithResponse Destroy a tenant's key for good, and with it every recording.
+//
+// Answered once reads are refused and the erasure is durable. It goes on
+// by itself; ask for the tenant until its state is `erased`, about 40 s
+// later: its erasure then has a certificate. Nothing undoes it.
+//
+// Erasing again what is erased gives its erasure, without the salt, and with
+// the certificate once there is one.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
+func (c *ClientWithResponses) EraseTenantWithBodyWithResponse(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EraseTenantResponse, error) {
+	rsp, err := c.EraseTenantWithBody(ctx, tenant, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEraseTenantResponse(rsp)
+}
+
 // EraseTenantWithResponse Destroy a tenant's key for good, and with it every recording.
 //
 // Answered once reads are refused and the erasure is durable. It goes on
-// by itself; ask for the tenant until its state is `erased`. Nothing
-// undoes it.
+// by itself; ask for the tenant until its state is `erased`, about 40 s
+// later: its erasure then has a certificate. Nothing undoes it.
 //
-// Returns a wrapper object for the known response body format(s).
+// Erasing again what is erased gives its erasure, without the salt, and with
+// the certificate once there is one.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
-func (c *ClientWithResponses) EraseTenantWithResponse(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*EraseTenantResponse, error) {
-	rsp, err := c.EraseTenant(ctx, tenant, reqEditors...)
+func (c *ClientWithResponses) EraseTenantWithResponse(ctx context.Context, tenant TenantName, body EraseTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*EraseTenantResponse, error) {
+	rsp, err := c.EraseTenant(ctx, tenant, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -3295,6 +3964,86 @@ func (c *ClientWithResponses) CreateRecorderWithResponse(ctx context.Context, te
 		return nil, err
 	}
 	return ParseCreateRecorderResponse(rsp)
+}
+
+// CreateRefilingWithBodyWithResponse Keep a recording for longer, or correct of whom it tells.
+//
+// Each version of the recording is filed anew, under another key; the one before
+// is forgotten within minutes. What was interrupted may be asked for again.
+//
+// Retention is extended and never shortened. From the answer on, an erasure of the
+// day on which it would have expired passes over the recording.
+//
+// A wrong data subject is replaced: an erasure of theirs does not find the
+// recording any more, and one of the right subject does. What the recorder said
+// stays sealed within the recording, shown to nobody, and goes with it. A
+// recording that tells of someone on whom a hold is keeps telling of them: `held`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/refilings (the `CreateRefiling` operationId).
+func (c *ClientWithResponses) CreateRefilingWithBodyWithResponse(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateRefilingResponse, error) {
+	rsp, err := c.CreateRefilingWithBody(ctx, tenant, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateRefilingResponse(rsp)
+}
+
+// CreateRefilingWithResponse Keep a recording for longer, or correct of whom it tells.
+//
+// Each version of the recording is filed anew, under another key; the one before
+// is forgotten within minutes. What was interrupted may be asked for again.
+//
+// Retention is extended and never shortened. From the answer on, an erasure of the
+// day on which it would have expired passes over the recording.
+//
+// A wrong data subject is replaced: an erasure of theirs does not find the
+// recording any more, and one of the right subject does. What the recorder said
+// stays sealed within the recording, shown to nobody, and goes with it. A
+// recording that tells of someone on whom a hold is keeps telling of them: `held`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/refilings (the `CreateRefiling` operationId).
+func (c *ClientWithResponses) CreateRefilingWithResponse(ctx context.Context, tenant TenantName, body CreateRefilingJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateRefilingResponse, error) {
+	rsp, err := c.CreateRefiling(ctx, tenant, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateRefilingResponse(rsp)
+}
+
+// GetReindexingWithResponse Tell how far the last generation is that rows have left, or leave.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant}/reindex (the `GetReindexing` operationId).
+func (c *ClientWithResponses) GetReindexingWithResponse(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*GetReindexingResponse, error) {
+	rsp, err := c.GetReindexing(ctx, tenant, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetReindexingResponse(rsp)
+}
+
+// ReindexWithResponse Forget the key by which an index in a backup confirms what was erased.
+//
+// Rows move to another generation of blind indexes, and the key of the one
+// that they leave is forgotten. Answered once that is durable; it goes on by
+// itself, some two minutes and as long as the rows take. Servers do it by
+// themselves after a week. What is under way is joined; if nothing was erased
+// since the last time there is nothing to do.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/reindex (the `Reindex` operationId).
+func (c *ClientWithResponses) ReindexWithResponse(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*ReindexResponse, error) {
+	rsp, err := c.Reindex(ctx, tenant, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReindexResponse(rsp)
 }
 
 // RestoreTenantWithResponse Undo a revocation.
@@ -4047,6 +4796,165 @@ func ParseCreateRecorderResponse(rsp *http.Response) (*CreateRecorderResponse, e
 	switch {
 	case true:
 		var headers CreateRecorderResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateRefilingResponse parses an HTTP response from a CreateRefilingWithResponse call
+func ParseCreateRefilingResponse(rsp *http.Response) (*CreateRefilingResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateRefilingResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Refiling
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Failed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers CreateRefilingResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetReindexingResponse parses an HTTP response from a GetReindexingWithResponse call
+func ParseGetReindexingResponse(rsp *http.Response) (*GetReindexingResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetReindexingResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Reindexing
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Failed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetReindexingResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseReindexResponse parses an HTTP response from a ReindexWithResponse call
+func ParseReindexResponse(rsp *http.Response) (*ReindexResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReindexResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Reindexing
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Failed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ReindexResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
