@@ -16,7 +16,7 @@ var ErrOtherSigner = errors.New("eraser: certificates are signed with another ke
 
 // publishedKey is the blob key of the n-th public key that certificates are signed with.
 // The last is in use.
-func publishedKey(n int) string { return fmt.Sprintf("certificates/keys/%08x", n) }
+func publishedKey(n int) string { return fmt.Sprintf("signers/%08x", n) }
 
 // signing makes sure, once, that this process signs with the key that is in use, and
 // publishes it if there is none, or if it is told that its own comes after that one.

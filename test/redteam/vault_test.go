@@ -281,6 +281,25 @@ func (v *vault) certify() {
 	}
 }
 
+// reindex has the key forgotten by which old rows confirm numbers.
+func (v *vault) reindex() {
+	v.t.Helper()
+	var r struct {
+		State          string
+		Moved, Damaged int
+		Linkable       bool
+	}
+	for begun := time.Now(); r.State != "forgotten" && time.Since(begun) < 10*time.Minute; {
+		if err := v.s.Lethe(&r, "reindex", tenant, "--wait", "--wait-for", "2m"); err != nil {
+			v.t.Logf("not yet: %v", err)
+		}
+	}
+	v.t.Logf("reindex: %+v", r)
+	if r.State != "forgotten" || r.Moved == 0 || r.Damaged > 0 || r.Linkable {
+		v.t.Errorf("reindex: %+v\n%s", r, v.s.Log())
+	}
+}
+
 // statement is what a certificate says, as it was signed.
 func (e *erasure) statement(t *testing.T) []byte {
 	t.Helper()
