@@ -75,7 +75,7 @@ func (g *Gateway) BeginRefile(ctx context.Context, v catalog.Version, subject, d
 	}
 	defer s.end()
 	to := refiling{subject: subject, day: day}
-	f, r, err := g.intendFiling(ctx, v, to)
+	f, r, err := g.intendFiling(ctx, s, v, to)
 	if err == nil {
 		_, err = g.wrapAnew(ctx, s, v, to, &f, r)
 	}

@@ -72,7 +72,7 @@ type Gateway struct {
 	audit    *audit.Log
 	sessions *sessions
 	states   *states
-	current  sync.Map // recording.Tenant → struct{}: seen not to be behind the store
+	current  sync.Map // recording.Tenant → catalog.Timeline: on which it was seen not to be behind the store
 	erasures sync.Map // recording.Tenant → struct{}: whose own erasure is driven by this process
 
 	life    context.Context // ends with Close; background work hangs from it
