@@ -1,4 +1,4 @@
-# make build | man | run | test | bench | chaos | check | fuzz | fuzz-long
+# make build | man | run | test | bench | chaos | redteam | check | fuzz | fuzz-long
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZ    ?= 30s
@@ -8,7 +8,7 @@ LONGEST := ./gateway ./gateway/catalog ./gateway/s3api ./cmd/lethe
 DATA    := demo-data
 PORT    := 9000
 
-.PHONY: build man run test raced unraced bench chaos check fuzz fuzz-long packages servers
+.PHONY: build man run test raced unraced bench chaos redteam check fuzz fuzz-long packages servers
 
 build:
 	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/lethe ./cmd/lethe
@@ -48,6 +48,11 @@ unraced:
 chaos: packages servers
 	LETHE_CHAOS=$(CHAOS) $(GO) test -count=1 -timeout 0 -v ./test/faults \
 		-run 'KilledAtAnyInstant|Failpoint|Toxics|EveryWriteFails|DiskFull|DatabaseRestarts|ErasuresUnderFaults|Canaries'
+
+# A thief with a copy of everything that was ever stored, dumped, archived or logged,
+# against each kind of vault: test/redteam. "make test" has two of them.
+redteam: packages servers
+	LETHE_REDTEAM=full $(GO) test -count=1 -timeout 20m -v ./test/redteam
 
 packages:
 	./test/tools/packages.sh

@@ -102,14 +102,21 @@ func (g *Gateway) Bucket(ctx context.Context, c Caller, name recording.Bucket) (
 
 // bucket finds a bucket by name. One that is closing is not there any more.
 func (g *Gateway) bucket(ctx context.Context, s scope, name recording.Bucket) (bucket, error) {
-	row, err := g.catalog.Bucket(ctx, s.tenant.ID, s.bucketIndex(name))
+	row, err := g.bucketRow(ctx, s, name)
 	if err != nil {
-		return bucket{}, unavailable(err)
+		return bucket{}, err
 	}
 	if row.Closing {
 		return bucket{}, recording.ErrNoBucket
 	}
 	return s.openBucket(ctx, row)
+}
+
+// bucketRow finds a bucket by name, closing or not.
+func (g *Gateway) bucketRow(ctx context.Context, s scope, name recording.Bucket) (catalog.Bucket, error) {
+	return seek(ctx, g, s, recording.ErrNoBucket, func(by scope) (catalog.Bucket, error) {
+		return g.catalog.Bucket(ctx, s.tenant.ID, by.bucketIndex(name))
+	})
 }
 
 func (s scope) openBucket(ctx context.Context, row catalog.Bucket) (bucket, error) {

@@ -85,9 +85,9 @@ func (g *Gateway) DeleteBucket(ctx context.Context, c Caller, name recording.Buc
 		return err
 	}
 	defer s.end()
-	row, err := g.catalog.Bucket(ctx, s.tenant.ID, s.bucketIndex(name))
+	row, err := g.bucketRow(ctx, s, name)
 	if err != nil {
-		return g.noBucket(ctx, s, grant.event, unavailable(err))
+		return g.noBucket(ctx, s, grant.event, err)
 	}
 	grant.event.Bucket = row.ID
 	err = g.closeBucket(ctx, s, &grant.event)

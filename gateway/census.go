@@ -112,7 +112,7 @@ func (c *counting) look(hash uint64, key string, size int64, out *Orphans) {
 			out.Recordings++
 			out.Bytes += size
 		}
-	case "sweep", "probe", "doctor", "clock": // anchors, and what probes of readiness, checks of the store and looks at its clock have left: nobody's
+	case "sweep", "probe", "doctor", "clock", "signers": // anchors, what probes of readiness, checks of the store and looks at its clock have left, and keys that sign: nobody's
 	default:
 		if tenant, _, _ := strings.Cut(rest, "/"); !c.tenants[tenant] {
 			out.Tenants++

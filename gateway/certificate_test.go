@@ -1,12 +1,20 @@
 package gateway_test
 
 import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lethe-vault/lethe/crypto/claim"
+	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway"
+	epochs "github.com/lethe-vault/lethe/gateway/eraser"
 	"github.com/lethe-vault/lethe/gateway/gatewaytest"
 	"github.com/lethe-vault/lethe/recording"
 )
@@ -90,4 +98,257 @@ func TestCertificateCountsWhatIsNotSettled(t *testing.T) {
 	if n := certificate(t, f, info.ID).Counts.Unreadable; n != 2 {
 		t.Errorf("of the day: %d versions, want 2", n)
 	}
+}
+
+// tenantCertificate asks again for the erasure of a tenant that is erased, and gives its
+// certificate, which catalog and store have alike and whose scope the salt opens.
+func tenantCertificate(t *testing.T, f *gatewaytest.Fixture, name string, salt claim.Salt) *claim.Erasure {
+	t.Helper()
+	in, err := f.EraseTenant(t.Context(), f.Operator(), name, "asked again")
+	if err != nil || in.State != "erased" || in.Erasure.State != "certified" || in.Erasure.Salt != (claim.Salt{}) {
+		t.Fatalf("EraseTenant of an erased tenant = %+v, %v", in, err)
+	}
+	e, err := f.CertificateKey().Verify(in.Erasure.Certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Scope.Kind != claim.OfTenant || e.Tenant != in.ID.String() || e.Request != (claim.Request{Requester: "owner", Reason: "asked for"}) {
+		t.Errorf("the certificate is of %+v", e)
+	}
+	if err := e.Scope.OpenCommitment(salt, claim.Scope{Kind: claim.OfTenant, Tenant: in.ID.String()}); err != nil {
+		t.Error(err)
+	}
+	body, err := f.Blobs.Open(t.Context(), epochs.CertificateKey(in.ID, in.Erasure.ID), 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	if stored, err := io.ReadAll(body); err != nil || !bytes.Equal(stored, in.Erasure.Certificate) {
+		t.Errorf("the store has another certificate: %s, %v", stored, err)
+	}
+	if listed, _, err := f.Erasures(t.Context(), f.Operator(), name, recording.ErasureID{}, 1); err != nil || len(listed) != 1 || listed[0].ID != in.Erasure.ID {
+		t.Errorf("the tenant's erasures are %+v, %v", listed, err)
+	}
+	return e
+}
+
+// A tenant's certificate outlives the catalog, be that lost before the certificate was
+// made or after; what it says of the request outlives the tenant's keys in clear.
+func TestTenantCertificateOutlivesTheCatalog(t *testing.T) {
+	dir := t.TempDir()
+	var id recording.Tenant
+	var salt claim.Salt
+	timed(t, "erased", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+		put(t, f, recorder, "a", nil)
+		in, err := f.EraseTenant(t.Context(), f.Operator(), "acme", "asked for")
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, salt = in.ID, in.Erasure.Salt
+		time.Sleep(10 * time.Second) // its key is destroyed, and it is not certified
+	})
+	var was *claim.Erasure
+	for _, lost := range []string{"before it is certified", "after that", "again"} {
+		drop(t, dir)
+		if r := rebuild(t, dir); r.TenantsErased != 1 || !r.Complete {
+			t.Fatalf("the rebuild did %+v", r)
+		}
+		timed(t, "lost "+lost, func(t *testing.T) {
+			f := gatewaytest.In(t, dir)
+			time.Sleep(time.Minute)
+			is := tenantCertificate(t, f, id.String(), salt)
+			if is.Counts.Unreadable != 1 || was != nil && !reflect.DeepEqual(is, was) {
+				t.Errorf("the certificate says %+v, and said %+v", is, was)
+			}
+			was = is
+		})
+	}
+}
+
+// timed runs a part of a test in time that passes at once.
+func timed(t *testing.T, name string, part func(*testing.T)) {
+	t.Run(name, func(t *testing.T) { synctest.Test(t, part) })
+}
+
+// Of two records in the store that say who asked, the one that the journal has counts:
+// before anything is destroyed, another is found out.
+func TestForgedTenantRecordIsAnIncident(t *testing.T) {
+	f := gatewaytest.New(t)
+	f.Tenant("acme")
+	row, err := f.Catalog.TenantByName(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := row.ID
+	forged := `{"at":"2026-01-01T00:00:00Z","refused":"2026-01-01T00:00:00Z","who":"owner","reason":"forged","commitment":"","oldest":1}`
+	if err := f.Blobs.Create(t.Context(), epochs.TenantRecordKey(id), strings.NewReader(forged), int64(len(forged))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.EraseTenant(t.Context(), f.Operator(), "acme", "asked for"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the alarm", 10*time.Second, func() bool { return strings.Contains(f.Log.String(), "delete it if it is not ours") })
+	if _, err := f.Keys.Versions(t.Context(), keytree.RootOf(id)); err != nil {
+		t.Errorf("the tenant's key: %v", err)
+	}
+	if err := f.Blobs.Delete(t.Context(), epochs.TenantRecordKey(id)); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the destruction", 10*time.Second, func() bool {
+		_, err := f.Keys.Versions(t.Context(), keytree.RootOf(id))
+		return errors.Is(err, keytree.ErrForgotten)
+	})
+}
+
+// forget has every generation of blind indexes forgotten, as the catalog has it.
+func forget(t *testing.T, f *gatewaytest.Fixture) {
+	t.Helper()
+	execute(t, f.Dir, `INSERT INTO generations (tenant, generation, slot, announced_at, forgotten_at) SELECT id, 1, 7, 0, 1893456000000000 FROM tenants`)
+}
+
+// stored gives the certificates that the store has of an erasure: the first and the second.
+func stored(t *testing.T, f *gatewaytest.Fixture, of recording.Tenant, id recording.ErasureID) (both [2][]byte) {
+	t.Helper()
+	for i, key := range []string{epochs.CertificateKey(of, id), epochs.UnlinkableKey(of, id)} {
+		body, err := f.Blobs.Open(t.Context(), key, 0, -1)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			both[i], err = io.ReadAll(body)
+			body.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return both
+}
+
+// Once its generation of blind indexes is forgotten, an erasure gets a second certificate,
+// that says so; the first stays. An eraser that was killed between store and catalog goes
+// on with what it finds, and a rebuild gives the second.
+func TestUnlinkableIsCertified(t *testing.T) {
+	dir := t.TempDir()
+	var id recording.ErasureID
+	var was, is *claim.Erasure
+	var both [2][]byte
+	t.Run("certified", func(t *testing.T) {
+		f := gatewaytest.In(t, dir, only(gateway.Front, gateway.Eraser))
+		recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+		mustPut(t, f, recorder, "", "a", "b")
+		id = erase(t, f, "a")
+		effective(t, f, id)
+		was = certificate(t, f, id)
+		if both = stored(t, f, recorder.Tenant, id); both[0] == nil || both[1] != nil || was.Replaces != "" || !was.Dates.Unlinkable.IsZero() {
+			t.Errorf("before that the certificate is %+v", was)
+		}
+		forget(t, f)
+		if is = certificate(t, f, id); is.Replaces != was.Sum() || !is.Dates.Unlinkable.Equal(time.UnixMicro(1893456000000000)) {
+			t.Errorf("the certificate is %+v", is)
+		}
+		first := both[0]
+		if both = stored(t, f, recorder.Tenant, id); !bytes.Equal(both[0], first) || both[1] == nil {
+			t.Errorf("the store has %q, and had %q", both, first)
+		}
+	})
+	t.Run("killed before the catalog followed", func(t *testing.T) {
+		f := gatewaytest.In(t, dir, only(gateway.Front))
+		acme, err := f.Catalog.TenantByName(t.Context(), "acme")
+		if err != nil {
+			t.Fatal(err)
+		}
+		row, err := f.Catalog.Erasure(t.Context(), acme.ID, id)
+		if err != nil || !bytes.Equal(row.Certificate, both[1]) {
+			t.Fatalf("the catalog has %q, %v", row.Certificate, err)
+		}
+		execute(t, f.Dir, `UPDATE erasures SET unlinkable_at = NULL, certificate = ?`, both[0])
+		if now := certificate(t, f, id); !reflect.DeepEqual(now, is) {
+			t.Errorf("the certificate is %+v, and was %+v", now, is)
+		}
+	})
+	drop(t, dir)
+	if r := rebuild(t, dir); !r.Complete || r.Erasures != 1 {
+		t.Fatalf("the rebuild did %+v", r)
+	}
+	t.Run("rebuilt", func(t *testing.T) {
+		f := gatewaytest.In(t, dir, only(gateway.Front))
+		if now := certificate(t, f, id); !reflect.DeepEqual(now, is) {
+			t.Errorf("the certificate is %+v, and was %+v", now, is)
+		}
+	})
+}
+
+// signedBy has a gateway sign with a key of its own, which follows others.
+func signedBy(t *testing.T, key []byte, older ...string) func(*gateway.Config) {
+	s, err := claim.NewSigner(claim.Config{
+		Key: key, Program: claim.Program{Name: "lethe", Version: "test"}, Provider: claim.Local, Older: older,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(c *gateway.Config) { c.Signer = s }
+}
+
+// Erasers with different keys do not sign beside each other; one that is told to follow
+// does, takes what the older has signed for its own, and the older signs no more.
+func TestOneKeySignsCertificates(t *testing.T) {
+	dir := t.TempDir()
+	first, second := claim.NewKey(), claim.NewKey()
+	var older string
+	asked := map[string]recording.ErasureID{}
+	ask := func(t *testing.T, f *gatewaytest.Fixture, name recording.Name) {
+		asked[string(name)] = erase(t, f, name)
+		effective(t, f, asked[string(name)])
+	}
+	t.Run("the first", func(t *testing.T) {
+		f := gatewaytest.In(t, dir, only(gateway.Front, gateway.Eraser), signedBy(t, bytes.Clone(first)))
+		recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+		mustPut(t, f, recorder, "", "a", "b", "c")
+		ask(t, f, "a")
+		certificate(t, f, asked["a"])
+		ask(t, f, "b")
+		older = f.CertificateKey().ID()
+	})
+	refused := func(name string, key []byte) {
+		t.Run(name, func(t *testing.T) {
+			f := gatewaytest.In(t, dir, only(gateway.Front, gateway.Eraser), signedBy(t, bytes.Clone(key)))
+			acme, err := f.Catalog.TenantByName(t.Context(), "acme")
+			if err != nil {
+				t.Fatal(err)
+			}
+			until(t, "the alarm", 10*time.Second, func() bool { return strings.Contains(f.Log.String(), "erasures get no certificates yet") })
+			until(t, "the refusal", 10*time.Second, func() bool { // another may drive the tenant just now
+				err = f.CertifyNow(t.Context(), acme.ID)
+				return err != nil
+			})
+			if !errors.Is(err, epochs.ErrOtherSigner) || !strings.Contains(err.Error(), "certificates.older-keys") {
+				t.Errorf("CertifyNow = %v, want ErrOtherSigner", err)
+			}
+		})
+	}
+	refused("another", second)
+	t.Run("another that follows", func(t *testing.T) {
+		f := gatewaytest.In(t, dir, only(gateway.Front, gateway.Eraser), signedBy(t, bytes.Clone(second), older))
+		certificate(t, f, asked["b"])
+		a := asked["a"]
+		execute(t, f.Dir, `UPDATE erasures SET state = 'effective', certificate = NULL WHERE id = ?`, a[:])
+		acme, err := f.Catalog.TenantByName(t.Context(), "acme")
+		if err != nil {
+			t.Fatal(err)
+		}
+		until(t, "the older certificate", 10*time.Second, func() bool {
+			if err := f.CertifyNow(t.Context(), acme.ID); err != nil {
+				t.Fatal(err)
+			}
+			info, err := f.Erasure(t.Context(), f.Operator(), asked["a"])
+			return err == nil && info.State == "certified" && strings.Contains(string(info.Certificate), older)
+		})
+		forget(t, f)
+		certificate(t, f, asked["a"]) // the second, by the key in use
+		ask(t, f, "c")
+	})
+	refused("the older again", first)
 }

@@ -66,7 +66,7 @@ func (g *Gateway) became(ctx context.Context, s scope, c Caller, all Completion)
 	if err != nil {
 		return unsealed{}, unavailable(err)
 	}
-	if v.State != catalog.Committed || v.Parts == 0 || v.Name != s.nameIndex(all.Bucket, all.Name) {
+	if v.State != catalog.Committed || v.Parts == 0 || !s.isName(v.Name, all.Bucket, all.Name) {
 		return unsealed{}, recording.ErrNoUpload
 	}
 	b, err := g.bucket(ctx, s, all.Bucket)

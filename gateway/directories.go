@@ -20,13 +20,19 @@ import (
 // seen at the last look are read and unsealed; what is there no more is
 // forgotten.
 func (l *lister) look(ctx context.Context, dir string) (*view, error) {
+	if err := l.renew(ctx); err != nil {
+		return nil, err
+	}
 	index := l.scope.dirIndex(l.bucket.Name, dir)
 	was := l.shelf.view(index)
-	recordings, fresh, err := l.recordings(ctx, dir, index, was)
+	recordings, fresh, err := l.recordings(ctx, dir, was)
 	if err != nil {
 		return nil, err
 	}
-	names, read, err := l.names(ctx, dir, index, was)
+	names, read, err := l.names(ctx, dir, was)
+	if err == nil {
+		err = l.gateway.upToDate(ctx, l.scope)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -40,8 +46,12 @@ func (l *lister) look(ctx context.Context, dir string) (*view, error) {
 
 // recordings gives those directly in a directory, and how many of them were
 // not in was.
-func (l *lister) recordings(ctx context.Context, dir string, index catalog.Index, was *view) ([]listed, int, error) {
-	ids, err := l.gateway.catalog.VersionsIn(ctx, l.scope.tenant.ID, index)
+func (l *lister) recordings(ctx context.Context, dir string, was *view) ([]listed, int, error) {
+	var indexes []catalog.Index
+	for _, by := range l.scope.generations() {
+		indexes = append(indexes, by.dirIndex(l.bucket.Name, dir))
+	}
+	ids, err := l.gateway.catalog.VersionsIn(ctx, l.scope.tenant.ID, indexes...)
 	if err != nil {
 		return nil, 0, unavailable(err)
 	}
@@ -112,31 +122,37 @@ func (l *lister) unsealRun(ctx context.Context, dir string, ids []recording.Vers
 var errMisplaced = fmt.Errorf("%w: a row lies in another directory", recording.ErrIntegrity)
 
 // names gives those of the sub-directories in use, by index, and how many of
-// them are not in was. A name is read once: it is what its index says.
-func (l *lister) names(ctx context.Context, dir string, index catalog.Index, was *view) (map[catalog.Index]string, int, error) {
-	inside, err := l.gateway.catalog.Inside(ctx, l.scope.tenant.ID, index)
-	if err != nil {
-		return nil, 0, unavailable(err)
-	}
-	names := make(map[catalog.Index]string, len(inside))
-	var unread []catalog.Index
-	for _, sub := range inside {
-		name, known := was.names[sub.Index]
-		if !known {
-			unread = append(unread, sub.Index)
-			continue
-		}
-		used, err := l.used(ctx, sub)
+// them are not in was. A name is read once: it is what its index says. While rows move
+// a directory is in use by either of its indexes, or both.
+func (l *lister) names(ctx context.Context, dir string, was *view) (names map[catalog.Index]string, read int, err error) {
+	names = map[catalog.Index]string{}
+	for _, by := range l.scope.generations() {
+		inside, err := l.gateway.catalog.Inside(ctx, l.scope.tenant.ID, by.dirIndex(l.bucket.Name, dir))
 		if err != nil {
+			return nil, 0, unavailable(err)
+		}
+		var unread []catalog.Index
+		for _, sub := range inside {
+			name, known := was.names[sub.Index]
+			if !known {
+				unread = append(unread, sub.Index)
+				continue
+			}
+			used, err := l.used(ctx, sub)
+			if err != nil {
+				return nil, 0, err
+			}
+			if used {
+				names[sub.Index] = name
+			}
+		}
+		known := len(names)
+		if err := l.readNames(ctx, by, dir, unread, names); err != nil {
 			return nil, 0, err
 		}
-		if used {
-			names[sub.Index] = name
-		}
+		read += len(names) - known
 	}
-	known := len(names)
-	err = l.readNames(ctx, dir, unread, names)
-	return names, len(names) - known, err
+	return names, read, nil
 }
 
 // used reports whether there is a recording anywhere in a directory. What is
@@ -164,7 +180,7 @@ func (l *lister) used(ctx context.Context, sub catalog.Subdirectory) (bool, erro
 
 // readNames adds the names of sub-directories that are in use, each read from
 // a recording below it.
-func (l *lister) readNames(ctx context.Context, dir string, unread []catalog.Index, names map[catalog.Index]string) error {
+func (l *lister) readNames(ctx context.Context, by scope, dir string, unread []catalog.Index, names map[catalog.Index]string) error {
 	below := make([]string, len(unread))
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(unsealers)
@@ -183,7 +199,7 @@ func (l *lister) readNames(ctx context.Context, dir string, unread []catalog.Ind
 		}
 		rest, ok := strings.CutPrefix(name, dir)
 		end := len(name) - len(rest) + strings.IndexByte(rest, '/') + 1
-		if !ok || l.scope.dirIndex(l.bucket.Name, name[:end]) != unread[i] {
+		if !ok || by.dirIndex(l.bucket.Name, name[:end]) != unread[i] {
 			return errMisplaced
 		}
 		names[unread[i]] = strings.Clone(name[:end])

@@ -99,8 +99,7 @@ func (g *Gateway) take(ctx context.Context, s scope, b bucket, f recording.Facts
 
 // subjectSlot gives a data subject's slot, a fresh one at their first call.
 func (g *Gateway) subjectSlot(ctx context.Context, s scope, sub recording.Subject) (uint64, error) {
-	index := s.subjectIndex(sub)
-	slot, found, err := g.catalog.LookupSubject(ctx, s.tenant.ID, index)
+	slot, found, err := g.lookupSubject(ctx, s, sub)
 	if err != nil || found {
 		return uint64(slot), err
 	}
@@ -108,8 +107,26 @@ func (g *Gateway) subjectSlot(ctx context.Context, s scope, sub recording.Subjec
 	if err != nil {
 		return 0, err
 	}
-	slot, err = g.catalog.SubjectSlot(ctx, s.tenant.ID, index, int64(fresh))
+	err = g.inStage(ctx, s, func(s scope) (err error) {
+		slot, err = g.catalog.SubjectSlot(ctx, s.tenant.ID, s.subject(sub), int64(fresh))
+		return err
+	})
 	return uint64(slot), err
+}
+
+// lookupSubject gives a data subject's slot, and whether it has one.
+func (g *Gateway) lookupSubject(ctx context.Context, s scope, sub recording.Subject) (slot int64, found bool, err error) {
+	slot, err = seek(ctx, g, s, recording.ErrNotFound, func(by scope) (int64, error) {
+		slot, found, err := g.catalog.LookupSubject(ctx, s.tenant.ID, by.subjectIndex(sub))
+		if err == nil && !found {
+			err = recording.ErrNotFound
+		}
+		return slot, err
+	})
+	if errors.Is(err, recording.ErrNotFound) {
+		return 0, false, nil
+	}
+	return slot, err == nil, err
 }
 
 // seal seals the facts and wraps the data key.
@@ -220,6 +237,11 @@ func (g *Gateway) create(ctx context.Context, d *draft, content catalog.Content,
 		return err
 	}
 	defer s.end()
+	return g.inStage(ctx, s, func(s scope) error { return g.createIn(ctx, s, d, content, list) })
+}
+
+// createIn is create in the stage that a scope knows.
+func (g *Gateway) createIn(ctx context.Context, s scope, d *draft, content catalog.Content, list *catalog.PartList) error {
 	e := d.event
 	e.ID, e.At, e.Action = [16]byte{}, now(), "created"
 	record, err := s.seal(ctx, e)
@@ -230,10 +252,13 @@ func (g *Gateway) create(ctx context.Context, d *draft, content catalog.Content,
 	if e.At.After(content.CommittedAt) {
 		content.CommittedAt = e.At
 	}
-	content.Name = s.nameIndex(d.bucket.Name, d.facts.Name)
+	index := s.written(func(by scope) catalog.Index { return by.nameIndex(d.bucket.Name, d.facts.Name) })
+	content.Name = index.Index
 	content.Directory = s.dirIndex(d.bucket.Name, directory(name))
 	return g.catalog.Create(ctx, catalog.Commit{
 		Tenant:      d.id.Tenant,
+		Stage:       index.Stage,
+		OlderName:   index.Older,
 		Version:     d.id.Version,
 		Overwrite:   catalog.Overwrite(d.bucket.Overwrite),
 		Content:     content,

@@ -32,6 +32,7 @@ const reasonS3 = "deleted over S3"
 type Erased struct {
 	Version recording.Version   // the one that was asked for, or that stood under the name; zero if there was none
 	Erasure recording.ErasureID // that erased it, now or before; zero if none is known
+	Salt    claim.Salt          // of its certificate; zero if it was erased before
 }
 
 // Erase erases a recording, or one version of it: if that was the current one, the
@@ -60,7 +61,7 @@ func (g *Gateway) Erase(ctx context.Context, c Caller, what Erasure) (Erased, er
 	if errors.Is(err, recording.ErrNoErasure) {
 		err = g.recordQueued(ctx, s.tenant.ID)
 	}
-	return Erased{found, info.ID}, err
+	return Erased{found, info.ID, info.Salt}, err
 }
 
 // recordQueued makes durable in the store what was queued by requests that failed before
@@ -118,8 +119,8 @@ func (g *Gateway) EraseFor(ctx context.Context, c Caller, tenant string, what Er
 	if err != nil {
 		return ErasureInfo{}, err
 	}
-	if err := claim.CheckReason(what.Reason); err != nil {
-		return ErasureInfo{}, fmt.Errorf("%w: %w", recording.ErrReason, err)
+	if err := checkReason(what.Reason); err != nil {
+		return ErasureInfo{}, err
 	}
 	s, err := g.enter(ctx, p.tenant)
 	if err != nil {
@@ -133,12 +134,18 @@ func (g *Gateway) EraseFor(ctx context.Context, c Caller, tenant string, what Er
 	return info, err
 }
 
+// checkReason reports recording.ErrReason of one that may not stand in a certificate.
+func checkReason(reason string) error {
+	if err := claim.CheckReason(reason); err != nil {
+		return fmt.Errorf("%w: %w", recording.ErrReason, err)
+	}
+	return nil
+}
+
 func (g *Gateway) eraseScope(ctx context.Context, s scope, what ErasureRequest, e audit.Event) (ErasureInfo, error) {
 	switch {
 	case what.Subject != "":
-		index := s.subjectIndex(what.Subject)
-		n := catalog.NewErasure{Subject: &index}
-		return g.queueBelow(ctx, s, n, claim.Scope{Kind: claim.OfSubject, Subject: string(what.Subject)}, what.Reason, e)
+		return g.queueBelow(ctx, s, catalog.NewErasure{}, claim.Scope{Kind: claim.OfSubject, Subject: string(what.Subject)}, what.Reason, e)
 	case what.Day != (recording.RetentionDay{}):
 		day := keytree.ExpirySlot(what.Day.Days, what.Day.Expires)
 		if day > keytree.DaySlot(what.Day.Days, now()) { // and nothing could be put on it when it comes
@@ -160,9 +167,11 @@ func (g *Gateway) erasedBefore(ctx context.Context, s scope, what Erasure) (Eras
 	if err != nil {
 		return ErasureInfo{}, err
 	}
-	row, err := g.catalog.ErasureByScope(ctx, s.tenant.ID, s.erasureIndex(text))
+	row, err := seek(ctx, g, s, recording.ErrNoErasure, func(by scope) (catalog.ErasureRow, error) {
+		return g.catalog.ErasureByScope(ctx, s.tenant.ID, by.erasureIndex(text))
+	})
 	if err != nil {
-		return ErasureInfo{}, unavailable(err)
+		return ErasureInfo{}, err
 	}
 	return g.queued(ctx, catalog.Queued{Erasure: row, Again: true}, claim.Salt{})
 }
@@ -209,8 +218,19 @@ func (g *Gateway) queueBelow(ctx context.Context, s scope, n catalog.NewErasure,
 		if !errors.Is(err, catalog.ErrHeldBelow) {
 			return info, err
 		}
+		from := catalog.Slot{Tree: catalog.TreeDays, Number: n.Day}
+		if of.Kind == claim.OfSubject {
+			slot, found, err := g.lookupSubject(ctx, s, recording.Subject(of.Subject))
+			if err != nil {
+				return ErasureInfo{}, err
+			}
+			if !found {
+				continue
+			}
+			from = catalog.Slot{Tree: catalog.TreeSubjects, Number: slot}
+		}
 		s.end() // moving may take minutes, and a root is not kept for that long
-		if err := g.moveOut(ctx, s.tenant.ID, n); err != nil {
+		if err := g.moveOut(ctx, s.tenant.ID, from); err != nil {
 			return ErasureInfo{}, err
 		}
 		if s, err = g.reenter(ctx, s.tenant.ID); err != nil {
@@ -229,30 +249,18 @@ func (g *Gateway) queue(ctx context.Context, s scope, n catalog.NewErasure, of c
 	if err != nil {
 		return ErasureInfo{}, err
 	}
-	text, err := of.JSON()
-	if err != nil {
-		return ErasureInfo{}, err
-	}
-	settings, err := s.keys.System(ctx, keytree.SettingsSlot())
-	if err != nil {
-		return ErasureInfo{}, err
-	}
-	defer settings.Clear()
-	event, err := s.seal(ctx, e)
-	if err != nil {
-		return ErasureInfo{}, err
-	}
 	n.ErasureRow = catalog.ErasureRow{
 		ID: recording.NewErasureID(), Tenant: s.tenant.ID, Scope: string(of.Kind),
 		Who: e.Who, Reason: reason, Commitment: commitment[:], AskedAt: now(), // not e.At: what is held has moved out since
 	}
-	n.Index, n.Erasable = s.erasureIndex(text), erasable
-	n.Record = func(base int64, slots []catalog.Slot, versions []recording.Version) ([]byte, error) {
-		return eraser.StatementOf(n.ErasureRow, slots, versions).Seal(settings, s.tenant.ID, base)
-	}
+	n.Erasable = erasable
 	// gofail: var eraseRows string
 	// return ErasureInfo{}, failpoint(eraseRows)
-	done, err := g.catalog.QueueErasure(ctx, n, []audit.Record{event})
+	var done catalog.Queued
+	err = g.inStage(ctx, s, func(s scope) (err error) {
+		done, err = g.queueIn(ctx, s, n, of, e)
+		return err
+	})
 	if held, ok := errors.AsType[Held](err); ok {
 		return ErasureInfo{}, g.refuse(ctx, s, e, string(held.Ground), err)
 	}
@@ -260,6 +268,32 @@ func (g *Gateway) queue(ctx context.Context, s scope, n catalog.NewErasure, of c
 		return ErasureInfo{}, unavailable(err)
 	}
 	return g.queued(ctx, done, salt)
+}
+
+// queueIn is queue in the stage that a scope knows.
+func (g *Gateway) queueIn(ctx context.Context, s scope, n catalog.NewErasure, of claim.Scope, e audit.Event) (catalog.Queued, error) {
+	text, err := of.JSON()
+	if err != nil {
+		return catalog.Queued{}, err
+	}
+	n.Index = s.written(func(by scope) catalog.Index { return by.erasureIndex(text) })
+	if of.Kind == claim.OfSubject {
+		subject := s.subject(recording.Subject(of.Subject))
+		n.Subject = &subject
+	}
+	settings, err := s.keys.System(ctx, keytree.SettingsSlot())
+	if err != nil {
+		return catalog.Queued{}, err
+	}
+	defer settings.Clear()
+	n.Record = func(base int64, slots []catalog.Slot, versions []recording.Version) ([]byte, error) {
+		return eraser.StatementOf(n.ErasureRow, slots, versions).Seal(settings, s.tenant.ID, base)
+	}
+	event, err := s.seal(ctx, e)
+	if err != nil {
+		return catalog.Queued{}, err
+	}
+	return g.catalog.QueueErasure(ctx, n, []audit.Record{event})
 }
 
 // queued makes what was queued durable in the store, and deletes the blobs. One

@@ -2,12 +2,15 @@ package gateway
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"time"
 
+	"github.com/lethe-vault/lethe/crypto/claim"
 	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/policy"
 	"github.com/lethe-vault/lethe/recording"
@@ -18,15 +21,65 @@ import (
 // across restarts and on any replica:
 //
 //	erasing    the request is the last entry of the journal, and everything is refused
+//	recorded   the store has in clear what the certificate will say of the request
 //	committed  a head that says erased is created in the store
 //	destroyed  the provider has destroyed every version of the root, verified
 //	drained    no lease that was given before can still be held
-//	erased     the catalog says so
+//	certified  the store has the certificate
+//	erased     the catalog says so, and has the certificate too
 //
 // Killed anywhere, the next poll of any replica takes it up; every step may be
-// repeated. recording.ErrHeld: the tenant has a hold.
-func (g *Gateway) EraseTenant(ctx context.Context, c Caller, name string) (TenantInfo, error) {
-	return g.setState(ctx, c, policy.EraseAll, name, catalog.TenantErasing)
+// repeated. Erasing again gives the erasure, with its certificate once there is one,
+// and without its salt. recording.ErrHeld: the tenant has a hold.
+func (g *Gateway) EraseTenant(ctx context.Context, c Caller, name, reason string) (TenantInfo, error) {
+	p, err := g.administer(ctx, c, policy.EraseAll, name)
+	if err != nil {
+		return TenantInfo{}, err
+	}
+	if err := checkReason(reason); err != nil {
+		return TenantInfo{}, err
+	}
+	if p.tenant.State.Err() == recording.ErrTenantErased {
+		if err := g.explain(ctx, scope{}, p.event); err != nil {
+			return TenantInfo{}, err
+		}
+		return g.tenantErasure(ctx, tenantInfo(p.tenant))
+	}
+	var salt claim.Salt
+	rand.Read(salt[:]) // never fails: crypto/rand ends the program instead
+	commitment, err := claim.Commitment(salt, claim.Scope{Kind: claim.OfTenant, Tenant: p.tenant.ID.String()})
+	if err != nil {
+		return TenantInfo{}, err
+	}
+	info, err := g.setState(ctx, p, entry{At: now(), State: catalog.TenantErasing, Erase: &eraseEntry{reason, commitment[:]}})
+	if err != nil {
+		return TenantInfo{}, err
+	}
+	info, err = g.tenantErasure(ctx, info)
+	info.Erasure.Salt = salt
+	return info, err
+}
+
+// tenantErasure adds to what is told of a tenant its own erasure.
+func (g *Gateway) tenantErasure(ctx context.Context, info TenantInfo) (TenantInfo, error) {
+	row, err := g.catalog.Erasure(ctx, info.ID, recording.ErasureOf(info.ID))
+	if errors.Is(err, recording.ErrNoErasure) { // of whose erasure nothing is left but the head
+		return info, nil
+	}
+	info.Erasure = erasureInfo(row)
+	return info, unavailable(err)
+}
+
+// ownErasure is the row of the erasure of the tenant that an entry asks for; nil if it
+// asks for none.
+func (s scope) ownErasure(e entry) *catalog.ErasureRow {
+	if e.Erase == nil {
+		return nil
+	}
+	return &catalog.ErasureRow{
+		ID: recording.ErasureOf(s.tenant.ID), Tenant: s.tenant.ID, Scope: catalog.ScopeTenant,
+		Who: e.Event.Who, Reason: e.Erase.Reason, Commitment: e.Erase.Commitment, AskedAt: e.At,
+	}
 }
 
 // Erasures are tried again after eraseRetry until they succeed.
@@ -66,6 +119,10 @@ func (g *Gateway) eraseTenant(ctx context.Context, id recording.Tenant) error {
 	if err := g.confirm(ctx, t); err != nil {
 		return err
 	}
+	certain, err := g.recordErasure(ctx, id)
+	if err != nil {
+		return unavailable(err)
+	}
 	// gofail: var erasureCommit string
 	// return failpoint(erasureCommit)
 	head, err := g.commitErased(ctx, t)
@@ -87,13 +144,32 @@ func (g *Gateway) eraseTenant(ctx context.Context, id recording.Tenant) error {
 		return err
 	}
 	g.leases.Drop(id)
+	var signed []byte
+	var events []audit.Record
+	if certain {
+		if signed, events, err = g.eraser.CertifyTenant(ctx, head); err != nil {
+			return unavailable(err)
+		}
+	}
 	// gofail: var erasureEnd string
 	// return failpoint(erasureEnd)
-	err = g.catalog.Erased(ctx, id, catalog.Head{Epoch: int64(head.Epoch), Bytes: head.Marshal()})
+	err = g.catalog.Erased(ctx, id, catalog.Head{Epoch: int64(head.Epoch), Bytes: head.Marshal()}, signed, events)
 	if err == nil {
 		g.log.Info("tenant erased", "tenant", id.String(), "epoch", head.Epoch)
 	}
 	return err
+}
+
+// recordErasure makes durable what a certificate needs, and reports whether there can be
+// one: not of an erasure of which neither catalog nor store say who asked for it, as when
+// the key was gone before anyone could record that. It goes on all the same.
+func (g *Gateway) recordErasure(ctx context.Context, id recording.Tenant) (certain bool, err error) {
+	err = g.eraser.RecordTenant(ctx, id)
+	if errors.Is(err, recording.ErrNoErasure) || errors.Is(err, keytree.ErrForgotten) {
+		g.log.Error("the erasure of a tenant gets no certificate: what it would say was not recorded", "tenant", id.String(), "error", err)
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // confirm makes sure that the tenant's erasure was asked for: no key is

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lethe-vault/lethe/crypto/claim"
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway"
 	"github.com/lethe-vault/lethe/gateway/gatewaytest"
@@ -105,9 +106,11 @@ func killErasure(t *testing.T, broken func(*testing.T, *gatewaytest.Fixture) gat
 	_, other := f.Pair("other", gateway.BucketSettings{Name: calls})
 	f.Gateway.Close()
 	killed := gatewaytest.On(t, broken(t, f))
-	if in, err := killed.EraseTenant(t.Context(), killed.Operator(), "acme"); err != nil || in.State != "erasing" {
+	in, err := killed.EraseTenant(t.Context(), killed.Operator(), "acme", "asked for")
+	if err != nil || in.State != "erasing" {
 		t.Fatalf("EraseTenant = %q, %v", in.State, err)
 	}
+	salt := in.Erasure.Salt
 	time.Sleep(2 * time.Minute)
 	if got := state(t, killed, "acme"); got != "erasing" {
 		t.Fatalf("tenant is %q though its erasure cannot end", got)
@@ -125,6 +128,7 @@ func killErasure(t *testing.T, broken func(*testing.T, *gatewaytest.Fixture) gat
 	if got := state(t, next, "acme"); got != "erased" {
 		t.Errorf("tenant is %q a minute after the restart", got)
 	}
+	tenantCertificate(t, next, "acme", salt)
 	if _, err := next.Stat(t.Context(), other, calls, "a"); !errors.Is(err, recording.ErrNotFound) {
 		t.Errorf("Stat of another tenant: %v, want ErrNotFound", err)
 	}
@@ -138,18 +142,24 @@ func TestReplicasDriveOneErasure(t *testing.T) {
 		f.Tenant("acme")
 		other := gatewaytest.On(t, f.Parts)
 		var wg sync.WaitGroup
+		salts := make(chan claim.Salt, 4)
 		for _, g := range []*gatewaytest.Fixture{f, other, f, other} {
 			wg.Go(func() {
-				if _, err := g.EraseTenant(t.Context(), g.Operator(), "acme"); err != nil && !errors.Is(err, recording.ErrTenantErased) {
+				in, err := g.EraseTenant(t.Context(), g.Operator(), "acme", "asked for")
+				if err != nil && !errors.Is(err, recording.ErrTenantErased) {
 					t.Errorf("EraseTenant: %v", err)
+				}
+				if in.Erasure.Salt != (claim.Salt{}) {
+					salts <- in.Erasure.Salt
 				}
 			})
 		}
 		wg.Wait()
 		time.Sleep(time.Minute)
-		if got := state(t, f, "acme"); got != "erased" {
-			t.Errorf("tenant is %q after a minute", got)
+		if got := state(t, f, "acme"); got != "erased" || len(salts) != 1 {
+			t.Errorf("tenant is %q after a minute, and %d were told a salt", got, len(salts))
 		}
+		tenantCertificate(t, other, "acme", <-salts)
 		for _, g := range []*gatewaytest.Fixture{f, other} {
 			g.Gateway.Close()
 			if strings.Contains(g.Log.String(), `"level":"ERROR"`) {
@@ -174,7 +184,7 @@ func TestPutDuringErasure(t *testing.T) {
 			put <- err
 		}()
 		<-body.reached
-		if _, err := f.EraseTenant(t.Context(), f.Operator(), "acme"); err != nil {
+		if _, err := f.EraseTenant(t.Context(), f.Operator(), "acme", "asked for"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Second) // its key is destroyed
@@ -205,7 +215,7 @@ func TestRefusalWhileErasing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.EraseTenant(t.Context(), before, "acme"); err != nil {
+		if _, err := f.EraseTenant(t.Context(), before, "acme", "asked for"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Second) // its key is destroyed

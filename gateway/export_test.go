@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/lethe-vault/lethe/crypto/claim"
+	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/gateway/eraser"
@@ -29,6 +30,24 @@ func (g *Gateway) PunctureNow(ctx context.Context, id recording.Tenant) error {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// Announce has a move of indexes be announced for as long, and no request go by what
+// it read for half of that.
+func Announce(d time.Duration) func(*Config) { return func(c *Config) { c.announce = d } }
+
+// ForgetOlder takes every generation of indexes as far as it goes now.
+func (g *Gateway) ForgetOlder(ctx context.Context) error { return g.forgetOlder(ctx) }
+
+// BlindSubject is the index of a subject under a generation, as far as it can be had.
+func (g *Gateway) BlindSubject(ctx context.Context, t catalog.Tenant, generation uint32, sub recording.Subject) (catalog.Index, error) {
+	keys, err := g.keys(ctx, &t)
+	if err != nil {
+		return catalog.Index{}, err
+	}
+	defer keys.Clear()
+	key, err := keys.System(ctx, keytree.IndexSlot(generation))
+	return scope{index: key}.subjectIndex(sub), err
 }
 
 // OpenHold tries to read what a hold says.

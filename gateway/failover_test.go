@@ -111,7 +111,7 @@ func TestRevocationOutlivesFailover(t *testing.T) {
 	if _, err := g.RevokeTenant(t.Context(), g.Operator(), "acme"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.EraseTenant(t.Context(), f.Operator(), "other"); err != nil {
+	if _, err := f.EraseTenant(t.Context(), f.Operator(), "other", "asked for"); err != nil {
 		t.Fatal(err)
 	}
 	primary.Stop()

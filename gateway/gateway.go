@@ -45,7 +45,10 @@ type Config struct {
 	Sweep         SweepConfig   // its zero means the defaults
 	RetentionHour int           // of the night, UTC, in which what has passed is erased: 0 to 23; see DefaultRetentionHour
 	Superseded    time.Duration // for how long heads and packs are kept that later ones superseded; 0 is for ever
+	ReindexEvery  time.Duration // see DefaultReindexEvery, which 0 is; below 0 rows move on demand alone
 	EpochFloor    time.Duration // between two epochs of a tenant; 0 is eraser.DefaultFloor
+
+	announce time.Duration // in tests: instead of announceFor
 }
 
 // Gateway serves any number of callers at once. Replicas share nothing but
@@ -61,6 +64,7 @@ type Gateway struct {
 	stale     time.Duration // see Config.StaleUpload
 	sweeps    *sweeps
 	retention *retention
+	reindexes *reindexing
 
 	slots    *keytree.Reserver
 	leases   *keytree.Leases
@@ -106,6 +110,7 @@ func build(c Config) *Gateway {
 		stale:     cmp.Or(c.StaleUpload, DefaultStaleUpload),
 		sweeps:    newSweeps(c),
 		retention: &retention{hour: c.RetentionHour},
+		reindexes: newReindexing(c),
 		slots:     keytree.NewReserver(c.Blobs),
 		shelves:   newShelves(),
 		audit:     audit.NewLog(c.Catalog),
@@ -117,7 +122,7 @@ func build(c Config) *Gateway {
 	g.leases = keytree.NewLeases(c.Keys, found, g.shelves.drop)
 	g.eraser = eraser.New(eraser.Config{
 		Blobs: c.Blobs, Catalog: c.Catalog, Keys: c.Keys, Pages: found, Signer: c.Signer, Logger: c.Logger,
-		Moved: g.leases.Drop, Restored: g.restored, Told: told, Floor: c.EpochFloor, Superseded: c.Superseded, Drain: stateAge + keytree.LeaseTime,
+		Moved: g.leases.Drop, Restored: g.restored, Told: g.told, Floor: c.EpochFloor, Superseded: c.Superseded, Drain: stateAge + keytree.LeaseTime,
 	})
 	g.life, g.end = context.WithCancel(context.Background())
 	g.sessions = newSessions(g.logServed, c.Logger)
@@ -135,6 +140,7 @@ func (g *Gateway) work() {
 	if g.roles.Has(Eraser) {
 		g.working.Go(g.plantAsked)
 		g.working.Go(g.retainAlways)
+		g.working.Go(g.reindexAlways)
 		g.working.Go(func() { g.eraser.Run(g.life) })
 	}
 	if g.roles.Has(Sweeper) {

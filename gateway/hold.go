@@ -163,7 +163,8 @@ func (s scope) holdRow(ctx context.Context, e entry) (catalog.Change, error) {
 		return catalog.Change{}, err
 	}
 	if h.OfSubject {
-		row.Subject = s.subjectIndex(d.Subject)
+		subject := s.subject(d.Subject)
+		row.Subject, row.Older = subject.Index, subject.Older
 	}
 	return catalog.Change{Hold: &row}, nil
 }

@@ -80,7 +80,7 @@ func TestHoldRefusesErasures(t *testing.T) {
 	}
 	_, err := f.EraseFor(t.Context(), f.Operator(), "acme", gateway.ErasureRequest{Subject: caller, Reason: "request"})
 	wantHeld(t, "subject", err, policy.SubjectHeld, subject)
-	_, err = f.EraseTenant(t.Context(), f.Operator(), "acme")
+	_, err = f.EraseTenant(t.Context(), f.Operator(), "acme", "asked for")
 	wantHeld(t, "tenant", err, policy.RecordingHeld, single)
 	for _, name := range []recording.Name{"single", "told", "later"} {
 		if got := read(t, f, reader, name); len(got) != 1000 {

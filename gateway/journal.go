@@ -3,7 +3,6 @@ package gateway
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,17 +28,24 @@ type entry struct {
 	Event  audit.Record        `json:"event"`
 	Tenant *tenantEntry        `json:"tenant,omitempty"` // the first entry of every tenant
 	State  catalog.TenantState `json:"state,omitempty"`
+	Erase  *eraseEntry         `json:"erase,omitempty"` // with the state that asks for it
 	Bucket *bucketEntry        `json:"bucket,omitempty"`
 
 	DeletedBucket *recording.BucketID `json:"deleted_bucket,omitempty"` // it was closed before
 	Key           *keyEntry           `json:"key,omitempty"`
 	Hold          *holdEntry          `json:"hold,omitempty"`
+	Generation    uint32              `json:"generation,omitempty"` // of blind indexes, that rows are to leave
 	ReleasedHold  *recording.HoldID   `json:"released_hold,omitempty"`
 }
 
 type tenantEntry struct {
 	Name  string   `json:"name"`
 	Admin [32]byte `json:"admin"` // SHA-256 of the admin token
+}
+
+type eraseEntry struct {
+	Reason     string `json:"reason"`
+	Commitment []byte `json:"commitment"`
 }
 
 type bucketEntry struct {
@@ -63,14 +69,6 @@ const maxEntry = 64 << 10
 
 // journalTries bounds how often another replica may come first.
 const journalTries = 8
-
-func journalKey(t recording.Tenant, sequence int64) string {
-	return fmt.Sprintf("journal/%v/%016x", t, sequence)
-}
-
-func journalBind(t recording.Tenant, sequence int64) []byte {
-	return binary.BigEndian.AppendUint64(t[:], uint64(sequence))
-}
 
 // change makes an entry durable in the store, then lets the catalog follow,
 // together with the event that explains it. Whether the entry may be made is
@@ -98,6 +96,9 @@ func (g *Gateway) change(ctx context.Context, s scope, e entry, event audit.Even
 		if err == nil {
 			err = g.apply(ctx, s, sequence, e)
 		}
+		if errors.Is(err, catalog.ErrStage) { // with other indexes it is applied
+			err = g.rollForward(ctx, &s.tenant)
+		}
 		// gofail: var journalApplied string
 		// err = failpoint(journalApplied)
 		if err != nil {
@@ -119,6 +120,8 @@ func (g *Gateway) admissible(ctx context.Context, s scope, e entry) error {
 	case e.Key != nil && e.Key.Bucket != policy.AnyBucket:
 		_, err := g.bucket(ctx, s, recording.Bucket(e.Key.Bucket))
 		return err
+	case e.Generation != 0:
+		return g.mayLeave(ctx, s, e.Generation)
 	case e.State == catalog.TenantErasing:
 		holds, err := g.catalog.Holds(ctx, s.tenant.ID)
 		if err != nil {
@@ -132,12 +135,12 @@ func (g *Gateway) admissible(ctx context.Context, s scope, e entry) error {
 // nameIsFree reports recording.ErrBucketExists or ErrBucketClosing unless no
 // bucket has the name.
 func (g *Gateway) nameIsFree(ctx context.Context, s scope, name recording.Bucket) error {
-	row, err := g.catalog.Bucket(ctx, s.tenant.ID, s.bucketIndex(name))
+	row, err := g.bucketRow(ctx, s, name)
 	switch {
 	case errors.Is(err, recording.ErrNoBucket):
 		return nil
 	case err != nil:
-		return unavailable(err)
+		return err
 	case row.Closing:
 		return recording.ErrBucketClosing
 	}
@@ -154,7 +157,7 @@ func (g *Gateway) journal(ctx context.Context, s scope, sequence int64, e entry)
 	if err != nil {
 		return err
 	}
-	sealed, err := keytree.Seal(key, keytree.LabelJournal, journalBind(s.tenant.ID, sequence), b)
+	sealed, err := keytree.Seal(key, keytree.LabelJournal, keytree.JournalBind(s.tenant.ID, sequence), b)
 	if err != nil {
 		return err
 	}
@@ -163,7 +166,7 @@ func (g *Gateway) journal(ctx context.Context, s scope, sequence int64, e entry)
 	}
 	// gofail: var journalWrite string
 	// return failpoint(journalWrite)
-	return unavailable(g.blobs.Create(ctx, journalKey(s.tenant.ID, sequence), bytes.NewReader(sealed), int64(len(sealed))))
+	return unavailable(g.blobs.Create(ctx, keytree.JournalKey(s.tenant.ID, sequence), bytes.NewReader(sealed), int64(len(sealed))))
 }
 
 // rollForward applies entries that the store has and the catalog has not.
@@ -182,7 +185,7 @@ func (g *Gateway) rollForward(ctx context.Context, t *catalog.Tenant) error {
 		if err != nil {
 			return unavailable(err)
 		}
-		if err := g.replay(ctx, *t, sequence, sealed); err != nil {
+		if err := g.replay(ctx, *t, sequence, sealed); err != nil && !errors.Is(err, catalog.ErrStage) {
 			return err
 		}
 	}
@@ -194,7 +197,7 @@ func (g *Gateway) readEntry(ctx context.Context, t recording.Tenant, sequence in
 
 // sealedEntry reads one entry from a store.
 func sealedEntry(ctx context.Context, s blob.Store, t recording.Tenant, sequence int64) ([]byte, error) {
-	body, err := s.Open(ctx, journalKey(t, sequence), 0, -1)
+	body, err := s.Open(ctx, keytree.JournalKey(t, sequence), 0, -1)
 	if err != nil {
 		return nil, fmt.Errorf("read journal entry %d of %v: %w", sequence, t, err)
 	}
@@ -213,11 +216,11 @@ func (g *Gateway) replay(ctx context.Context, t catalog.Tenant, sequence int64, 
 	if err != nil {
 		return err
 	}
-	index, err := keys.System(ctx, keytree.IndexSlot(indexGeneration))
+	s, err := g.indexed(ctx, t, keys)
 	if err != nil {
 		return err
 	}
-	return g.apply(ctx, scope{tenant: t, keys: keys, index: index}, sequence, e)
+	return g.apply(ctx, s, sequence, e)
 }
 
 // openEntry unseals one entry. One that does not open was not made by us.
@@ -226,7 +229,7 @@ func openEntry(ctx context.Context, keys *keytree.Keys, t recording.Tenant, sequ
 	if err != nil {
 		return e, err
 	}
-	b, err := keytree.Open(key, keytree.LabelJournal, journalBind(t, sequence), sealed)
+	b, err := keytree.Open(key, keytree.LabelJournal, keytree.JournalBind(t, sequence), sealed)
 	if err != nil {
 		return e, fmt.Errorf("%w: journal entry %d of %v: %w", recording.ErrIncident, sequence, t, err)
 	}
@@ -241,27 +244,29 @@ func openEntry(ctx context.Context, keys *keytree.Keys, t recording.Tenant, sequ
 func (g *Gateway) apply(ctx context.Context, s scope, sequence int64, e entry) error {
 	// gofail: var journalApply string
 	// return failpoint(journalApply)
-	change, err := s.rows(ctx, e)
+	change, err := s.rows(ctx, sequence, e)
 	if err != nil {
 		return err
 	}
-	change.Tenant, change.Sequence, change.Events = s.tenant.ID, sequence, []audit.Record{e.Event}
+	change.Tenant, change.Sequence, change.Stage, change.Events = s.tenant.ID, sequence, s.tenant.Stage, []audit.Record{e.Event}
 	return unavailable(g.catalog.Apply(ctx, change))
 }
 
 // rows gives what an entry is in the catalog, sealed and indexed.
-func (s scope) rows(ctx context.Context, e entry) (catalog.Change, error) {
+func (s scope) rows(ctx context.Context, sequence int64, e entry) (catalog.Change, error) {
 	switch {
 	case e.Tenant != nil:
 		return s.tenantRows(ctx, e)
 	case e.State != "":
-		return catalog.Change{State: e.State}, nil
+		return catalog.Change{State: e.State, Erasure: s.ownErasure(e)}, nil
 	case e.Bucket != nil:
 		return s.bucketRow(ctx, e)
 	case e.Key != nil:
 		return s.keyRow(ctx, e)
 	case e.Hold != nil:
 		return s.holdRow(ctx, e)
+	case e.Generation != 0:
+		return catalog.Change{Announced: announced(e.Generation, sequence)}, nil
 	case e.ReleasedHold != nil:
 		return catalog.Change{Released: e.ReleasedHold}, nil
 	case e.DeletedBucket != nil:

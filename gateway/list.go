@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/policy"
@@ -29,7 +30,8 @@ func (g *Gateway) List(ctx context.Context, c Caller, b recording.Bucket, p Page
 	if err != nil {
 		return Listing{}, err
 	}
-	defer s.end()
+	l := lister{gateway: g, scope: s, shelf: shelf, own: newShelves(), page: p}
+	defer l.end()
 	opened, err := g.bucket(ctx, s, b)
 	if err != nil {
 		return Listing{}, g.noBucket(ctx, s, grant.event, err)
@@ -38,11 +40,10 @@ func (g *Gateway) List(ctx context.Context, c Caller, b recording.Bucket, p Page
 	if err := g.explain(ctx, s, grant.event); err != nil {
 		return Listing{}, err
 	}
-	from, err := s.start(ctx, b, p)
-	if err != nil {
+	l.bucket = opened
+	if l.from, err = s.start(ctx, b, p); err != nil {
 		return Listing{}, err
 	}
-	l := lister{gateway: g, scope: s, shelf: shelf, bucket: opened, page: p, from: from}
 	if err := l.walk(ctx, directory(p.Prefix)); err != nil && !errors.Is(err, errFull) {
 		return Listing{}, err
 	}
@@ -76,13 +77,37 @@ var errFull = errors.New("page is full")
 type lister struct {
 	gateway *Gateway
 	scope   scope
-	shelf   *shelf
+	shelf   *shelf   // where directories are remembered
+	own     *shelves // with the shelf of this listing alone
 	bucket  bucket
 	page    Page
 	from    position
 	out     Listing
 	last    position // of what was taken last
 	more    bool
+}
+
+func (l *lister) end() {
+	l.scope.end()
+	l.own.close()
+}
+
+// renew has a listing that lasts go by the generations of indexes that there are now,
+// and by keys that are leased. While rows move it shares what it remembers with no
+// other: of a directory that is in use no more, only one of the indexes is known.
+func (l *lister) renew(ctx context.Context) error {
+	if time.Since(l.scope.tenant.ReadAt) > l.gateway.reindexes.view/2 {
+		fresh, err := l.gateway.reenter(ctx, l.scope.tenant.ID)
+		if err != nil {
+			return err
+		}
+		l.scope.end()
+		l.scope = fresh
+	}
+	if !l.scope.tenant.Stage.Settled() {
+		l.shelf = l.own.shelf(l.scope.tenant.ID)
+	}
+	return nil
 }
 
 func (l *lister) walk(ctx context.Context, dir string) error {

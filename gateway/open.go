@@ -120,13 +120,25 @@ func (g *Gateway) find(ctx context.Context, s scope, b recording.Bucket, n recor
 func (g *Gateway) findVersion(ctx context.Context, s scope, b recording.Bucket, n recording.Name, version recording.Version) (bucket, *catalog.Version, error) {
 	var found catalog.Found
 	var err error
-	if version == (recording.Version{}) {
-		found, err = g.catalog.Find(ctx, s.tenant.ID, s.bucketIndex(b), s.nameIndex(b, n))
-	} else {
-		found, err = g.catalog.FindVersion(ctx, s.tenant.ID, s.bucketIndex(b), s.nameIndex(b, n), version)
+	for _, by := range s.generations() {
+		name := by.nameIndex(b, n)
+		found, err = seek(ctx, g, s, recording.ErrNoBucket, func(by scope) (catalog.Found, error) {
+			if version == (recording.Version{}) {
+				return g.catalog.Find(ctx, s.tenant.ID, by.bucketIndex(b), name)
+			}
+			return g.catalog.FindVersion(ctx, s.tenant.ID, by.bucketIndex(b), name, version)
+		})
+		if err != nil {
+			return bucket{}, nil, err
+		}
+		if found.Version != nil {
+			break
+		}
 	}
-	if err != nil {
-		return bucket{}, nil, unavailable(err)
+	if found.Version == nil {
+		if err := g.upToDate(ctx, s); err != nil {
+			return bucket{}, nil, err
+		}
 	}
 	if err := found.Tenant.State.Err(); err != nil {
 		return bucket{}, nil, err

@@ -109,7 +109,7 @@ func TestErasureAskedAtAFront(t *testing.T) {
 		first := start(gateway.Eraser)
 		front.Tenant("acme")
 		first.Gateway.Close()
-		if in, err := front.EraseTenant(t.Context(), front.Operator(), "acme"); err != nil || in.State != "erasing" {
+		if in, err := front.EraseTenant(t.Context(), front.Operator(), "acme", "asked for"); err != nil || in.State != "erasing" {
 			t.Fatalf("EraseTenant = %q, %v", in.State, err)
 		}
 		time.Sleep(5 * time.Minute)

@@ -77,7 +77,7 @@ var tables = map[string]string{
 	"versions": `version, tenant, bucket, recording, state, is_current, blob, slot_recording, slot_subject, slot_day, created_at,
 		name_index, dir_index, size, stored_size, class, wrapped_dek, sealed_facts, parts`,
 	"parts": "blob, version, tenant, number, state, stored_size", "part_lists": "version, tenant",
-	"uploads":   "version, tenant, bucket, name_index",
+	"uploads":   "version, tenant, bucket",
 	"erasures":  "id, tenant, scope, who, reason, commitment, asked_at, base, record, recorded, refiled, epoch, certificate",
 	"punctures": "tenant, tree, slot, erasure, epoch", "pages": "tenant, tree, node, epoch, sealed",
 }

@@ -85,8 +85,7 @@ func (r *rebuild) scope(ctx context.Context, id recording.Tenant) (scope, error)
 	if err != nil {
 		return scope{}, err
 	}
-	index, err := keys.System(ctx, keytree.IndexSlot(indexGeneration))
-	return scope{tenant: t, keys: keys, index: index}, err
+	return r.indexed(ctx, t, keys)
 }
 
 // found is a blob, and as much of it as was read.

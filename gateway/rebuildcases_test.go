@@ -494,7 +494,7 @@ func TestRebuildOfAnErasedTenant(t *testing.T) {
 	old := copyCatalog(t, dir)
 	t.Run("erased", func(t *testing.T) {
 		f := gatewaytest.In(t, dir, only(gateway.Front))
-		if _, err := f.EraseTenant(t.Context(), f.Operator(), "acme"); err != nil {
+		if _, err := f.EraseTenant(t.Context(), f.Operator(), "acme", "asked for"); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -264,15 +264,12 @@ func (s scope) restored(f *found, v *namesake) (catalog.Restored, error) {
 	if f.list != nil {
 		key = ""
 	}
-	out := catalog.Restored{Directories: s.directories(f.facts.Bucket, string(f.facts.Name)), Terms: s.terms(f.facts), Relist: f.relists()}
+	out := catalog.Restored{Directories: s.directories(f.facts.Bucket, string(f.facts.Name)), Terms: s.terms(f.facts), Generation: s.tenant.Stage.Written(), Relist: f.relists()}
 	out.Version = catalog.Version{Intent: d.intent(key), State: v.state, Current: v.current, Content: d.content(f.end, f.stored, sealed)}
 	out.CommittedAt = f.endedAt()
 	out.Name = s.nameIndex(f.facts.Bucket, f.facts.Name)
 	out.Directory = s.dirIndex(f.facts.Bucket, directory(string(f.facts.Name)))
-	if len(f.facts.Subjects) > 0 && f.slots().Subject != keytree.Nobody {
-		index := s.subjectIndex(f.facts.Subjects[0])
-		out.Subject = &index
-	}
+	out.Subject = s.hangsFrom(f.facts, out.Version)
 	if f.from != nil {
 		out.Refiled = &catalog.Refiling{
 			Tenant: f.id().Tenant, Version: f.id().Version, From: slotRow(*f.from), To: slotRow(f.slots()),
@@ -339,9 +336,8 @@ func (r *rebuild) leaveSome(ctx context.Context, t recording.Tenant, infos []blo
 	return nil
 }
 
-// errDoubted: a head that opens no more, and so may be anybody's, is all that says of a
-// blob that it was erased.
-var errDoubted = errors.New("an older head of the tenant names its key as forgotten, and it is not")
+// errDoubted: a row, which may be anybody's, is all that says of a blob that it was erased.
+var errDoubted = errors.New("the catalog says that an epoch has forgotten its key, and none has")
 
 // doubt lets the keys decide about a blob below a tombstone: if its own are there, no
 // epoch has punctured them, and only an erasure that is queued still says that they go.

@@ -54,8 +54,23 @@ func (r *rebuild) erased(ctx context.Context, head keytree.Head) (gone bool, err
 	if !errors.Is(err, keytree.ErrForgotten) {
 		return false, err
 	}
-	row := catalog.Tenant{ID: head.Tenant, Name: head.Tenant.String(), Epoch: int64(head.Epoch), Head: head.Marshal(), CreatedAt: now()}
-	if _, err := r.catalog.RestoreErased(ctx, row); err != nil {
+	erasure, err := r.following().TenantErasure(ctx, head.Tenant)
+	if errors.Is(err, recording.ErrIncident) {
+		r.unknown(eraser.TenantRecordKey(head.Tenant), err.Error())
+		err = nil
+	}
+	if err != nil {
+		return false, err
+	}
+	row := catalog.Tenant{ID: head.Tenant, Name: head.Tenant.String(), State: catalog.TenantErased, CreatedAt: now()}
+	if erasure != nil && erasure.Certificate == nil { // it goes on: an eraser verifies and signs
+		row.State = catalog.TenantErasing
+		if head, err = keytree.ReadHead(ctx, r.blobs, head.Tenant, head.Epoch-1); err != nil {
+			return false, err
+		}
+	}
+	row.Epoch, row.Head = int64(head.Epoch), head.Marshal()
+	if _, err := r.catalog.RestoreErased(ctx, row, erasure); err != nil {
 		return false, err
 	}
 	r.report.TenantsErased++
@@ -77,6 +92,10 @@ func (r *rebuild) rollTo(ctx context.Context, l lineage, newest keytree.Head) (t
 		return t, err
 	}
 	was, journal := t.Epoch, t.Journal
+	generation, err := r.beginMove(ctx, &t, newest)
+	if err != nil {
+		return t, err
+	}
 	if err := r.following().FollowTo(ctx, &t, newest); err != nil {
 		return t, err
 	}
@@ -84,6 +103,9 @@ func (r *rebuild) rollTo(ctx context.Context, l lineage, newest keytree.Head) (t
 		return t, fmt.Errorf("%w: the catalog has a head of epoch %d that the store lacks", recording.ErrIncident, t.Epoch)
 	}
 	r.report.Heads += t.Epoch - was
+	if err := r.moveAll(ctx, &t, generation); err != nil {
+		return t, err
+	}
 	if err := r.rollForward(ctx, &t); err != nil {
 		return t, err
 	}
@@ -115,6 +137,11 @@ func (r *rebuild) firstEntry(ctx context.Context, l lineage, newest keytree.Head
 		return t, err
 	}
 	s := scope{tenant: catalog.Tenant{ID: l.tenant, Epoch: int64(l.first), Head: first.Marshal()}, keys: keys}
+	generation, _, err := r.generation(ctx, s)
+	if err != nil {
+		return t, err
+	}
+	s.tenant.Stage = catalog.SettledUnder(generation)
 	if err := r.apply(ctx, s, 1, e); err != nil {
 		return t, err
 	}

@@ -271,7 +271,7 @@ func TestErasureIsTakenUpFromTheJournal(t *testing.T) {
 			Blobs: f.Blobs, Catalog: f.Catalog,
 			Keys: &faultyKeys{Provider: f.Keys, destroy: func() error { return errKilled }},
 		})
-		if _, err := broken.EraseTenant(t.Context(), broken.Operator(), "acme"); err != nil {
+		if _, err := broken.EraseTenant(t.Context(), broken.Operator(), "acme", "asked for"); err != nil {
 			t.Fatal(err)
 		}
 		for blobs(t, f, "head/") < 2 {

@@ -51,15 +51,21 @@ func (r *restoration) forge(epoch uint64, version int, slots ...keytree.Slot) {
 		Kind: keytree.HeadPunctured, Tenant: r.tenant().ID, Epoch: epoch, Version: version,
 		Wrapped: bytes.Repeat([]byte{7}, 60), Pack: keytree.PackID{1, 2, 3}, Top: bytes.Repeat([]byte{7}, 100),
 	}
+	b := packOf(h, slots)
+	h.PackSum = sha256.Sum256(b)
+	r.create(keytree.PackKey(h.Tenant, h.Pack), b)
+	r.create(keytree.HeadKey(h.Tenant, epoch), h.Marshal())
+}
+
+// packOf is a pack of a head's epoch that names slots and has no page.
+func packOf(h keytree.Head, slots []keytree.Slot) []byte {
 	b := append([]byte("LETHEP1\x00"), h.Tenant[:]...)
-	b = binary.BigEndian.AppendUint64(b, epoch)
+	b = binary.BigEndian.AppendUint64(b, h.Epoch)
 	b = binary.BigEndian.AppendUint64(b, uint64(len(slots))<<32)
 	for _, s := range slots {
 		b = binary.BigEndian.AppendUint64(append(b, byte(s.Tree)), s.Number)
 	}
-	h.PackSum = sha256.Sum256(b)
-	r.create(keytree.PackKey(h.Tenant, h.Pack), b)
-	r.create(keytree.HeadKey(h.Tenant, epoch), h.Marshal())
+	return b
 }
 
 // ofKept is a slot without which the recording that was kept does not play.
@@ -407,7 +413,7 @@ func testRecoverErasedTenant(t *testing.T, of restorable) {
 	old := r.head()
 	root := keytree.RootOf(old.Tenant)
 	putBack := r.copy(t)
-	if _, err := r.EraseTenant(t.Context(), r.Operator(), "acme"); err != nil {
+	if _, err := r.EraseTenant(t.Context(), r.Operator(), "acme", "asked for"); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "the key is destroyed", 20*time.Second, func() bool {

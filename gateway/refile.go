@@ -107,7 +107,7 @@ func (g *Gateway) wrapAnew(ctx context.Context, s scope, v catalog.Version, to r
 	}
 	as = catalog.Refiled{WrappedDEK: f.Wrapped[:], SealedFacts: f.Facts}
 	if to.subjects != nil {
-		as.Terms = s.terms(facts)
+		as.Terms, as.Stage = s.terms(facts), s.tenant.Stage
 	}
 	return as, nil
 }
@@ -147,8 +147,9 @@ func (s scope) rewrap(ctx context.Context, v catalog.Version, to refiling, f *ke
 	return facts, nil
 }
 
-// told is what a version's row has to say where a filing has it.
-func told(ctx context.Context, keys *keytree.Keys, row catalog.Version, f keytree.Filing) (as catalog.Refiled, err error) {
+// told is what a version's row has to say where a filing has it. Where the index key of
+// an older catalog is forgotten its terms are left, which find nothing until a rebuild.
+func (g *Gateway) told(ctx context.Context, keys *keytree.Keys, row catalog.Version, f keytree.Filing) (as catalog.Refiled, err error) {
 	as = catalog.Refiled{WrappedDEK: f.Wrapped[:], SealedFacts: f.Facts}
 	if len(f.Facts) == 0 {
 		as.SealedFacts = row.SealedFacts
@@ -162,8 +163,15 @@ func told(ctx context.Context, keys *keytree.Keys, row catalog.Version, f keytre
 	if err != nil {
 		return as, damaged(f.Identity, err)
 	}
-	index, err := keys.System(ctx, keytree.IndexSlot(indexGeneration))
-	as.Terms = scope{index: index}.terms(facts)
+	t, err := g.catalog.Tenant(ctx, row.Tenant)
+	if err != nil {
+		return as, err
+	}
+	index, err := keys.System(ctx, keytree.IndexSlot(t.Stage.Written()))
+	if errors.Is(err, keytree.ErrPunctured) {
+		return as, nil
+	}
+	as.Terms, as.Stage = scope{index: index}.terms(facts), t.Stage
 	return as, err
 }
 
@@ -175,18 +183,9 @@ const (
 	refilePause   = 50 * time.Millisecond
 )
 
-// moveOut files what is held below the subject or the day of an erasure elsewhere,
-// in batches, until nothing is left there. Whoever is killed on the way has moved
+// moveOut files what is held below the slot of a subject or a day elsewhere, in batches, until nothing is left there. Whoever is killed on the way has moved
 // some of it, and the next goes on with the rest.
-func (g *Gateway) moveOut(ctx context.Context, t recording.Tenant, n catalog.NewErasure) error {
-	from := catalog.Slot{Tree: catalog.TreeDays, Number: n.Day}
-	if n.Subject != nil {
-		slot, found, err := g.catalog.LookupSubject(ctx, t, *n.Subject)
-		if err != nil || !found {
-			return unavailable(err)
-		}
-		from = catalog.Slot{Tree: catalog.TreeSubjects, Number: slot}
-	}
+func (g *Gateway) moveOut(ctx context.Context, t recording.Tenant, from catalog.Slot) error {
 	for idle := 0; idle < refileTries; {
 		held, err := g.catalog.HeldBelow(ctx, t, from, refileBatch)
 		if err != nil || len(held) == 0 {

@@ -192,7 +192,7 @@ func (g *Gateway) expire(ctx context.Context, t recording.Tenant, at time.Time) 
 		return err
 	}
 	for _, day := range days { // beforehand, since it may take long
-		if err := g.moveOut(ctx, t, catalog.NewErasure{Day: day}); err != nil {
+		if err := g.moveOut(ctx, t, catalog.Slot{Tree: catalog.TreeDays, Number: day}); err != nil {
 			return err
 		}
 	}

@@ -18,18 +18,19 @@ import (
 type scope struct {
 	tenant catalog.Tenant
 	keys   *keytree.Keys
-	index  keytree.Key // of the blind indexes' generation
+	index  keytree.Key // of the generation of blind indexes that is written
+	beside keytree.Key // of the other one that rows may be under, if they move
+	lost   bool        // that is not known, as the catalog is rebuilt
 }
-
-// indexGeneration is the generation of blind indexes in use. Re-indexing,
-// which makes others, comes with erasure.
-const indexGeneration = 1
 
 // enter opens a tenant for a request: only an active one has keys to give.
 // The caller ends the scope.
 func (g *Gateway) enter(ctx context.Context, t catalog.Tenant) (scope, error) {
 	if err := t.State.Err(); err != nil {
 		return scope{}, err
+	}
+	if time.Since(t.ReadAt) > g.reindexes.view {
+		return g.reenter(ctx, t.ID)
 	}
 	s, err := g.unlock(ctx, t)
 	if err != nil {
@@ -65,11 +66,29 @@ func (g *Gateway) unlock(ctx context.Context, t catalog.Tenant) (scope, error) {
 	if err != nil {
 		return scope{}, err
 	}
-	index, err := keys.System(ctx, keytree.IndexSlot(indexGeneration))
-	if err != nil {
-		return scope{}, err
+	return g.indexed(ctx, t, keys)
+}
+
+// indexed gives the scope of a tenant whose keys are at hand. A generation that is
+// forgotten while rows are under it says that the catalog is an older copy of itself.
+func (g *Gateway) indexed(ctx context.Context, t catalog.Tenant, keys *keytree.Keys) (s scope, err error) {
+	s = scope{tenant: t, keys: keys}
+	beside := t.Stage.Newer()
+	if t.Stage.Moving() {
+		beside = t.Stage.Older()
 	}
-	return scope{tenant: t, keys: keys, index: index}, nil
+	if s.index, err = keys.System(ctx, keytree.IndexSlot(t.Stage.Written())); err == nil && !t.Stage.Settled() {
+		s.beside, err = keys.System(ctx, keytree.IndexSlot(beside))
+	}
+	if errors.Is(err, keytree.ErrPunctured) {
+		g.log.Error("the catalog's indexes are under a key that is forgotten: it is an older copy of itself, and the tenant is refused",
+			"tenant", t.ID.String(), "do", "stop all servers and run lethe rebuild")
+		err = fmt.Errorf("%w: the catalog's indexes of %v are under a key that is forgotten", recording.ErrIncident, t.ID)
+	}
+	if err != nil {
+		keys.Clear()
+	}
+	return s, err
 }
 
 // end clears the scope's copy of the root.
@@ -129,7 +148,9 @@ func (g *Gateway) lost(ctx context.Context, t *catalog.Tenant, said error) error
 }
 
 func (g *Gateway) following() eraser.Following {
-	return eraser.Following{Blobs: g.blobs, Catalog: g.catalog, Keys: g.provider, Restored: g.restored, Told: told}
+	return eraser.Following{
+		Blobs: g.blobs, Catalog: g.catalog, Keys: g.provider, Pages: g.eraser.Pages, Logger: g.log, Restored: g.restored, Told: g.told,
+	}
 }
 
 // seal readies an event about a tenant for the log.

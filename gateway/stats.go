@@ -24,6 +24,7 @@ type Stats struct {
 	Erasures  int    // of tenants, driven by this process now
 	Sweeps    SweepStatus
 	Retention RetentionStatus
+	Reindex   ReindexStatus
 	Epochs    eraser.Status
 }
 
@@ -32,7 +33,7 @@ func (g *Gateway) Stats() Stats {
 	s := Stats{
 		Leases: g.leases.Stats(), Shelves: g.shelves.stats(), Audit: g.audit.Stats(),
 		Retries: g.catalog.Retries(), Sessions: g.sessions.count(), Sweeps: g.SweepStatus(), Retention: g.retention.stats(),
-		Epochs: g.eraser.Status(),
+		Reindex: g.reindexes.stats(), Epochs: g.eraser.Status(),
 	}
 	g.erasures.Range(func(any, any) bool {
 		s.Erasures++

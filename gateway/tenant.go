@@ -119,22 +119,25 @@ func (g *Gateway) Tenant(ctx context.Context, c Caller, name string) (TenantInfo
 // RevokeTenant refuses the tenant's reads and writes until it is restored: new
 // requests at once, running streams within stateAge.
 func (g *Gateway) RevokeTenant(ctx context.Context, c Caller, name string) (TenantInfo, error) {
-	return g.setState(ctx, c, policy.Revoke, name, catalog.TenantRevoked)
+	return g.administerState(ctx, c, policy.Revoke, name, catalog.TenantRevoked)
 }
 
 // RestoreTenant undoes RevokeTenant.
 func (g *Gateway) RestoreTenant(ctx context.Context, c Caller, name string) (TenantInfo, error) {
-	return g.setState(ctx, c, policy.Restore, name, catalog.TenantActive)
+	return g.administerState(ctx, c, policy.Restore, name, catalog.TenantActive)
 }
 
-func (g *Gateway) setState(ctx context.Context, c Caller, a policy.Action, name string, to catalog.TenantState) (TenantInfo, error) {
+func (g *Gateway) administerState(ctx context.Context, c Caller, a policy.Action, name string, to catalog.TenantState) (TenantInfo, error) {
 	p, err := g.administer(ctx, c, a, name)
 	if err != nil {
 		return TenantInfo{}, err
 	}
-	if to == catalog.TenantErasing && p.tenant.State.Err() == recording.ErrTenantErased {
-		return tenantInfo(p.tenant), g.explain(ctx, scope{}, p.event)
-	}
+	return g.setState(ctx, p, entry{At: now(), State: to})
+}
+
+// setState makes an entry that moves a tenant to another state.
+func (g *Gateway) setState(ctx context.Context, p administered, e entry) (TenantInfo, error) {
+	to := e.State
 	s, err := g.unlock(ctx, p.tenant)
 	if err != nil {
 		return TenantInfo{}, err
@@ -143,7 +146,7 @@ func (g *Gateway) setState(ctx context.Context, c Caller, a policy.Action, name 
 	if s.tenant.State == to {
 		err = g.explain(ctx, s, p.event)
 	} else {
-		err = g.change(ctx, s, entry{At: now(), State: to}, p.event)
+		err = g.change(ctx, s, e, p.event)
 	}
 	if held, ok := errors.AsType[Held](err); ok {
 		return TenantInfo{}, g.refuse(ctx, s, p.event, string(held.Ground), err)

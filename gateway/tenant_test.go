@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lethe-vault/lethe/crypto/claim"
+	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway"
 	"github.com/lethe-vault/lethe/gateway/gatewaytest"
 	"github.com/lethe-vault/lethe/policy"
@@ -66,7 +68,7 @@ func TestEraseTenantDestroysItsKey(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	in, err := f.EraseTenant(t.Context(), f.Operator(), "acme")
+	in, err := f.EraseTenant(t.Context(), f.Operator(), "acme", "asked for")
 	if err != nil || in.State != "erasing" {
 		t.Fatalf("EraseTenant = %q, %v; want erasing", in.State, err)
 	}
@@ -91,8 +93,15 @@ func TestEraseTenantDestroysItsKey(t *testing.T) {
 	if got := read(t, f, other, "a"); !bytes.Equal(got, sound(1, 1000)) {
 		t.Error("another tenant's recording was harmed")
 	}
-	if _, err := f.EraseTenant(t.Context(), f.Operator(), "acme"); err != nil {
-		t.Errorf("erasing what is erased: %v, want nil", err)
+	e := tenantCertificate(t, f, "acme", in.Erasure.Salt)
+	if n := e.Counts; n.Unreadable != 1 || n.Refiled != 0 {
+		t.Errorf("certified are %+v, want 1 version", n)
+	}
+	if k := e.Epochs[0].Key; k != (claim.Versions{Before: 1, OldestBefore: 1}) || e.Epochs[0].Before != 0 || e.Epochs[0].After != 1 {
+		t.Errorf("certified are epochs %+v", e.Epochs)
+	}
+	if d := e.Dates; d.Effective.Sub(d.Refused) < keytree.LeaseTime || d.Effective != d.Unlinkable {
+		t.Errorf("certified are dates %+v", d)
 	}
 }
 
@@ -109,7 +118,7 @@ func TestTenantsAreApart(t *testing.T) {
 	admin := f.Tenant("third")
 	for name, do := range map[string]func() error{
 		"revoke": func() error { _, err := f.RevokeTenant(t.Context(), admin, "acme"); return err },
-		"erase":  func() error { _, err := f.EraseTenant(t.Context(), admin, "acme"); return err },
+		"erase":  func() error { _, err := f.EraseTenant(t.Context(), admin, "acme", "asked for"); return err },
 		"bucket": func() error {
 			return f.CreateBucket(t.Context(), admin, "acme", gateway.BucketSettings{Name: "more"})
 		},

@@ -158,6 +158,9 @@ type TenantInfo struct {
 	Name      string
 	State     string // "active", "revoked", "erasing" or "erased"
 	CreatedAt time.Time
+
+	// Erasure is that of the tenant itself, in the answer of EraseTenant alone.
+	Erasure ErasureInfo
 }
 
 // NewKey says what an S3 credential may do.

@@ -47,8 +47,7 @@ func (g *Gateway) CreateUpload(ctx context.Context, c Caller, d Description) (Up
 	id.Version = made.id.Version
 	return id, unavailable(made.onOpenDay(ctx, s, func() error {
 		return g.catalog.BeginUpload(ctx, catalog.Upload{
-			Intent: made.intent(""), Name: s.nameIndex(d.Bucket, d.Name),
-			WrappedDEK: made.prefix.WrappedDEK[:], SealedFacts: made.prefix.SealedFacts,
+			Intent: made.intent(""), WrappedDEK: made.prefix.WrappedDEK[:], SealedFacts: made.prefix.SealedFacts,
 		}, []audit.Record{record})
 	}))
 }
@@ -64,17 +63,9 @@ var errOtherRecorder = fmt.Errorf("%w: another access key began it", recording.E
 // may add to it: the recording will say that this recorder put it. What it finds
 // it notes in e.
 func (g *Gateway) resume(ctx context.Context, s scope, c Caller, id UploadID, e *audit.Event) (*draft, error) {
-	b, up, err := g.openUpload(ctx, s, id, e)
+	d, err := g.openUpload(ctx, s, id, e)
 	if err != nil {
 		return nil, err
-	}
-	d, err := s.redraft(ctx, b, up, *e)
-	if err != nil {
-		return nil, err
-	}
-	if d.facts.Name != id.Name {
-		d.dek.Clear()
-		return nil, damaged(d.id, errors.New("the row of another name"))
 	}
 	if d.facts.Recorder != c.Who {
 		d.dek.Clear()
@@ -85,21 +76,30 @@ func (g *Gateway) resume(ctx context.Context, s scope, c Caller, id UploadID, e 
 
 // openUpload finds an open upload under the name it is for, and notes in e what
 // it finds.
-func (g *Gateway) openUpload(ctx context.Context, s scope, id UploadID, e *audit.Event) (bucket, catalog.Upload, error) {
+func (g *Gateway) openUpload(ctx context.Context, s scope, id UploadID, e *audit.Event) (*draft, error) {
 	b, err := g.bucket(ctx, s, id.Bucket)
 	if err != nil {
-		return b, catalog.Upload{}, err
+		return nil, err
 	}
 	e.Bucket = b.id
 	up, err := g.catalog.Upload(ctx, s.tenant.ID, id.Version)
 	if err != nil && !errors.Is(err, recording.ErrNotFound) {
-		return b, up, unavailable(err)
+		return nil, unavailable(err)
 	}
-	if err != nil || up.Bucket != b.id || up.Name != s.nameIndex(id.Bucket, id.Name) {
-		return b, up, recording.ErrNoUpload
+	if err != nil || up.Bucket != b.id {
+		return nil, recording.ErrNoUpload
 	}
-	e.Recording, e.Version = up.Recording, up.Version
-	return b, up, nil
+	d, err := s.redraft(ctx, b, up, *e)
+	if err != nil {
+		return nil, err
+	}
+	if d.facts.Name != id.Name {
+		d.dek.Clear()
+		return nil, recording.ErrNoUpload
+	}
+	d.event.Recording, d.event.Version = up.Recording, up.Version
+	*e = d.event
+	return d, nil
 }
 
 // refuseUpload logs that there is no such upload for a caller, if err is that.
@@ -160,9 +160,11 @@ func (g *Gateway) AbortUpload(ctx context.Context, c Caller, id UploadID) error 
 		return err
 	}
 	defer s.end()
-	if _, _, err := g.openUpload(ctx, s, id, &grant.event); err != nil {
+	d, err := g.openUpload(ctx, s, id, &grant.event)
+	if err != nil {
 		return g.refuseUpload(ctx, s, grant.event, err)
 	}
+	d.dek.Clear()
 	if err := g.explain(ctx, s, grant.event); err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func (e *listed) info() recording.Info {
 
 // newView takes recordings, which it sorts, and the names of sub-directories.
 func newView(recordings []listed, names map[catalog.Index]string) *view {
-	v := &view{recordings: recordings, names: names, dirs: slices.Sorted(maps.Values(names))}
+	v := &view{recordings: recordings, names: names, dirs: slices.Compact(slices.Sorted(maps.Values(names)))}
 	slices.SortFunc(v.recordings, func(a, b listed) int { return strings.Compare(a.name, b.name) })
 	v.places = make(map[recording.Version]int32, len(recordings))
 	for i := range recordings {

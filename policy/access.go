@@ -52,6 +52,7 @@ const (
 	Restore    Action = "tenant.restore"
 	EraseAll   Action = "tenant.erase"
 	Sweep      Action = "sweep"
+	Reindex    Action = "reindex"
 
 	ReleaseHold Action = "hold.release"
 )
@@ -115,6 +116,7 @@ var grants = map[Action]func(Principal) bool{
 	Restore:    administers,
 	EraseAll:   administers,
 	Sweep:      operates,
+	Reindex:    administers,
 
 	ReleaseHold: administers,
 }

@@ -55,6 +55,9 @@ func NewBucketID() BucketID { return random16() }
 // NewErasureID draws an erasure identifier.
 func NewErasureID() ErasureID { return random16() }
 
+// ErasureOf is the identifier of the erasure of a tenant itself, of which there is one.
+func ErasureOf(t Tenant) ErasureID { return ErasureID(t) }
+
 // NewHoldID draws a hold identifier.
 func NewHoldID() HoldID { return random16() }
 

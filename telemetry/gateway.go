@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"math"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -42,7 +43,7 @@ const (
 )
 
 // statistics is everything that is read of a gateway when it is asked for.
-var statistics = append(append(sweeping, retaining...), []statistic{
+var statistics = append(slices.Concat(sweeping, retaining, reindexing), []statistic{
 	counter(leases, leasesH, func(s gateway.Stats) float64 { return float64(s.Leases.Hits) }, "result", "hit"),
 	counter(leases, leasesH, func(s gateway.Stats) float64 { return float64(s.Leases.Misses) }, "result", "miss"),
 	gauge("lethe_leases", "Roots of tenants that are in memory now.", func(s gateway.Stats) float64 { return float64(s.Leases.Held) }),

@@ -60,6 +60,7 @@ var may = map[string][]string{
 	"test/clients":                {},
 	"test/bench":                  {},
 	"test/decryptor":              {},
+	"test/redteam":                {},
 	"test/disclosure":             {"test/decryptor"},
 }
 

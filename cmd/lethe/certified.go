@@ -37,6 +37,9 @@ Anyone can check it without this server: see lethe verify certificate.`,
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: work(func(c *cobra.Command, args []string) error {
+			if err := wait.check(c); err != nil {
+				return err
+			}
 			api, err := p.api()
 			if err != nil {
 				return err

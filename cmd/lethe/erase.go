@@ -42,6 +42,9 @@ is about this recording, person or day; without it nobody can.`,
 		Args: cobra.NoArgs,
 		RunE: work(func(c *cobra.Command, _ []string) error {
 			asked, err := what.request()
+			if err == nil {
+				err = wait.check(c)
+			}
 			if err != nil {
 				return err
 			}
@@ -63,14 +66,19 @@ func (w *erasable) add(c *cobra.Command) {
 	once(f, &w.version, "version", "erase only this version of it; default all")
 	once(f, &w.subject, "subject", "data subject to erase, such as +49301234567")
 	once(f, &w.day, "day", "retention and date of expiry to erase, such as 90d/2026-12-31")
-	f.StringVar(&w.reason, "reason", "", `why, for the certificate: it may name nobody and hold no telephone number; default "none given"`)
+	reasonFlag(c, &w.reason)
 	c.MarkFlagsOneRequired("recording", "subject", "day")
 	c.MarkFlagsMutuallyExclusive("recording", "subject", "day")
 	c.MarkFlagsMutuallyExclusive("version", "subject")
 	c.MarkFlagsMutuallyExclusive("version", "day")
-	for _, flag := range []string{"recording", "version", "subject", "day", "reason"} {
+	for _, flag := range []string{"recording", "version", "subject", "day"} {
 		must(c.RegisterFlagCompletionFunc(flag, cobra.NoFileCompletions))
 	}
+}
+
+func reasonFlag(c *cobra.Command, to *string) {
+	c.Flags().StringVar(to, "reason", "", `why, for the certificate: it may name nobody and hold no telephone number; default "none given"`)
+	must(c.RegisterFlagCompletionFunc("reason", cobra.NoFileCompletions))
 }
 
 // onceOnly is the value of a flag that may not be repeated: of two things that were
@@ -131,7 +139,7 @@ func (p *program) erase(ctx context.Context, tenant string, asked client.NewEras
 		if err := p.answerErasure(e); err != nil {
 			return err
 		}
-		p.explainErasure(e, asked)
+		p.explainErasure(e, scopeArguments(asked))
 	}
 	if !wait.wait {
 		return p.endErasure(e)
@@ -162,19 +170,31 @@ func (p *program) answerErasure(e client.Erasure) error {
 }
 
 // explainErasure tells a person what has happened, what comes, what the salt is
-// for, and how to prove it all.
-func (p *program) explainErasure(e client.Erasure, asked client.NewErasure) {
+// for, and how to prove it all; scope is what was erased, as flags.
+func (p *program) explainErasure(e client.Erasure, scope string) {
 	w := p.errs
 	if e.Salt == "" {
 		fmt.Fprintf(w, "It was erased before, by this erasure; its salt was shown to whoever asked for that.\n"+
-			"Write its certificate to a file: lethe certificate %s erasure.json\n", e.Erasure)
+			"Write its certificate to a file: lethe certificate %s erasure.json%s\n", e.Erasure, p.reach())
 		return
 	}
 	fmt.Fprintf(w, `Nothing reads it any more. The certificate follows in about 40 seconds; write it to a file:
-  lethe certificate %s erasure.json --wait
+  lethe certificate %s erasure.json --wait%s
 Keep the salt: it is shown here once, and with it anyone can check what that certificate is about:
   lethe verify certificate erasure.json --key %s --salt %s %s
-`, e.Erasure, shellWord(filepath.Join(p.data, publicFile)), e.Salt, scopeArguments(asked))
+`, e.Erasure, p.reach(), shellWord(filepath.Join(p.data, publicFile)), e.Salt, scope)
+}
+
+// reach gives the flags, but for the token, with which this server was found, for a
+// command that is to find it again.
+func (p *program) reach() string {
+	var b strings.Builder
+	for _, f := range [][2]string{{"--data", p.data}, {"--addr", p.addr}, {"--ca", p.ca}} {
+		if f[1] != "" {
+			b.WriteString(" " + f[0] + " " + shellWord(f[1]))
+		}
+	}
+	return b.String()
 }
 
 // scopeArguments are the flags with which lethe verify certificate takes what was
@@ -208,6 +228,14 @@ type waiting struct {
 func (w *waiting) add(c *cobra.Command) {
 	c.Flags().BoolVar(&w.wait, "wait", false, "return when the certificate is there")
 	c.Flags().DurationVar(&w.patience, "wait-for", 2*time.Minute, "how long --wait waits")
+}
+
+// check refuses a time to wait for what is not waited for.
+func (w *waiting) check(c *cobra.Command) error {
+	if !w.wait && c.Flags().Changed("wait-for") {
+		return misusef("give --wait too: --wait-for says how long that waits")
+	}
+	return nil
 }
 
 // askEvery is how often an erasure is asked for while waiting. Each time stands in
@@ -268,12 +296,15 @@ func (p *program) erasureCommand() *cobra.Command {
 		Use: "erasure", Short: "See erasures",
 		Long: `An erasure is a request that something be erased, and what became of it. It is
 asked for with lethe erase, or by a deletion over S3, whose answer has its id in
-X-Lethe-Erasure.`,
+X-Lethe-Erasure, and the salt in X-Lethe-Erasure-Salt.`,
 		Example: "  lethe erasure list --tenant acme",
 	}
 	group.AddCommand(p.listErasuresCommand())
 	return needSubcommand(group)
 }
+
+// mostListed is the most that the REST API lists at once.
+const mostListed = 1000
 
 func (p *program) listErasuresCommand() *cobra.Command {
 	var tenant string
@@ -291,6 +322,9 @@ is. It does not show what was erased: nobody knows that any more but whoever ask
   lethe erasure list --tenant acme --limit 1000 --json`,
 		Args: cobra.NoArgs,
 		RunE: work(func(c *cobra.Command, _ []string) error {
+			if page.Limit < 1 || page.Limit > mostListed {
+				return misusef("--limit goes from 1 to %d", mostListed)
+			}
 			api, err := p.api()
 			if err != nil {
 				return err

@@ -115,7 +115,7 @@ refused, failed or interrupted, and 2 when the command itself was misused.`,
 	serve.Example = serveExample
 	root.AddCommand(
 		serve, p.configCommand(), p.doctorCommand(), p.vaultCommand(), p.tenantCommand(), p.bucketCommand(), p.recorderCommand(), p.readerCommand(),
-		p.eraseCommand(), p.erasureCommand(), p.certificateCommand(), p.holdCommand(), p.refileCommand(),
+		p.eraseCommand(), p.erasureCommand(), p.certificateCommand(), p.holdCommand(), p.refileCommand(), p.reindexCommand(),
 		p.putCommand(), p.getCommand(), p.lsCommand(), p.statCommand(), p.versionCommand(),
 		p.sweepCommand(), p.rebuildCommand(), p.recoverCommand(), p.verifyCommand(), p.manCommand(),
 	)

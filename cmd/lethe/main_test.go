@@ -10,10 +10,14 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/lethe-vault/lethe/crypto/claim"
+	"github.com/lethe-vault/lethe/gateway/restapi/client"
 )
 
 // beLethe in the environment makes the test's program lethe itself, for tests
@@ -126,6 +130,11 @@ func TestExitStatus(t *testing.T) {
 		{"erase --tenant acme --recording calls", token, misuse, "BUCKET/NAME"},
 		{"erase --tenant acme --day 90d", token, misuse, "90d/2026-12-31"},
 		{"erase --tenant acme --day 90d/2026-12-31", token, failed, "lethe serve"},
+		{"erase --tenant acme --subject a --wait-for 1m", token, misuse, "give --wait too"},
+		{"tenant erase acme --wait-for 2m", token, misuse, "give --wait too"},
+		{"certificate 1 --wait-for 1m", token, misuse, "give --wait too"},
+		{"erasure list --tenant acme --limit 0", token, misuse, "1 to 1000"},
+		{"erasure list --tenant acme --limit 1001", token, misuse, "1 to 1000"},
 		{"erasure", token, misuse, "say what to do"},
 		{"certificate", token, misuse, "lethe certificate"},
 		{"recover vault --unproved perhaps", nil, misuse, "puncture or leave"},
@@ -255,14 +264,27 @@ func TestErasureIsWaitedFor(t *testing.T) {
 	t.Parallel() // with the other tests that have a server: this one waits half a minute
 	s := startServer(t, filepath.Join(t.TempDir(), "data"))
 	answers[any](t, "tenant", "create", "acme", "--data", s.dir)
-	code, _, errs := lethe(t, "tenant", "erase", "acme", "--wait", "--wait-for", "1s", "--data", s.dir)
-	if code != failed || !strings.Contains(errs, "goes on") {
-		t.Errorf("erase with little patience = %d %s", code, errs)
+	code, out, errs := lethe(t, "tenant", "erase", "acme", "--reason", "contract ended", "--wait", "--wait-for", "1s", "--data", s.dir)
+	told := regexp.MustCompile(`lethe certificate ([0-9a-f]{32}) erasure.json --wait --data \S+\n(?s:.*)--salt ([0-9a-f]{64}) (--scope-tenant [a-z2-7]{26})\n`).FindStringSubmatch(errs)
+	if code != failed || !strings.Contains(errs, "goes on") || told == nil || !strings.Contains(out, told[2]) {
+		t.Fatalf("erase with little patience = %d %s%s", code, out, errs)
 	}
 	start := time.Now()
-	now := answers[map[string]string](t, "tenant", "erase", "acme", "--wait", "--data", s.dir)
-	if now["state"] != "erased" {
-		t.Errorf("erase --wait = %v after %v", now, time.Since(start))
+	now := answers[client.Tenant](t, "tenant", "erase", "acme", "--wait", "--data", s.dir)
+	if now.State != client.TenantStateErased || now.Erasure == nil || now.Erasure.Erasure != told[1] || now.Erasure.Salt != "" {
+		t.Fatalf("erase --wait = %+v after %v", now, time.Since(start))
+	}
+	file := filepath.Join(t.TempDir(), "erasure.json")
+	answers[any](t, "certificate", told[1], file, "--data", s.dir)
+	v := answers[verified](t, append([]string{"verify", "certificate", file, "--key", filepath.Join(s.dir, publicFile), "--salt", told[2]}, strings.Fields(told[3])...)...)
+	if !v.ScopeOpened || v.Certificate.Scope.Kind != claim.OfTenant || v.Certificate.Request.Reason != "contract ended" {
+		t.Errorf("verify certificate = %+v", v)
+	}
+	for _, again := range []string{"", "--wait"} {
+		code, out, errs = lethe(t, append([]string{"tenant", "erase", "acme", "--data", s.dir}, strings.Fields(again)...)...)
+		if code != done || !strings.Contains(out, told[1]) || strings.Contains(out, "salt") || !strings.Contains(errs, "erased before") {
+			t.Errorf("erase what is erased = %d %s%s", code, out, errs)
+		}
 	}
 }
 

@@ -31,7 +31,7 @@ type step struct {
 // steps is the one table from errors to what a user does next. The first row
 // that fits counts; what the servers refuse is in refusals.
 var steps = []step{
-	{a[unfinished], "Wait for its certificate: lethe certificate ERASURE --wait. Should it stay as it is, see that a process with the role eraser runs, and what its log says."},
+	{a[unfinished], "Should it stay as it is, see that a process with the role eraser runs, and what its log says. Wait for its certificate: lethe certificate ERASURE --wait"},
 
 	{one(errInterrupted, context.Canceled), "Run it again. Of a recording that was on its way, nothing is left half done."},
 
@@ -116,7 +116,7 @@ func (p *program) next(err error) string {
 // the server that ran there last.
 func (p *program) here(s step, err error) string {
 	if u, ok := errors.AsType[unfinished](err); ok {
-		return strings.ReplaceAll(s.do, "ERASURE", u.erasure.Erasure)
+		return strings.ReplaceAll(s.do, "ERASURE", u.erasure.Erasure) + p.reach()
 	}
 	if p.data == "" {
 		return s.do

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -92,6 +93,7 @@ func (p *program) serve(ctx context.Context, s config.Config) (err error) {
 		Observer:      watch,
 		StaleUpload:   s.Uploads.StaleAfter,
 		RetentionHour: s.Retention.Hour,
+		ReindexEvery:  cmp.Or(s.Reindex.Every, -1),
 		Sweep:         gateway.SweepConfig{Period: s.Sweep.Period, Lease: s.Sweep.Lease, Late: s.Sweep.Late},
 	})
 	if err != nil {

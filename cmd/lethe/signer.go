@@ -27,6 +27,7 @@ func openSigner(s config.Config) (*claim.Signer, error) {
 	b := thisBuild()
 	c := claim.Config{
 		Key:       key,
+		Older:     s.Certificates.OlderKeys,
 		Program:   claim.Program{Name: "lethe", Version: cmp.Or(b.Version, "devel"), Build: b.Revision},
 		Provider:  claim.Local,
 		Snapshots: claim.Retention{Told: s.Backups.Vault.Told, Kept: s.Backups.Vault.Kept},

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -100,76 +99,74 @@ func (p *program) tenantAct(call tenantCall) func(*cobra.Command, []string) erro
 }
 
 func (p *program) answerTenant(t client.Tenant) error {
-	return p.answer(t, table{{"tenant", t.Tenant}, {"state", string(t.State)}})
+	rows := table{{"tenant", t.Tenant}, {"state", string(t.State)}}
+	if t.Erasure != nil {
+		rows = append(rows, []string{"erasure", t.Erasure.Erasure})
+		if t.Erasure.Salt != "" {
+			rows = append(rows, []string{"salt", t.Erasure.Salt})
+		}
+	}
+	return p.answer(t, rows)
 }
 
 func (p *program) eraseTenantCommand() *cobra.Command {
-	var wait bool
-	var patience time.Duration
+	var reason string
+	var wait waiting
 	c := &cobra.Command{
 		Use: "erase NAME", Short: "Destroy a tenant's key for good, and with it every recording",
 		Long: `Erase destroys a tenant's key, and with it every recording under it, on every disk
 and in every backup. Nothing undoes it. Reads are refused when the command
-returns; the key is gone some 35 seconds later, for which --wait waits. Should it
-not be by --wait-for, the erasure goes on by itself.`,
-		Example: "  lethe --data ./lethe-data tenant erase acme --wait",
+returns; the key is gone at once after that, and the certificate that says so follows
+some 40 seconds later, for which --wait waits. Should it not have come by --wait-for,
+the erasure goes on by itself. Whoever erases what is erased is told of its erasure.
+
+The salt is shown once and kept nowhere, as with lethe erase. Only the owner token
+gets the certificate: those of the tenant are refused with it.`,
+		Example: "  lethe --data ./lethe-data tenant erase acme --reason \"contract ended\" --wait",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: p.completeTenant,
 		RunE: work(func(c *cobra.Command, args []string) error {
-			if !wait {
-				return p.tenantAct((*client.Client).EraseTenant)(c, args)
+			if err := wait.check(c); err != nil {
+				return err
 			}
-			return p.eraseAndWait(c.Context(), args[0], patience)
+			return p.eraseTenant(c.Context(), args[0], reason, wait)
 		}),
 	}
-	c.Flags().BoolVar(&wait, "wait", false, "return when the tenant is erased")
-	c.Flags().DurationVar(&patience, "wait-for", 2*time.Minute, "how long --wait waits")
+	wait.add(c)
+	reasonFlag(c, &reason)
 	return c
 }
 
-// pollEvery is how often a state is asked for while waiting.
-const pollEvery = 500 * time.Millisecond
-
-func (p *program) eraseAndWait(ctx context.Context, name string, patience time.Duration) error {
+// eraseTenant shows the salt as soon as it has it: it is nowhere else.
+func (p *program) eraseTenant(ctx context.Context, name, reason string, wait waiting) error {
 	api, err := p.api()
 	if err != nil {
 		return err
 	}
-	t, err := reply[client.Tenant](api.EraseTenant(ctx, name))
+	t, err := reply[client.Tenant](api.EraseTenant(ctx, name, client.TenantErasure{Reason: reason}))
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for t.State != client.TenantStateErased {
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("the tenant is not erased yet; its reads are refused and the erasure goes on: ask again with lethe tenant erase %s --wait", name)
-		case <-time.After(pollEvery):
-		}
-		if t, err = now(ctx, api, t); err != nil {
+	if t.Erasure == nil { // it is erased, and nothing else is known of that
+		return p.answerTenant(t)
+	}
+	if !p.json {
+		if err := p.answerTenant(t); err != nil {
 			return err
 		}
+		p.explainErasure(*t.Erasure, "--scope-tenant "+t.Id)
 	}
-	return p.answerTenant(t)
-}
-
-// now asks how a tenant stands whose erasure was accepted. It goes by the id,
-// since the name of an erased tenant may be another's by now. A server that is
-// out of reach for a moment leaves the tenant as it was last seen.
-func now(ctx context.Context, api *client.Client, last client.Tenant) (client.Tenant, error) {
-	list, err := reply[client.TenantList](api.ListTenants(ctx))
-	r, answered := errors.AsType[refused](err)
-	switch {
-	case answered && r.Code == "tenant-erased": // the tenant's own admin asks
-		last.State = client.TenantStateErased
-		return last, nil
-	case answered && r.Status < http.StatusInternalServerError:
-		return last, err
-	}
-	for _, t := range list.Tenants {
-		if t.Id == last.Id {
-			return t, nil
+	if wait.wait {
+		e, err := p.untilCertified(ctx, api, *t.Erasure, wait.patience)
+		if err != nil {
+			return err
+		}
+		t.State, t.Erasure = client.TenantStateErased, &e
+		if !p.json {
+			fmt.Fprintf(p.errs, "It is erased, and certified.\n")
 		}
 	}
-	return last, nil
+	if p.json {
+		return printJSON(p.out, t)
+	}
+	return nil
 }

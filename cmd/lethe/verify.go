@@ -140,7 +140,7 @@ type opening struct {
 }
 
 // scopeFlags are how a person gives an opening.
-type scopeFlags struct{ salt, recording, version, subject, day string }
+type scopeFlags struct{ salt, recording, version, subject, day, tenant string }
 
 func (f *scopeFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.salt, "salt", "", "salt that was given to whoever asked for the erasure, 64 hex digits")
@@ -148,7 +148,8 @@ func (f *scopeFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.version, "scope-version", "", "version of that recording, if only it was erased")
 	c.Flags().StringVar(&f.subject, "scope-subject", "", "data subject that it should be about")
 	c.Flags().StringVar(&f.day, "scope-day", "", "RETENTION/DATE that it should be about, as 90d/2026-12-31")
-	c.MarkFlagsMutuallyExclusive("scope-recording", "scope-subject", "scope-day")
+	c.Flags().StringVar(&f.tenant, "scope-tenant", "", "id of the tenant that it should be about, if that was erased")
+	c.MarkFlagsMutuallyExclusive("scope-recording", "scope-subject", "scope-day", "scope-tenant")
 }
 
 // parse gives nil if no flag was given.
@@ -192,6 +193,8 @@ func (f *scopeFlags) scope() (s claim.Scope, err error) {
 	case f.day != "":
 		class, date, _ := strings.Cut(f.day, "/")
 		return claim.Scope{Kind: claim.OfDay, Class: class, Date: date}, nil
+	case f.tenant != "":
+		return claim.Scope{Kind: claim.OfTenant, Tenant: f.tenant}, nil
 	}
-	return s, misusef("give one of --scope-recording, --scope-subject and --scope-day too: what the certificate should be about")
+	return s, misusef("give one of --scope-recording, --scope-subject, --scope-day and --scope-tenant too: what the certificate should be about")
 }

@@ -20,6 +20,7 @@ func (e *Erasure) check() error {
 		field{"id", isHex(e.ID, 16)},
 		field{"tenant", badTenant == nil},
 		field{"issued", isDate(e.Issued)},
+		field{"replaces_sha256", e.Replaces == "" || isHex(e.Replaces, 32) && !e.Dates.Unlinkable.IsZero()},
 		field{"scope.kind", slices.Contains(kinds, e.Scope.Kind)},
 		field{"scope.commitment", isHex(e.Scope.Commitment, 32)},
 		field{"request.requester", isText(e.Request.Requester)},

@@ -366,3 +366,44 @@ func FuzzStatement(f *testing.F) {
 		}
 	})
 }
+
+// A certificate that is issued again says what the first says, names it, and adds the
+// date; what the settings have become since does not matter.
+func TestReissue(t *testing.T) {
+	first := signed(t, signer(t, "ed25519"), example(t))
+	key := signer(t, "ed25519").PublicKey()
+	was, err := key.Verify(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := config(file(t, "p256.key"))
+	later.Provider, later.Snapshots, later.Program.Version = claim.Local, claim.Retention{}, "v9"
+	s, err := claim.NewSigner(later)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := was.Dates.Effective.Add(7*24*time.Hour + time.Millisecond)
+	again, err := s.Reissue(was, at.Add(time.Hour), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	is, err := s.PublicKey().Verify(again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if is.Replaces != was.Sum() || is.Dates.Unlinkable != at.Truncate(time.Second).Add(time.Second) || !is.Issued.After(is.Dates.Unlinkable) || is.Program.Version != "v9" {
+		t.Errorf("the second certificate is %+v", is)
+	}
+	if len(is.Risks) != len(was.Risks)-1 || !strings.Contains(is.Text(), was.Sum()) {
+		t.Errorf("it reads\n%s", is.Text())
+	}
+	is.Replaces, is.Dates.Unlinkable, is.Issued, is.Program, is.Method, is.Risks = "", time.Time{}, was.Issued, was.Program, was.Method, was.Risks
+	if is.Sum() != was.Sum() {
+		t.Errorf("but for that it says %+v, and the first %+v", is, was)
+	}
+	without := example(t)
+	without.Replaces = was.Sum()
+	if _, err := s.Sign(without); !errors.Is(err, claim.ErrStatement) {
+		t.Errorf("a second certificate without the date: %v, want ErrStatement", err)
+	}
+}

@@ -29,6 +29,7 @@ type Erasure struct {
 	ID           string    `json:"id"`     // of the erasure, 32 hex digits
 	Tenant       string    `json:"tenant"` // its id
 	Issued       time.Time `json:"issued"`
+	Replaces     string    `json:"replaces_sha256,omitempty"` // Sum of the one that was issued first; this one is unlinkable
 	Scope        Committed `json:"scope"`
 	Request      Request   `json:"request"`
 	Method       Method    `json:"method"`

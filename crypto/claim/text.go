@@ -19,6 +19,9 @@ func (e *Erasure) Text() string {
 	p.entry("Certificate", e.ID)
 	p.entry("Tenant", e.Tenant)
 	p.entry("Issued", date(e.Issued))
+	if e.Replaces != "" {
+		p.entry("Replaces", e.Replaces)
+	}
 	p.entry("Issued by", strings.TrimSpace(e.Program.Name+" "+e.Program.Version+" "+e.Program.Build))
 	p.entry("Asked for by", e.Request.Requester)
 	p.entry("Reason", e.Request.Reason)

@@ -80,10 +80,17 @@ func (h *holder) leaf(t Tree, slot uint64) (Key, error) {
 	return Key{}, ErrPage
 }
 
-// unseal finds and opens the page by which h holds a node.
+// unseal finds and opens the page by which h holds a node. A copy of it may be
+// another's: who can change copies gains nothing by it.
 func (k *Keys) unseal(ctx context.Context, h *holder, slot uint64) ([]byte, error) {
 	sealed, err := k.pages.Page(ctx, h.page, slot)
 	if err != nil {
+		return nil, err
+	}
+	if plain, err := openPage(h, sealed); err == nil {
+		return plain, nil
+	}
+	if sealed, err = k.pages.Stored(ctx, h.page); err != nil {
 		return nil, err
 	}
 	return openPage(h, sealed)

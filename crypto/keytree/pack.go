@@ -57,6 +57,10 @@ type Page struct {
 // page is nowhere.
 type Pages interface {
 	Page(ctx context.Context, id PageID, slot uint64) ([]byte, error)
+
+	// Stored gives a page from its pack, whatever is kept elsewhere: what Page gave
+	// does not open, and is not to be given again.
+	Stored(ctx context.Context, id PageID) ([]byte, error)
 }
 
 // ErrPack: the bytes are not the pack that its head says.
@@ -180,6 +184,10 @@ func InStore(s Store) Pages { return inStore{s} }
 type inStore struct{ store Store }
 
 func (in inStore) Page(ctx context.Context, id PageID, _ uint64) ([]byte, error) {
+	return in.Stored(ctx, id)
+}
+
+func (in inStore) Stored(ctx context.Context, id PageID) ([]byte, error) {
 	body, err := in.store.Open(ctx, PackKey(id.Tenant, id.Pack), int64(id.Offset), int64(id.Length))
 	if err != nil {
 		return nil, fmt.Errorf("read page of epoch %d of %v: %w", id.Epoch, id.Tenant, err)

@@ -88,10 +88,13 @@ func sorted(slots []Slot) ([]Slot, error) {
 		}
 	}
 	slots = slices.Clone(slots)
-	slices.SortFunc(slots, func(a, b Slot) int {
-		return cmp.Or(cmp.Compare(a.Tree, b.Tree), cmp.Compare(a.Number, b.Number))
-	})
+	slices.SortFunc(slots, Slot.Compare)
 	return slices.Compact(slots), nil
+}
+
+// Compare is the order in which slots that lie side by side come one after another.
+func (s Slot) Compare(o Slot) int {
+	return cmp.Or(cmp.Compare(s.Tree, o.Tree), cmp.Compare(s.Number, o.Number))
 }
 
 // MayGo refuses a slot that does not exist, or that is never punctured: ErrKept.

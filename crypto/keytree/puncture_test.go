@@ -210,11 +210,15 @@ type overlaid struct {
 	pages map[keytree.PageID][]byte
 }
 
-func (o overlaid) Page(ctx context.Context, id keytree.PageID, slot uint64) ([]byte, error) {
+func (o overlaid) Page(ctx context.Context, id keytree.PageID, _ uint64) ([]byte, error) {
+	return o.Stored(ctx, id)
+}
+
+func (o overlaid) Stored(ctx context.Context, id keytree.PageID) ([]byte, error) {
 	if b, ok := o.pages[id]; ok {
 		return b, nil
 	}
-	return keytree.InStore(o.Store).Page(ctx, id, slot)
+	return keytree.InStore(o.Store).Stored(ctx, id)
 }
 
 // Whoever writes the store can make pages fail to open, and no more.

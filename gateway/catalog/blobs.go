@@ -15,9 +15,9 @@ type blobRow struct{ key, blob string }
 
 func (r *blobRow) columns() []any { return []any{&r.key, &r.blob} }
 
-// CountBlobs counts the blobs of recordings that rows know of.
+// CountBlobs counts the blobs of recordings that rows know of, and may take minutes.
 func (c *Catalog) CountBlobs(ctx context.Context) (int64, error) {
-	n, err := get[count](ctx, c.read("CountBlobs"), recording.ErrNotFound, `SELECT (SELECT count(*) FROM versions)
+	n, err := getWithin[count](ctx, countFor, c.read("CountBlobs"), recording.ErrNotFound, `SELECT (SELECT count(*) FROM versions)
 		+ (SELECT count(*) FROM parts) + (SELECT count(*) FROM residues)`)
 	return n.int64, explain(ctx, err)
 }

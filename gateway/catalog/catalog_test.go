@@ -173,11 +173,11 @@ func erasures(t *testing.T, v *catalogtest.Vault, from, to int64) {
 var others = []string{
 	`INSERT INTO terms SELECT tenant, name_index, version FROM versions`,
 	`INSERT INTO part_lists SELECT version, tenant, sealed_facts FROM versions`,
-	`INSERT INTO subjects SELECT tenant, name_index, slot_recording FROM versions`,
+	`INSERT INTO subjects SELECT tenant, name_index, slot_recording, 1 FROM versions`,
 	`INSERT INTO pages SELECT tenant, 1, slot_recording, 1, sealed_facts FROM versions`,
 	`INSERT INTO filings SELECT tenant, version, slot_recording, 1, slot_recording, 'former', blob, 0 FROM versions`,
-	`INSERT INTO holds SELECT version, tenant, recording, NULL, slot_recording, sealed_facts, '', 0 FROM versions WHERE slot_recording % 500 = 0`,
-	`INSERT INTO holds SELECT version, tenant, NULL, name_index, slot_recording, sealed_facts, '', 0
+	`INSERT INTO holds SELECT version, tenant, recording, NULL, slot_recording, sealed_facts, '', 0, NULL FROM versions WHERE slot_recording % 500 = 0`,
+	`INSERT INTO holds SELECT version, tenant, NULL, name_index, slot_recording, sealed_facts, '', 0, NULL
 		FROM versions WHERE slot_recording % 500 = 1`,
 	`INSERT INTO punctures SELECT tenant, 1, slot_recording - 2000, version, 1, 0, NULL FROM versions`,
 	`INSERT INTO punctures SELECT tenant, 2, slot_recording - 2000, NULL, 1, 0, 2 FROM versions WHERE slot_recording % 20 = 0`,

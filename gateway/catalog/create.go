@@ -23,9 +23,11 @@ const (
 // Commit turns an intent into a recording.
 type Commit struct {
 	Tenant      recording.Tenant
+	Stage       Stage // of the indexes
 	Version     recording.Version
 	Overwrite   Overwrite
 	Content     Content
+	OlderName   Index       // while rows move: as Content.Name by the generation that they leave
 	Directories []Directory // from the bucket down to Content.Directory
 	Terms       []Index     // by which it can be found
 	List        *PartList   // of an upload in parts; nil if it came whole
@@ -108,7 +110,7 @@ func (in Intent) row() []any {
 //
 // ErrAborted: the intent is not open. ErrTenantRevoked, ErrTenantErased,
 // ErrNoBucket: nothing may be written there. ErrTombstoned: nor under its slots.
-// ErrExists: the name is taken, and Overwrite is Never. ErrMoved: the name stands for another recording, so what
+// ErrStage: its indexes are not those of the stage that the tenant is in. ErrExists: the name is taken, and Overwrite is Never. ErrMoved: the name stands for another recording, so what
 // was begun as a version of this one cannot be its next. ErrParts: a part on the
 // list is not stored any more. ErrUnavailable: nothing was written. ErrUnknown: the
 // database was lost during COMMIT and could not be asked. Any other answer is
@@ -143,6 +145,11 @@ func (c *Catalog) creation(cm Commit, events []audit.Record, n naming) func(cont
 				return err
 			}
 		}
+		if cm.Stage.Moving() {
+			if err := adoptName(ctx, tx, cm.Tenant, cm.OlderName, cm.Content.Name, cm.Content.Directory); err != nil {
+				return err
+			}
+		}
 		bucket, err := cm.commitNew(ctx, tx)
 		if errors.Is(err, errNotNew) {
 			var done bool
@@ -153,7 +160,7 @@ func (c *Catalog) creation(cm Commit, events []audit.Record, n naming) func(cont
 		if err != nil {
 			return err
 		}
-		if err := insertDirectories(ctx, tx, cm.Tenant, bucket, cm.Directories); err != nil {
+		if err := insertDirectories(ctx, tx, cm.Tenant, bucket, cm.Stage.Written(), cm.Directories); err != nil {
 			return err
 		}
 		if err := cm.insertTerms(ctx, tx); err != nil {
@@ -203,14 +210,15 @@ type openRow struct {
 	tenant TenantState
 	bucket recording.BucketID // zero: the tenant has none
 	buried bool               // one of its slots
+	stage  Stage
 }
 
 func (o *openRow) columns() []any {
-	return []any{&o.state, &o.tenant, fixed(o.bucket[:]), &o.buried}
+	return []any{&o.state, &o.tenant, fixed(o.bucket[:]), &o.buried, &o.stage}
 }
 
 var selectOpen = `SELECT v.state, t.state, CASE WHEN b.tenant = v.tenant AND NOT b.closing THEN b.bucket END,
-	` + anyBuried("v.tenant", "v.slot_recording", "v.slot_subject", "v.slot_day") + `
+	` + anyBuried("v.tenant", "v.slot_recording", "v.slot_subject", "v.slot_day") + `, t.index_stage
 	FROM versions v
 	JOIN tenants t ON t.id = v.tenant
 	LEFT JOIN buckets b ON b.bucket = v.bucket
@@ -223,7 +231,10 @@ func (c *Catalog) openIntent(ctx context.Context, tx *sql.Tx, cm Commit) (openRo
 	if err != nil || o.state == Committed || o.state == Replaced || o.state == Erased {
 		return o, err
 	}
-	return o, o.err()
+	if err = o.err(); err == nil && o.stage != cm.Stage {
+		err = ErrStage
+	}
+	return o, err
 }
 
 // err says why nothing more may be written for a version, nil if it is open.
@@ -274,11 +285,11 @@ var (
 		committed_at = $1, name_index = $2, dir_index = $3, size = $4, stored_size = $5,
 		class = $6, wrapped_dek = $7, sealed_facts = $8, sealed_end = $9, parts = $10
 		WHERE version = $11 AND tenant = $12 AND state = 'intent'`
-	// flipAllowed flips only where the tenant is active and has the bucket, and no
-	// slot has a tombstone.
+	// flipAllowed flips only where the tenant is active, in the stage that its writer
+	// knew, and has the bucket, and no slot has a tombstone.
 	flipAllowed = flipIntent + ` AND EXISTS (
 		SELECT 1 FROM tenants t JOIN buckets b ON b.tenant = t.id
-		WHERE t.id = versions.tenant AND t.state = 'active' AND b.bucket = versions.bucket AND NOT b.closing)
+		WHERE t.id = versions.tenant AND t.state = 'active' AND t.index_stage = $13 AND b.bucket = versions.bucket AND NOT b.closing)
 		AND ` + noneBuried("versions.tenant", "versions.slot_recording", "versions.slot_subject", "versions.slot_day") + `
 		RETURNING bucket`
 )
@@ -307,7 +318,7 @@ func (cm Commit) commitNew(ctx context.Context, tx *sql.Tx) (recording.BucketID,
 	if cm.Overwrite != Never || cm.List != nil {
 		return recording.BucketID{}, errNotNew
 	}
-	at, err := get[bucketRow](ctx, tx, errNotNew, flipAllowed, cm.flipArgs()...)
+	at, err := get[bucketRow](ctx, tx, errNotNew, flipAllowed, append(cm.flipArgs(), cm.Stage)...)
 	return at.bucket, cm.taken(err)
 }
 

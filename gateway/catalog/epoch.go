@@ -24,8 +24,10 @@ type EpochRow struct {
 	OldestAfter  int64
 }
 
-const selectEpochs = `SELECT o.tenant, o.epoch, o.version, o.slots, o.committed_at, o.effective_at, o.oldest_before, o.oldest_after
-	FROM epochs o WHERE o.tenant = $1`
+const (
+	epochColumns = `o.tenant, o.epoch, o.version, o.slots, o.committed_at, o.effective_at, o.oldest_before, o.oldest_after`
+	selectEpochs = `SELECT ` + epochColumns + ` FROM epochs o WHERE o.tenant = $1`
+)
 
 func (e *EpochRow) columns() []any {
 	return []any{fixed(e.Tenant[:]), &e.Epoch, &e.Version, &e.Slots, moment{&e.CommittedAt}, moment{&e.EffectiveAt},
@@ -215,7 +217,11 @@ func (f Follow) puncture(ctx context.Context, tx *sql.Tx, d dialect) error {
 	for some := range slices.Chunk(slices.Compact(slots), maxRows) {
 		var args []any
 		for _, s := range some {
-			args = append(args, f.Tenant[:], s.Tree, s.Number, f.Head.Epoch, s.Tree)
+			var unsettled any = s.Tree
+			if s.Tree == TreeSystem { // no version lies there
+				unsettled = nil
+			}
+			args = append(args, f.Tenant[:], s.Tree, s.Number, f.Head.Epoch, unsettled)
 		}
 		_, err := tx.ExecContext(ctx, intoPunctures+`VALUES `+values(len(some), "?", "?", "?", "NULL", "?", d.now, "?")+`
 			ON CONFLICT (tenant, tree, slot) DO UPDATE SET epoch = COALESCE(punctures.epoch, excluded.epoch)`, args...)
@@ -270,11 +276,33 @@ func (c *Catalog) EpochEffective(ctx context.Context, e EpochRow) error {
 	})
 }
 
-// EpochsOf gives the epochs that punctured an erasure's slots, in their order.
-func (c *Catalog) EpochsOf(ctx context.Context, tenant recording.Tenant, id recording.ErasureID) ([]EpochRow, error) {
-	e, err := all[EpochRow](ctx, c.read("EpochsOf"), selectEpochs+` AND o.epoch IN (
-		SELECT p.epoch FROM punctures p WHERE p.erasure = $2) ORDER BY o.epoch`, tenant[:], id[:])
-	return e, explain(ctx, err)
+// tookRow is an epoch that punctured slots of an erasure.
+type tookRow struct {
+	EpochRow
+	erasure recording.ErasureID
+}
+
+func (r *tookRow) columns() []any { return append(r.EpochRow.columns(), fixed(r.erasure[:])) }
+
+// EpochsOf gives the epochs that punctured slots of some erasures, in their order.
+func (c *Catalog) EpochsOf(ctx context.Context, tenant recording.Tenant, of []ErasureRow) (map[recording.ErasureID][]EpochRow, error) {
+	out := map[recording.ErasureID][]EpochRow{}
+	for some := range slices.Chunk(of, maxRows) {
+		args := []any{tenant[:]}
+		for i := range some {
+			args = append(args, some[i].ID[:])
+		}
+		rows, err := all[tookRow](ctx, c.read("EpochsOf"), `SELECT `+epochColumns+`, p.erasure FROM (
+			SELECT DISTINCT erasure, epoch FROM punctures WHERE tenant = $1 AND erasure IN `+list(2, len(some))+`) p
+			JOIN epochs o ON o.tenant = $1 AND o.epoch = p.epoch ORDER BY o.epoch`, args...)
+		if err != nil {
+			return nil, explain(ctx, err)
+		}
+		for _, r := range rows {
+			out[r.erasure] = append(out[r.erasure], r.EpochRow)
+		}
+	}
+	return out, nil
 }
 
 // UnfinishedEpochs gives a tenant's epochs that are not effective, oldest first.
@@ -283,40 +311,58 @@ func (c *Catalog) UnfinishedEpochs(ctx context.Context, tenant recording.Tenant)
 	return e, explain(ctx, err)
 }
 
-func (d dialect) certifiable() string {
-	return ` FROM erasures e JOIN epochs o ON o.tenant = e.tenant AND o.epoch = e.epoch
-		WHERE e.tenant = $1 AND e.` + openErasure + `e.state = 'effective' AND e.recorded AND o.seen_at <= ` + d.now + ` - $2`
+// selectToCertify goes by those that have no certificate: see selectUnrecorded.
+func (d dialect) selectToCertify() string {
+	return `SELECT ` + erasureColumns + ` FROM erasures e JOIN epochs o ON o.tenant = e.tenant AND o.epoch = e.epoch
+		WHERE e.tenant = $1 AND e.` + openErasure + `e.state = 'effective' AND e.recorded AND o.seen_at <= ` + d.now + ` - $2
+		AND e.asked_at + 0 >= $3 AND (e.asked_at + 0 > $4 OR e.id > $5) ORDER BY e.asked_at + 0, e.id LIMIT $6`
 }
 
-// ToCertify gives the erasures that are in the store and have been effective for
-// so long, by the database's clock, oldest first, and the epochs they are of.
-func (c *Catalog) ToCertify(ctx context.Context, tenant recording.Tenant, drained time.Duration) ([]ErasureRow, []EpochRow, error) {
-	q, from := c.read("ToCertify"), c.dialect.certifiable()
-	erasures, err := all[ErasureRow](ctx, q, `SELECT `+erasureColumns+from+` ORDER BY e.asked_at, e.id`, tenant[:], drained.Microseconds())
-	if err != nil || len(erasures) == 0 {
-		return nil, nil, explain(ctx, err)
-	}
-	epochs, err := all[EpochRow](ctx, q, selectEpochs+` AND o.epoch IN (SELECT e.epoch`+from+`) ORDER BY o.epoch`, tenant[:], drained.Microseconds())
-	return erasures, epochs, explain(ctx, err)
+// ToCertify gives erasures that are in the store and have been effective for so long,
+// by the database's clock, oldest first, those after one, at most limit of them.
+func (c *Catalog) ToCertify(ctx context.Context, tenant recording.Tenant, drained time.Duration, after ErasureCursor, limit int) ([]ErasureRow, error) {
+	at := after.micros()
+	e, err := all[ErasureRow](ctx, c.read("ToCertify"), c.dialect.selectToCertify(),
+		tenant[:], drained.Microseconds(), at, at, after.ID[:], limit)
+	return e, explain(ctx, err)
 }
 
-// Certify ends an erasure with its certificate and the events that tell of it.
-// One that is certified already is success, and keeps the certificate it has.
-// ErrNoErasure: there is none. ErrTransition: it is not effective.
-func (c *Catalog) Certify(ctx context.Context, tenant recording.Tenant, id recording.ErasureID, certificate []byte, events []audit.Record) error {
+// Certificate is one of an erasure, and the event that tells of it.
+type Certificate struct {
+	ID     recording.ErasureID
+	Signed []byte
+	Event  audit.Record
+}
+
+// Certify ends erasures of a tenant with their certificates. One that is certified
+// already keeps the certificate it has. ErrNoErasure: there is none such.
+// ErrTransition: one is not effective. In either case nothing is changed.
+func (c *Catalog) Certify(ctx context.Context, tenant recording.Tenant, all []Certificate) error {
 	return c.write(ctx, "Certify", func(ctx context.Context, tx *sql.Tx) error {
-		n, err := change(ctx, tx, `UPDATE erasures SET state = 'certified', certificate = $1, certified_at = `+c.dialect.now+`
-			WHERE tenant = $2 AND id = $3 AND state = 'effective'`, certificate, tenant[:], id[:])
+		return certify(ctx, tx, tenant, all, `state = 'certified', certified_at = `+c.dialect.now, `state = 'effective'`)
+	})
+}
+
+// certify sets certificates and what comes with them of the erasures that are in some
+// state; others have to be certified.
+func certify(ctx context.Context, tx *sql.Tx, tenant recording.Tenant, all []Certificate, set, in string) error {
+	var events []audit.Record
+	for _, one := range all {
+		n, err := change(ctx, tx, `UPDATE erasures SET certificate = $1, `+set+` WHERE tenant = $2 AND id = $3 AND `+in, one.Signed, tenant[:], one.ID[:])
 		if err != nil {
 			return err
 		}
 		if n == 1 {
-			return insertEvents(ctx, tx, events)
+			events = append(events, one.Event)
+			continue
 		}
-		e, err := get[ErasureRow](ctx, tx, recording.ErrNoErasure, selectErasure, tenant[:], id[:])
+		e, err := get[ErasureRow](ctx, tx, recording.ErrNoErasure, selectErasure, tenant[:], one.ID[:])
 		if err == nil && e.State != ErasureCertified {
 			err = ErrTransition
 		}
-		return err
-	})
+		if err != nil {
+			return err
+		}
+	}
+	return insertEvents(ctx, tx, events)
 }

@@ -29,6 +29,7 @@ const (
 	ScopeVersion   = "version"
 	ScopeSubject   = "subject"
 	ScopeDay       = "day"
+	ScopeTenant    = "tenant"
 )
 
 // ErasureRow is a request to erase something, and how far it is.
@@ -42,22 +43,25 @@ type ErasureRow struct {
 	Commitment  []byte // of the scope
 	AskedAt     time.Time
 	Base        int64  // the tenant's epoch when it was asked: part of the record's key
-	Record      []byte // sealed, as it goes to the store
+	Record      []byte // sealed, as it goes to the store; of a tenant's erasure in clear
 	Recorded    bool   // it is in the store
 	Versions    int64  // whose rows it has flipped by now
 	Refiled     int64
-	Epoch       int64 // that punctured its slots; 0 before
+	Epoch       int64  // that punctured its slots; 0 before
+	Generation  uint32 // of blind indexes, that was written when it was asked; 0 if it was restored, and none was announced since
 	CertifiedAt time.Time
-	Certificate []byte
+	Certificate []byte // the newest
+
+	UnlinkableAt time.Time // as the newest says; zero before
 }
 
 const erasureColumns = `e.id, e.tenant, e.scope, e.state, e.who, e.reason, e.commitment, e.asked_at, e.base,
-	e.record, e.recorded, e.versions, e.refiled, e.epoch, e.certified_at, e.certificate`
+	e.record, e.recorded, e.versions, e.refiled, e.epoch, e.generation, e.certified_at, e.certificate, e.unlinkable_at`
 
 func (e *ErasureRow) columns() []any {
 	return []any{
 		fixed(e.ID[:]), fixed(e.Tenant[:]), &e.Scope, &e.State, &e.Who, &e.Reason, &e.Commitment, moment{&e.AskedAt}, &e.Base,
-		&e.Record, &e.Recorded, &e.Versions, &e.Refiled, &e.Epoch, moment{&e.CertifiedAt}, &e.Certificate,
+		&e.Record, &e.Recorded, &e.Versions, &e.Refiled, &e.Epoch, &e.Generation, moment{&e.CertifiedAt}, &e.Certificate, moment{&e.UnlinkableAt},
 	}
 }
 
@@ -66,9 +70,9 @@ type NewErasure struct {
 	ErasureRow                   // ID, Tenant, Scope, Who, Reason, Commitment, AskedAt and Refiled
 	Recording  recording.ID      // of scope recording and version
 	Version    recording.Version // of scope version
-	Subject    *Index            // of scope subject: its index, and its term
+	Subject    *Indexed          // of scope subject: its index, and its term
 	Day        int64             // of scope day: its slot
-	Index      Index             // of all that it is asked for, by which it is found again
+	Index      Indexed           // of all that it is asked for, by which it is found again
 
 	// Record seals what the store will hold of it: the slots it takes and the
 	// versions whose own slots are among them. It may run more than once.
@@ -103,7 +107,8 @@ type Queued struct {
 //
 // An erasure that is queued already is success, and changes nothing.
 // ErrHeldBelow: below the subject or the day lies what is held by itself.
-// ErrNoTenant, ErrTenantRevoked, ErrTenantErased: nothing may be erased.
+// ErrNoTenant, ErrTenantRevoked, ErrTenantErased: nothing may be erased. ErrStage: the
+// indexes are not those of the stage that the tenant is in.
 func (c *Catalog) QueueErasure(ctx context.Context, n NewErasure, events []audit.Record) (q Queued, err error) {
 	err = c.write(ctx, "QueueErasure", func(ctx context.Context, tx *sql.Tx) error {
 		q = Queued{}
@@ -118,6 +123,9 @@ func (c *Catalog) QueueErasure(ctx context.Context, n NewErasure, events []audit
 		t, err := activeTenant(ctx, tx, n.Tenant)
 		if err != nil {
 			return err
+		}
+		if t.Stage != n.Index.Stage {
+			return ErrStage
 		}
 		w := taking{dialect: c.dialect, tx: tx, NewErasure: n}
 		if err := w.take(ctx); err != nil {
@@ -141,9 +149,10 @@ func (c *Catalog) QueueErasure(ctx context.Context, n NewErasure, events []audit
 // whether it is new.
 func (n NewErasure) insert(ctx context.Context, tx *sql.Tx) (fresh bool, err error) {
 	added, err := change(ctx, tx, `INSERT INTO erasures (id, tenant, scope, state, who, reason, commitment, scope_index, asked_at,
-		base, record, recorded, versions, refiled, epoch)
-		VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, 0, $9, FALSE, 0, $10, 0) ON CONFLICT DO NOTHING`,
-		n.ID[:], n.Tenant[:], n.Scope, n.Who, n.Reason, n.Commitment, n.Index.orNull(), n.AskedAt.UnixMicro(), []byte{}, n.Refiled)
+		base, record, recorded, versions, refiled, epoch, generation)
+		VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, 0, $9, FALSE, 0, $10, 0, $11) ON CONFLICT DO NOTHING`,
+		n.ID[:], n.Tenant[:], n.Scope, n.Who, n.Reason, n.Commitment, n.Index.orNull(), n.AskedAt.UnixMicro(), []byte{}, n.Refiled,
+		n.Index.Stage.Written())
 	return added == 1, err
 }
 
@@ -172,9 +181,11 @@ func (w *taking) forgo(ctx context.Context) (ErasureRow, error) {
 	if _, err := w.tx.ExecContext(ctx, `DELETE FROM erasures WHERE id = $1`, w.ID[:]); err != nil {
 		return ErasureRow{}, err
 	}
-	asked, err := all[ErasureRow](ctx, w.tx, selectErasureByScope+lastErasures("1"), w.Index[:], w.Tenant[:])
-	if err != nil || len(asked) > 0 {
-		return append(asked, ErasureRow{})[0], err
+	for _, index := range w.Index.all() {
+		asked, err := all[ErasureRow](ctx, w.tx, selectErasureByScope+lastErasures("1"), index[:], w.Tenant[:])
+		if err != nil || len(asked) > 0 {
+			return append(asked, ErasureRow{})[0], err
+		}
 	}
 	var query string
 	args := []any{w.Tenant[:], w.Recording[:]}
@@ -316,14 +327,17 @@ const noSlot = -1
 // takeSubject buries the subject's slot, and erases what tells of the subject
 // under another's. What is held by itself stays.
 func (w *taking) takeSubject(ctx context.Context) error {
-	holds, err := all[Hold](ctx, w.tx, selectHoldsOfSubject, w.Subject[:], w.Tenant[:])
+	holds, err := all[Hold](ctx, w.tx, selectHoldsOfSubject, w.Subject.Index[:], w.Tenant[:])
 	if err == nil {
 		err = w.Erasable(holds)
 	}
 	if err != nil {
 		return err
 	}
-	of, err := all[slotRow](ctx, w.tx, selectSubject, w.Tenant[:], w.Subject[:])
+	if err := w.Subject.adopt(ctx, w.tx, w.Tenant); err != nil {
+		return err
+	}
+	of, err := all[slotRow](ctx, w.tx, selectSubject, w.Tenant[:], w.Subject.Index[:])
 	if err != nil {
 		return err
 	}
@@ -334,11 +348,21 @@ func (w *taking) takeSubject(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err = w.tx.ExecContext(ctx, `DELETE FROM subjects WHERE tenant = $1 AND subject_index = $2`, w.Tenant[:], w.Subject[:])
+	_, err = w.tx.ExecContext(ctx, `DELETE FROM subjects WHERE tenant = $1 AND subject_index = $2`, w.Tenant[:], w.Subject.Index[:])
 	if err != nil {
 		return err
 	}
-	also, err := all[alsoRow](ctx, w.tx, selectAlso, w.Tenant[:], w.Subject[:], own)
+	for _, term := range w.Subject.all() {
+		if err := w.takeAlso(ctx, term, own); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeAlso erases what tells of a subject, by a term, under another's slot.
+func (w *taking) takeAlso(ctx context.Context, term Index, own int64) error {
+	also, err := all[alsoRow](ctx, w.tx, selectAlso, w.Tenant[:], term[:], own)
 	if err != nil {
 		return err
 	}
@@ -415,6 +439,13 @@ func (c *Catalog) Erasure(ctx context.Context, tenant recording.Tenant, id recor
 type ErasureCursor struct {
 	AskedAt time.Time
 	ID      recording.ErasureID
+}
+
+func (c ErasureCursor) micros() int64 {
+	if c == (ErasureCursor{}) {
+		return 0
+	}
+	return c.AskedAt.UnixMicro()
 }
 
 // Cursor is where a page ends whose last row e is.

@@ -43,6 +43,9 @@ var (
 	// ErrMisfiled: a version is not filed, or not to be read, where it was when it
 	// was found, or may not be filed where it is to be.
 	ErrMisfiled = errors.New("catalog: version is not filed where it was")
+	// ErrStage: the tenant's blind indexes are in another stage than the writer knew.
+	// Nothing was changed; with indexes as they are then it may be repeated.
+	ErrStage = fmt.Errorf("catalog: blind indexes are in another stage: %w", recording.ErrUnavailable)
 	// ErrParts: a part is not stored any more, or never was.
 	ErrParts = errors.New("catalog: part of an upload is not stored")
 	// ErrNewer: a newer program made the schema. What this one would write there may

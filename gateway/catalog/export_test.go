@@ -10,17 +10,17 @@ import (
 // asked for a version and the bucket it is in.
 func HotQueries(v Version, bucket Index) map[string][]any {
 	return map[string][]any{
-		selectFound:                       {v.Name[:], v.Tenant[:], bucket[:]},
-		selectVersion:                     {v.Tenant[:], v.Version[:]},
-		selectSeen:                        {v.Tenant[:], v.Version[:]},
-		selectPartList:                    {v.Tenant[:], v.Version[:]},
-		selectSubject:                     {v.Tenant[:], v.Name[:]},
-		selectTerm:                        {v.Tenant[:], v.Name[:]},
-		selectHolder:                      {v.Name[:], v.Tenant[:]},
-		selectPages + "($3)":              {v.Tenant[:], TreeDays, 1 << 40},
-		selectOpen:                        {v.Tenant[:], v.Version[:]},
-		selectDirectory:                   {v.Tenant[:], v.Directory[:]},
-		selectVersionsIn:                  {v.Tenant[:], v.Directory[:]},
+		selectFound:          {v.Name[:], v.Tenant[:], bucket[:]},
+		selectVersion:        {v.Tenant[:], v.Version[:]},
+		selectSeen:           {v.Tenant[:], v.Version[:]},
+		selectPartList:       {v.Tenant[:], v.Version[:]},
+		selectSubject:        {v.Tenant[:], v.Name[:]},
+		selectTerm:           {v.Tenant[:], v.Name[:]},
+		selectHolder:         {v.Name[:], v.Tenant[:]},
+		selectPages + "($3)": {v.Tenant[:], TreeDays, 1 << 40},
+		selectOpen:           {v.Tenant[:], v.Version[:]},
+		selectDirectory:      {v.Tenant[:], v.Directory[:]},
+		strings.ReplaceAll(selectVersionsIn, "$DIR", "= $2"): {v.Tenant[:], v.Directory[:]},
 		selectInside:                      {v.Tenant[:], v.Directory[:]},
 		selectVersions + "($2)":           {v.Tenant[:], v.Version[:]},
 		selectCredential:                  {"AK7"},
@@ -29,7 +29,7 @@ func HotQueries(v Version, bucket Index) map[string][]any {
 		selectOpenBucket:                  {v.Tenant[:], v.Bucket[:]},
 		selectStored:                      {v.Tenant[:], v.Recording[:]},
 		insertAllowed + "0" + allowedOnce: v.Intent.row(),
-		flipAllowed:                       Commit{Tenant: v.Tenant, Version: v.Version, Content: v.Content}.flipArgs(),
+		flipAllowed:                       append(Commit{Tenant: v.Tenant, Version: v.Version, Content: v.Content}.flipArgs(), Stage(0)),
 	}
 }
 
@@ -65,13 +65,14 @@ func ErasureQueries(v Version) map[string][]any {
 // EpochQueries are those of every epoch. What earlier ones took must not count.
 func (c *Catalog) EpochQueries(v Version) map[string][]any {
 	return map[string][]any{
-		updatePunctured:           {v.Tenant[:]},
-		updateEffective:           {v.Tenant[:]},
-		selectOpenSlots:           {v.Tenant[:], 10},
-		selectUnrecorded:          {v.Tenant[:]},
-		selectUnsettled:           {v.Tenant[:], 10},
-		deleteOlderPages + "($4)": {v.Tenant[:], TreeRecordings, 7, 1 << 40},
-		`SELECT ` + erasureColumns + c.dialect.certifiable(): {v.Tenant[:], 7},
+		updatePunctured:             {v.Tenant[:]},
+		updateEffective:             {v.Tenant[:]},
+		selectOpenSlots:             {v.Tenant[:], 10},
+		selectUnrecorded:            {v.Tenant[:]},
+		selectUnsettled:             {v.Tenant[:], 10},
+		deleteOlderPages + "($4)":   {v.Tenant[:], TreeRecordings, 7, 1 << 40},
+		c.dialect.selectToCertify(): {v.Tenant[:], 7, 0, 0, v.Version[:], 10},
+		selectToUnlink:              {v.Tenant[:], 1, 0, 0, v.Version[:], 10},
 	}
 }
 

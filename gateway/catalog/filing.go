@@ -36,6 +36,7 @@ type Refiled struct {
 	WrappedDEK  []byte
 	SealedFacts []byte
 	Terms       []Index // nil leaves those it has
+	Stage       Stage   // of the terms
 }
 
 var (
@@ -113,7 +114,8 @@ func (r Refiling) permitted(ctx context.Context, tx *sql.Tx, d dialect) error {
 // and the recording slot that it had is a scrap, with those of other intents. A
 // version that was filed there before is success.
 // ErrMisfiled: it is not filed, or not to be read, where it was found, or may not
-// be filed there any more; nothing was changed.
+// be filed there any more; ErrStage: its terms are not of the stage that the tenant is
+// in. Nothing was changed.
 func (c *Catalog) Refile(ctx context.Context, r Refiling, as Refiled, events []audit.Record) error {
 	return c.write(ctx, "Refile", func(ctx context.Context, tx *sql.Tx) error {
 		taken, err := change(ctx, tx, takeFiling, r.own()...)
@@ -158,6 +160,9 @@ func (c *Catalog) Refile(ctx context.Context, r Refiling, as Refiled, events []a
 func (as Refiled) tell(ctx context.Context, tx *sql.Tx, r Refiling) error {
 	_, err := tx.ExecContext(ctx, `UPDATE versions SET sealed_facts = $1 WHERE version = $2`, as.SealedFacts, r.Version[:])
 	if err != nil || as.Terms == nil {
+		return err
+	}
+	if err := as.Stage.still(ctx, tx, r.Tenant); err != nil {
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `DELETE FROM terms WHERE version = $1`, r.Version[:]); err != nil {

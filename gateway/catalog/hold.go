@@ -14,6 +14,7 @@ type Hold struct {
 	ID        recording.HoldID
 	Recording recording.ID // zero if it is of a subject
 	Subject   Index        // the subject's term; zero if it is of a recording
+	Older     Index        // while rows move: by the generation that they leave
 	Slot      int64        // of the recordings tree, under whose key it is sealed; forgotten with the hold
 	Sealed    []byte
 	Who       string
@@ -21,13 +22,13 @@ type Hold struct {
 }
 
 const (
-	holdColumns = `h.id, h.recording, h.subject_index, h.slot, h.sealed, h.who, h.created_at`
+	holdColumns = `h.id, h.recording, h.subject_index, h.older_index, h.slot, h.sealed, h.who, h.created_at`
 	selectHolds = `SELECT ` + holdColumns + ` FROM holds h WHERE h.tenant = $1 ORDER BY h.created_at, h.id`
 	selectHold  = `SELECT ` + holdColumns + ` FROM holds h WHERE h.tenant = $1 AND h.id = $2`
 )
 
 func (h *Hold) columns() []any {
-	return []any{fixed(h.ID[:]), fixed(h.Recording[:]), fixed(h.Subject[:]), &h.Slot, &h.Sealed, &h.Who, moment{&h.CreatedAt}}
+	return []any{fixed(h.ID[:]), fixed(h.Recording[:]), fixed(h.Subject[:]), fixed(h.Older[:]), &h.Slot, &h.Sealed, &h.Who, moment{&h.CreatedAt}}
 }
 
 // Holds gives a tenant's holds, oldest first.
@@ -47,15 +48,13 @@ func (ch Change) putHold(ctx context.Context, tx *sql.Tx) error {
 		return nil
 	}
 	h := ch.Hold
-	var of, subject []byte
+	var of []byte
 	if h.Subject == (Index{}) {
 		of = h.Recording[:]
-	} else {
-		subject = h.Subject[:]
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO holds (id, tenant, recording, subject_index, slot, sealed, who, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`,
-		h.ID[:], ch.Tenant[:], of, subject, h.Slot, h.Sealed, h.Who, h.CreatedAt.UnixMicro())
+	_, err := tx.ExecContext(ctx, `INSERT INTO holds (id, tenant, recording, subject_index, older_index, slot, sealed, who, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`,
+		h.ID[:], ch.Tenant[:], of, h.Subject.orNull(), h.Older.orNull(), h.Slot, h.Sealed, h.Who, h.CreatedAt.UnixMicro())
 	if err != nil {
 		return err
 	}
@@ -81,7 +80,8 @@ func (d dialect) release(ctx context.Context, tx *sql.Tx, ch Change) error {
 
 // isHeld is the condition that a hold bears on a row of versions.
 const isHeld = `(EXISTS (SELECT 1 FROM holds h WHERE h.recording = v.recording AND h.tenant = v.tenant)
-	OR EXISTS (SELECT 1 FROM terms q JOIN holds h ON h.subject_index = q.term AND h.tenant = q.tenant WHERE q.version = v.version))`
+	OR EXISTS (SELECT 1 FROM terms q JOIN holds h ON h.subject_index = q.term AND h.tenant = q.tenant WHERE q.version = v.version)
+	OR EXISTS (SELECT 1 FROM terms q JOIN holds h ON h.older_index = q.term AND h.tenant = q.tenant WHERE q.version = v.version))`
 
 // holdsOn gives the holds that bear on versions, oldest first of each hundred.
 func (d dialect) holdsOn(ctx context.Context, tx *sql.Tx, versions []Version) (out []Hold, err error) {
@@ -100,7 +100,8 @@ func (d dialect) holdsOn(ctx context.Context, tx *sql.Tx, versions []Version) (o
 
 const selectHoldsOn = `SELECT ` + holdColumns + ` FROM holds h WHERE h.id IN (
 	SELECT r.id FROM versions v JOIN holds r ON r.recording = v.recording AND r.tenant = v.tenant WHERE v.version IN $IN
-	UNION SELECT r.id FROM terms q JOIN holds r ON r.subject_index = q.term AND r.tenant = q.tenant WHERE q.version IN $IN)
+	UNION SELECT r.id FROM terms q JOIN holds r ON r.subject_index = q.term AND r.tenant = q.tenant WHERE q.version IN $IN
+	UNION SELECT r.id FROM terms q JOIN holds r ON r.older_index = q.term AND r.tenant = q.tenant WHERE q.version IN $IN)
 	ORDER BY h.created_at, h.id`
 
 const selectHoldsOfSubject = `SELECT ` + holdColumns + ` FROM holds h WHERE h.subject_index = $1 AND h.tenant = $2 ORDER BY h.created_at, h.id`
@@ -110,7 +111,9 @@ const selectHoldsOfSubject = `SELECT ` + holdColumns + ` FROM holds h WHERE h.su
 var (
 	heldVersions = `SELECT ` + versionColumns + ` FROM (
 		SELECT c.version FROM holds h CROSS JOIN versions c WHERE h.tenant = $1 AND c.recording = h.recording AND c.tenant = h.tenant
-		UNION SELECT q.version FROM holds h CROSS JOIN terms q WHERE h.tenant = $1 AND q.term = h.subject_index AND q.tenant = h.tenant) k
+		UNION SELECT q.version FROM holds h CROSS JOIN terms q WHERE h.tenant = $1 AND q.term = h.subject_index AND q.tenant = h.tenant
+		UNION SELECT q.version FROM holds h CROSS JOIN terms q WHERE h.tenant = $1 AND h.older_index IS NOT NULL
+			AND q.term = h.older_index AND q.tenant = h.tenant) k
 		CROSS JOIN versions v
 		WHERE v.version = k.version AND v.state = 'committed' AND ` + notBuried
 	selectHeldSubject = heldVersions + ` AND v.slot_subject = $2 ORDER BY v.version LIMIT $3`

@@ -15,8 +15,10 @@ import (
 type Change struct {
 	Tenant     recording.Tenant
 	Sequence   int64 // one more than the tenant's last; its first if New
+	Stage      Stage // of the indexes
 	New        *NewTenant
 	State      TenantState // "" leaves it
+	Erasure    *ErasureRow // of the tenant itself, with the state that begins it
 	Head       *Head       // a newer head that came with it; an older one is ignored
 	Token      *Token
 	Credential *Credential
@@ -24,6 +26,7 @@ type Change struct {
 	Deleted    *recording.BucketID // of a bucket that was closed; whether it is there does not matter
 	Hold       *Hold
 	Released   *recording.HoldID // whether it is there does not matter
+	Announced  *Announced
 	Events     []audit.Record
 }
 
@@ -46,7 +49,8 @@ type Head struct {
 //
 // ErrBehind: the change is not the next. ErrNoTenant: there is no such tenant
 // and the change is not its first. ErrTenantExists, ErrBucketExists: the name
-// is taken. ErrTenantErased, ErrTransition: the state cannot be reached.
+// is taken. ErrTenantErased, ErrTransition: the state cannot be reached. ErrStage: the
+// indexes are not those of the stage that the tenant is in; with others it is applied.
 // A change that is refused will be refused for ever, so whoever writes the
 // journal looks first.
 func (c *Catalog) Apply(ctx context.Context, ch Change) error {
@@ -56,11 +60,14 @@ func (c *Catalog) Apply(ctx context.Context, ch Change) error {
 			return err
 		}
 		for _, part := range []func(context.Context, *sql.Tx) error{
-			ch.putState, ch.putHead, ch.putToken, ch.putCredential, ch.putBucket, ch.deleteBucket, ch.putHold,
+			ch.putState, ch.putErasure, ch.putHead, ch.putToken, ch.putCredential, ch.putBucket, ch.deleteBucket, ch.putHold,
 		} {
 			if err := part(ctx, tx); err != nil {
 				return err
 			}
+		}
+		if err := c.dialect.announce(ctx, tx, ch); err != nil {
+			return err
 		}
 		if err := c.dialect.release(ctx, tx, ch); err != nil {
 			return err
@@ -75,22 +82,27 @@ func (ch Change) advance(ctx context.Context, tx *sql.Tx) (fresh bool, err error
 	var moved int64
 	missing := recording.ErrNoTenant
 	if ch.New == nil {
-		moved, err = change(ctx, tx, `UPDATE tenants SET journal = $1 WHERE id = $2 AND journal = $3`,
-			ch.Sequence, ch.Tenant[:], ch.Sequence-1)
+		moved, err = change(ctx, tx, `UPDATE tenants SET journal = $1 WHERE id = $2 AND journal = $3 AND index_stage = $4`,
+			ch.Sequence, ch.Tenant[:], ch.Sequence-1, ch.Stage)
 	} else {
 		missing = recording.ErrTenantExists // another tenant has the name
-		moved, err = change(ctx, tx, `INSERT INTO tenants (id, name, state, epoch, head, journal, created_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`, ch.Tenant[:], ch.New.Name, TenantActive,
-			ch.New.Head.Epoch, ch.New.Head.Bytes, ch.Sequence, ch.New.CreatedAt.UnixMicro())
+		moved, err = change(ctx, tx, `INSERT INTO tenants (id, name, state, epoch, head, journal, index_stage, created_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`, ch.Tenant[:], ch.New.Name, TenantActive,
+			ch.New.Head.Epoch, ch.New.Head.Bytes, ch.Sequence, ch.Stage, ch.New.CreatedAt.UnixMicro())
 	}
 	if err != nil || moved == 1 {
 		return moved == 1, err
 	}
 	t, err := get[Tenant](ctx, tx, missing, selectTenant, ch.Tenant[:])
-	if err == nil && t.Journal < ch.Sequence {
-		err = ErrBehind
+	switch {
+	case err != nil:
+		return false, err
+	case t.Journal < ch.Sequence-1:
+		return false, ErrBehind
+	case t.Journal < ch.Sequence:
+		return false, ErrStage
 	}
-	return false, err
+	return false, nil
 }
 
 func (ch Change) putState(ctx context.Context, tx *sql.Tx) error {
@@ -105,6 +117,14 @@ func (ch Change) putState(ctx context.Context, tx *sql.Tx) error {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE tenants SET state = $1 WHERE id = $2`, ch.State, ch.Tenant[:])
+	return err
+}
+
+func (ch Change) putErasure(ctx context.Context, tx *sql.Tx) error {
+	if ch.Erasure == nil {
+		return nil
+	}
+	_, err := NewErasure{ErasureRow: *ch.Erasure}.insert(ctx, tx)
 	return err
 }
 

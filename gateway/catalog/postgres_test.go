@@ -363,14 +363,16 @@ func TestUnansweredCommitOfTheOthers(t *testing.T) {
 		{"EpochEffective", func() error {
 			return through.EpochEffective(t.Context(), catalog.EpochRow{Tenant: v.Tenant, Epoch: 2, EffectiveAt: time.Now()})
 		}},
-		{"Certify", func() error { return through.Certify(t.Context(), v.Tenant, asked.ID, []byte("certificate"), nil) }},
+		{"Certify", func() error {
+			return through.Certify(t.Context(), v.Tenant, []catalog.Certificate{{ID: asked.ID, Signed: []byte("certificate"), Event: audit.Record{Event: audit.Event{ID: [16]byte(asked.ID), Tenant: v.Tenant}}}})
+		}},
 		{"Apply", func() error {
 			return through.Apply(t.Context(), catalog.Change{Tenant: v.Tenant, Sequence: 2, Token: &catalog.Token{Sealed: []byte("sealed")}})
 		}},
 		{"Begin", func() error { return through.Begin(t.Context(), in, nil) }},
 		{"Abort", func() error { return through.Abort(t.Context(), v.Tenant, in.Version) }},
 		{"SubjectSlot", func() error {
-			slot, err := through.SubjectSlot(t.Context(), v.Tenant, subject, 9)
+			slot, err := through.SubjectSlot(t.Context(), v.Tenant, catalog.Indexed{Index: subject}, 9)
 			if slot != 9 {
 				t.Errorf("SubjectSlot() = %d, want 9", slot)
 			}

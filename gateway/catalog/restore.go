@@ -15,6 +15,7 @@ type Restored struct {
 	Directories []Directory
 	Terms       []Index
 	Subject     *Index // whose slot it hangs from; nil for nobody's
+	Generation  uint32 // of the indexes
 
 	// Of a recording that came in parts.
 	List   *PartList
@@ -103,7 +104,7 @@ func (d dialect) restore(ctx context.Context, tx *sql.Tx, r Restored) error {
 	if err != nil || written == 0 {
 		return err
 	}
-	if err := insertDirectories(ctx, tx, r.Tenant, r.Bucket, r.Directories); err != nil {
+	if err := insertDirectories(ctx, tx, r.Tenant, r.Bucket, r.Generation, r.Directories); err != nil {
 		return err
 	}
 	v := r.Version.Version
@@ -111,8 +112,8 @@ func (d dialect) restore(ctx context.Context, tx *sql.Tx, r Restored) error {
 		return err
 	}
 	if r.Subject != nil {
-		_, err := tx.ExecContext(ctx, `INSERT INTO subjects (tenant, subject_index, slot) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
-			r.Tenant[:], r.Subject[:], r.Slots.Subject)
+		_, err := tx.ExecContext(ctx, `INSERT INTO subjects (tenant, subject_index, slot, generation) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
+			r.Tenant[:], r.Subject[:], r.Slots.Subject, r.Generation)
 		if err != nil {
 			return err
 		}

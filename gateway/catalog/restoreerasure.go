@@ -36,8 +36,8 @@ type restoring struct {
 
 func (r *restoring) restore(ctx context.Context, slots []Slot, versions []recording.Version) (lost bool, err error) {
 	added, err := change(ctx, r.tx, `INSERT INTO erasures (id, tenant, scope, state, who, reason, commitment, asked_at,
-		base, record, recorded, versions, refiled, epoch)
-		VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, TRUE, $10, $11, 0) ON CONFLICT DO NOTHING`,
+		base, record, recorded, versions, refiled, epoch, generation)
+		VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, TRUE, $10, $11, 0, 0) ON CONFLICT DO NOTHING`,
 		r.ID[:], r.Tenant[:], r.Scope, r.Who, r.Reason, r.Commitment, r.AskedAt.UnixMicro(), r.Base, r.Record, len(versions), r.Refiled)
 	if err != nil || added == 0 {
 		return false, err
@@ -94,8 +94,9 @@ func (c *Catalog) RestoreCertificate(ctx context.Context, e ErasureRow, epoch in
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE erasures SET state = 'certified', certificate = $1, certified_at = $2, epoch = CASE WHEN epoch = 0 THEN $3 ELSE epoch END
-			WHERE id = $4 AND tenant = $5`, e.Certificate, e.CertifiedAt.UnixMicro(), epoch, e.ID[:], e.Tenant[:])
+		_, err = tx.ExecContext(ctx, `UPDATE erasures SET state = 'certified', certificate = $1, certified_at = $2, unlinkable_at = $3,
+			epoch = CASE WHEN epoch = 0 THEN $4 ELSE epoch END WHERE id = $5 AND tenant = $6`,
+			e.Certificate, e.CertifiedAt.UnixMicro(), microsOrNull(e.UnlinkableAt), epoch, e.ID[:], e.Tenant[:])
 		return err
 	})
 }

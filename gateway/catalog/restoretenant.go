@@ -7,19 +7,33 @@ import (
 	"github.com/lethe-vault/lethe/recording"
 )
 
-// RestoreErased makes a tenant an erased one, whatever this catalog had of it, and
-// reports whether it was another: its head in the store says that it is erased, and
-// its key is gone. One that has no row gets a name that tells what it was.
-func (c *Catalog) RestoreErased(ctx context.Context, t Tenant) (changed bool, err error) {
+// RestoreErased makes a tenant an erased one, or one that is being erased, whatever this
+// catalog had of it, and reports whether it was another: its head in the store says that
+// it is erased, and its key is gone. One that has no row gets a name that tells what it
+// was. With it comes its erasure, unless nothing is known of that.
+func (c *Catalog) RestoreErased(ctx context.Context, t Tenant, erasure *ErasureRow) (changed bool, err error) {
 	err = c.write(ctx, "RestoreErased", func(ctx context.Context, tx *sql.Tx) error {
 		n, err := change(ctx, tx, `INSERT INTO tenants (id, name, state, epoch, head, journal, created_at)
-			VALUES ($1, $2, 'erased', $3, $4, 0, $5)
-			ON CONFLICT (id) DO UPDATE SET state = 'erased', epoch = excluded.epoch, head = excluded.head WHERE tenants.state <> 'erased'`,
-			t.ID[:], t.Name, t.Epoch, t.Head, t.CreatedAt.UnixMicro())
-		changed = n == 1
-		return err
+			VALUES ($1, $2, $3, $4, $5, 0, $6)
+			ON CONFLICT (id) DO UPDATE SET state = excluded.state, epoch = excluded.epoch, head = excluded.head WHERE tenants.state <> 'erased'`,
+			t.ID[:], t.Name, t.State, t.Epoch, t.Head, t.CreatedAt.UnixMicro())
+		if changed = n == 1; err != nil || erasure == nil {
+			return err
+		}
+		return restoreTenantErasure(ctx, tx, *erasure)
 	})
 	return changed && err == nil, err
+}
+
+// restoreTenantErasure writes the erasure of a tenant as the store has it. One that is
+// certified already keeps what it has.
+func restoreTenantErasure(ctx context.Context, tx *sql.Tx, e ErasureRow) error {
+	if _, err := (NewErasure{ErasureRow: e}).insert(ctx, tx); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE erasures SET state = $1, record = $2, recorded = TRUE, versions = $3, certificate = $4, certified_at = $5, unlinkable_at = $6
+		WHERE id = $7 AND state <> 'certified'`, e.State, e.Record, e.Versions, e.Certificate, microsOrNull(e.CertifiedAt), microsOrNull(e.UnlinkableAt), e.ID[:])
+	return err
 }
 
 // Rebuilt notes that nothing which this catalog has open was settled in a later

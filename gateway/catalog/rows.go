@@ -27,11 +27,20 @@ type row[T any] interface {
 // not refuse: a connection that was open before keeps silent.
 const readFor = 8 * time.Second
 
+// countFor bounds a query that counts what may be a whole table, for work in the
+// background.
+const countFor = 5 * time.Minute
+
 // get reads the one row of a query, and reports missing when there is none.
 func get[T any, P row[T]](ctx context.Context, q querier, missing error, query string, args ...any) (v T, err error) {
+	return getWithin[T, P](ctx, readFor, q, missing, query, args...)
+}
+
+// getWithin is get with another bound.
+func getWithin[T any, P row[T]](ctx context.Context, most time.Duration, q querier, missing error, query string, args ...any) (v T, err error) {
 	ctx, end := observed(ctx, q)
 	defer func() { end(err) }()
-	ctx, cancel := context.WithTimeout(ctx, readFor)
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	err = q.QueryRowContext(ctx, query, args...).Scan(P(&v).columns()...)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -184,4 +193,12 @@ func (m moment) Scan(src any) error {
 	}
 	*m.to = time.UnixMicro(n.V).UTC()
 	return nil
+}
+
+// microsOrNull is a time for a column that may have none.
+func microsOrNull(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMicro()
 }

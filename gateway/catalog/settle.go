@@ -104,9 +104,9 @@ const unsettledBelow = `punctures p JOIN versions v ON v.slot_%s = p.slot AND v.
 	WHERE p.erasure = e.id AND p.tree = %d AND p.unsettled IS NOT NULL`
 
 // Unreadable counts the versions that an erasure made unreadable: those whose rows
-// say so by now, and those that lie below its tombstones still. ErrNoErasure: there
+// say so by now, and those that lie below its tombstones still. It may take minutes. ErrNoErasure: there
 // is none such.
 func (c *Catalog) Unreadable(ctx context.Context, tenant recording.Tenant, id recording.ErasureID) (int64, error) {
-	n, err := get[count](ctx, c.read("Unreadable"), recording.ErrNoErasure, selectUnreadable, tenant[:], id[:])
+	n, err := getWithin[count](ctx, countFor, c.read("Unreadable"), recording.ErrNoErasure, selectUnreadable, tenant[:], id[:])
 	return n.int64, explain(ctx, err)
 }

@@ -56,13 +56,16 @@ type Tenant struct {
 	Epoch     int64  // of Head
 	Head      []byte // copy of the newest head of its key tree
 	Journal   int64  // sequence of the last change applied
+	Stage     Stage  // of its blind indexes
 	CreatedAt time.Time
+	ReadAt    time.Time // when this was the row, or at most readFor later; not kept
 }
 
-const tenantColumns = `t.id, t.name, t.state, t.epoch, t.head, t.journal, t.created_at`
+const tenantColumns = `t.id, t.name, t.state, t.epoch, t.head, t.journal, t.index_stage, t.created_at`
 
 func (t *Tenant) columns() []any {
-	return []any{fixed(t.ID[:]), &t.Name, &t.State, &t.Epoch, &t.Head, &t.Journal, moment{&t.CreatedAt}}
+	t.ReadAt = time.Now()
+	return []any{fixed(t.ID[:]), &t.Name, &t.State, &t.Epoch, &t.Head, &t.Journal, &t.Stage, moment{&t.CreatedAt}}
 }
 
 const (

@@ -12,19 +12,18 @@ import (
 // it needs. Its version is how a client names it.
 type Upload struct {
 	Intent             // without a blob
-	Name        Index  // of bucket and name
 	WrappedDEK  []byte //
 	SealedFacts []byte //
 }
 
 const uploadColumns = `v.version, v.tenant, v.bucket, v.recording,
-	v.slot_recording, v.slot_subject, v.slot_day, v.created_at, u.name_index, u.wrapped_dek, u.sealed_facts`
+	v.slot_recording, v.slot_subject, v.slot_day, v.created_at, u.wrapped_dek, u.sealed_facts`
 
 func (u *Upload) columns() []any {
 	return []any{
 		fixed(u.Version[:]), fixed(u.Tenant[:]), fixed(u.Bucket[:]), fixed(u.Recording[:]),
 		&u.Slots.Recording, &u.Slots.Subject, &u.Slots.Day, moment{&u.CreatedAt},
-		fixed(u.Name[:]), &u.WrappedDEK, &u.SealedFacts,
+		&u.WrappedDEK, &u.SealedFacts,
 	}
 }
 
@@ -42,8 +41,8 @@ func (c *Catalog) BeginUpload(ctx context.Context, u Upload, events []audit.Reco
 		if err != nil || !fresh {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO uploads (version, tenant, bucket, name_index, wrapped_dek, sealed_facts, created_at, seen_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, `+c.dialect.now+`)`, u.Version[:], u.Tenant[:], u.Bucket[:], u.Name[:],
+		_, err = tx.ExecContext(ctx, `INSERT INTO uploads (version, tenant, bucket, wrapped_dek, sealed_facts, created_at, seen_at)
+			VALUES ($1, $2, $3, $4, $5, $6, `+c.dialect.now+`)`, u.Version[:], u.Tenant[:], u.Bucket[:],
 			u.WrappedDEK, u.SealedFacts, u.CreatedAt.UnixMicro())
 		if err != nil {
 			return err

@@ -7,13 +7,16 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/lethe-vault/lethe/crypto/claim"
 	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/fault"
 	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/recording"
@@ -24,87 +27,192 @@ func CertificateKey(t recording.Tenant, id recording.ErasureID) string {
 	return fmt.Sprintf("certificates/%v/%v", t, id)
 }
 
+// UnlinkableKey is the blob key of the certificate that comes later, with the date from
+// which the erasure is unlinkable.
+func UnlinkableKey(t recording.Tenant, id recording.ErasureID) string {
+	return CertificateKey(t, id) + "-unlinkable"
+}
+
 // maxCertificate bounds a certificate that is read back.
 const maxCertificate = 256 << 10
 
+const (
+	certifyBatch  = 100  // of one transaction
+	certifyAtOnce = 16   // are created in the store
+	certifyMost   = 1000 // of a tenant in one pass, lest other tenants wait
+)
+
+// issuing is how certificates of one kind are issued.
+type issuing struct {
+	due func(context.Context, catalog.ErasureCursor) ([]catalog.ErasureRow, error)          // after one, at most certifyBatch
+	one func(context.Context, catalog.ErasureRow) (signed []byte, action string, err error) // made durable in the store
+	end func(context.Context, []catalog.Certificate) error
+}
+
 // certify ends a tenant's erasures that have drained: each gets its certificate,
-// first in the store and then in the catalog. One that fails holds up no other.
-func (e *Eraser) certify(ctx context.Context, t catalog.Tenant) error {
-	due, _, err := e.Catalog.ToCertify(ctx, t.ID, e.Drain)
-	if err != nil {
-		return err
-	}
-	known := map[int64]claim.Epoch{}
-	for _, row := range due {
-		if failed := e.certifyOne(ctx, row, known); failed != nil {
-			err = errors.Join(err, fmt.Errorf("certify erasure %v: %w", row.ID, failed))
-		}
-		if ctx.Err() != nil {
-			break
-		}
-	}
+// first in the store and then in the catalog.
+func (e *Eraser) certify(ctx context.Context, t recording.Tenant) error {
+	known := epochs{of: map[int64]claim.Epoch{}}
+	var took map[recording.ErasureID][]catalog.EpochRow // of the batch
+	_, err := e.issue(ctx, issuing{
+		due: func(ctx context.Context, after catalog.ErasureCursor) (rows []catalog.ErasureRow, err error) {
+			if rows, err = e.Catalog.ToCertify(ctx, t, e.Drain, after, certifyBatch); err == nil {
+				took, err = e.Catalog.EpochsOf(ctx, t, rows)
+			}
+			return rows, err
+		},
+		one: func(ctx context.Context, row catalog.ErasureRow) ([]byte, string, error) {
+			signed, err := e.certifyOne(ctx, row, took[row.ID], &known)
+			return signed, "erasure.certified", err
+		},
+		end: func(ctx context.Context, all []catalog.Certificate) error { return e.Catalog.Certify(ctx, t, all) },
+	})
 	return err
 }
 
-func (e *Eraser) certifyOne(ctx context.Context, row catalog.ErasureRow, known map[int64]claim.Epoch) error {
-	rows, err := e.Catalog.EpochsOf(ctx, row.Tenant, row.ID)
-	if err != nil {
-		return err
+// issue issues what is due, and reports whether that was as much as one pass does. One
+// that fails holds up no other.
+func (e *Eraser) issue(ctx context.Context, how issuing) (more bool, failed error) {
+	var after catalog.ErasureCursor
+	for range certifyMost / certifyBatch {
+		rows, err := how.due(ctx, after)
+		if err == nil && len(rows) > 0 {
+			err = e.signing(ctx)
+		}
+		if err != nil || len(rows) == 0 {
+			return false, errors.Join(failed, err)
+		}
+		made, err := e.issueEach(ctx, rows, how)
+		failed = errors.Join(failed, err)
+		// gofail: var certificateFollow string
+		// return false, failpoint(certificateFollow)
+		if err := how.end(ctx, made); err != nil {
+			return false, errors.Join(failed, err)
+		}
+		e.counts.certificates.Add(uint64(len(made)))
+		after = rows[len(rows)-1].Cursor()
 	}
-	epochs := make([]claim.Epoch, len(rows))
-	for i, r := range rows {
+	return true, failed
+}
+
+func (e *Eraser) issueEach(ctx context.Context, rows []catalog.ErasureRow, how issuing) (made []catalog.Certificate, err error) {
+	all, failed := make([]catalog.Certificate, len(rows)), make([]error, len(rows))
+	var issuing errgroup.Group // each one's failure is its own
+	issuing.SetLimit(certifyAtOnce)
+	for i, row := range rows {
+		issuing.Go(func() error {
+			failed[i] = fault.Contain(func() (err error) {
+				all[i], err = certificate(ctx, row, how)
+				return err
+			})
+			return nil
+		})
+	}
+	issuing.Wait() // none fails it
+	for i, f := range failed {
+		if f != nil {
+			err = errors.Join(err, fmt.Errorf("certify erasure %v: %w", rows[i].ID, f))
+			continue
+		}
+		made = append(made, all[i])
+	}
+	return made, err
+}
+
+// certificate issues one, with the event that tells of it.
+func certificate(ctx context.Context, row catalog.ErasureRow, how issuing) (c catalog.Certificate, err error) {
+	signed, action, err := how.one(ctx, row)
+	if err != nil {
+		return c, err
+	}
+	event, err := told(row.Tenant, action)
+	return catalog.Certificate{ID: row.ID, Signed: signed, Event: event}, err
+}
+
+// told is the event that tells of a certificate.
+func told(t recording.Tenant, action string) (audit.Record, error) {
+	return audit.Seal(keytree.Key{}, audit.Event{Tenant: t, At: now(), Who: "lethe", Action: action, Outcome: audit.Allowed})
+}
+
+func (e *Eraser) certifyOne(ctx context.Context, row catalog.ErasureRow, took []catalog.EpochRow, known *epochs) (_ []byte, err error) {
+	epochs := make([]claim.Epoch, len(took))
+	for i, r := range took {
 		if epochs[i], err = e.epoch(ctx, r, known); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	if row.Versions, err = e.Catalog.Unreadable(ctx, row.Tenant, row.ID); err != nil { // not all are settled yet
-		return err
+	if row.Scope == catalog.ScopeSubject || row.Scope == catalog.ScopeDay { // not all that lies below is settled yet
+		if row.Versions, err = e.Catalog.Unreadable(ctx, row.Tenant, row.ID); err != nil {
+			return nil, err
+		}
 	}
 	signed, err := e.Signer.Sign(statement(row, epochs))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	// gofail: var certificateCreate string
-	// return failpoint(certificateCreate)
-	if signed, err = e.keep(ctx, row, signed); err != nil {
-		return err
-	}
-	event, err := audit.Seal(keytree.Key{}, audit.Event{
-		Tenant: row.Tenant, At: now(), Who: "lethe", Action: "erasure.certified", Outcome: audit.Allowed,
+	return e.keep(ctx, CertificateKey(row.Tenant, row.ID), signed, func(of *claim.Erasure) bool {
+		return of.ID == row.ID.String() && of.Replaces == ""
 	})
-	if err != nil {
-		return err
-	}
-	// gofail: var certificateFollow string
-	// return failpoint(certificateFollow)
-	err = e.Catalog.Certify(ctx, row.Tenant, row.ID, signed, []audit.Record{event})
-	if err == nil {
-		e.counts.certificates.Add(1)
-	}
-	return err
 }
 
-// keep makes a certificate durable in the store. An erasure has one: if an earlier
-// try has made it, that is it.
-func (e *Eraser) keep(ctx context.Context, row catalog.ErasureRow, signed []byte) ([]byte, error) {
-	key := CertificateKey(row.Tenant, row.ID)
+// keep makes a certificate durable in the store. There is one of each kind: if an
+// earlier try has made it, that is it, unless it is not ours.
+func (e *Eraser) keep(ctx context.Context, key string, signed []byte, ours func(*claim.Erasure) bool) ([]byte, error) {
+	// gofail: var certificateCreate string
+	// return nil, failpoint(certificateCreate)
 	err := e.Blobs.Create(ctx, key, bytes.NewReader(signed), int64(len(signed)))
 	if !errors.Is(err, fs.ErrExist) {
 		return signed, err
 	}
-	body, err := e.Blobs.Open(ctx, key, 0, -1)
+	made, err := e.following().read(ctx, key, maxCertificate)
 	if err != nil {
 		return nil, err
 	}
-	defer body.Close()
-	made, err := io.ReadAll(io.LimitReader(body, maxCertificate))
-	if err != nil {
-		return nil, err
-	}
-	if of, err := e.Signer.PublicKey().Verify(made); err != nil || of.ID != row.ID.String() {
-		return nil, fmt.Errorf("%w: the certificate of erasure %v in the store is not ours", recording.ErrIncident, row.ID)
+	if of, err := e.verify(made); err != nil || !ours(of) {
+		return nil, errors.Join(fmt.Errorf("%w: the certificate in the store, %s, is not ours", recording.ErrIncident, key), err)
 	}
 	return made, nil
+}
+
+// unlink issues the second certificates of a tenant's erasures whose generation of blind
+// indexes is forgotten, and reports whether more are left than one pass does.
+func (e *Eraser) unlink(ctx context.Context, t recording.Tenant) (more bool, err error) {
+	forgotten, err := e.Catalog.Unlinkable(ctx, t)
+	if err != nil {
+		return false, err
+	}
+	for _, g := range forgotten {
+		left, failed := e.issue(ctx, issuing{
+			due: func(ctx context.Context, after catalog.ErasureCursor) ([]catalog.ErasureRow, error) {
+				return e.Catalog.ToUnlink(ctx, t, g.Generation, after, certifyBatch)
+			},
+			one: func(ctx context.Context, row catalog.ErasureRow) ([]byte, string, error) {
+				signed, err := e.unlinkOne(ctx, row, g.ForgottenAt)
+				return signed, "erasure.unlinkable", err
+			},
+			end: func(ctx context.Context, all []catalog.Certificate) error {
+				return e.Catalog.Unlink(ctx, t, g.ForgottenAt, all)
+			},
+		})
+		more, err = more || left, errors.Join(err, failed)
+	}
+	return more, err
+}
+
+// unlinkOne issues a certificate again, with the date from which the erasure is
+// unlinkable. The first stays where it is.
+func (e *Eraser) unlinkOne(ctx context.Context, row catalog.ErasureRow, at time.Time) ([]byte, error) {
+	first, err := e.verify(row.Certificate)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the catalog's certificate is not ours: %w", recording.ErrIncident, err)
+	}
+	signed, err := e.Signer.Reissue(first, now(), at)
+	if err != nil {
+		return nil, err
+	}
+	return e.keep(ctx, UnlinkableKey(row.Tenant, row.ID), signed, func(of *claim.Erasure) bool {
+		return of.ID == first.ID && of.Replaces == first.Sum()
+	})
 }
 
 // statement is what a certificate says, but for what is the same in all.
@@ -125,9 +233,17 @@ func statement(row catalog.ErasureRow, epochs []claim.Epoch) claim.Erasure {
 	}
 }
 
+// epochs are those that were told of in this pass.
+type epochs struct {
+	mu sync.Mutex // guards of
+	of map[int64]claim.Epoch
+}
+
 // epoch tells of an epoch by what the store has of it.
-func (e *Eraser) epoch(ctx context.Context, row catalog.EpochRow, known map[int64]claim.Epoch) (claim.Epoch, error) {
-	if told, ok := known[row.Epoch]; ok {
+func (e *Eraser) epoch(ctx context.Context, row catalog.EpochRow, known *epochs) (claim.Epoch, error) {
+	known.mu.Lock()
+	defer known.mu.Unlock()
+	if told, ok := known.of[row.Epoch]; ok {
 		return told, nil
 	}
 	before, err := keytree.ReadHead(ctx, e.Blobs, row.Tenant, uint64(row.Epoch)-1)
@@ -152,7 +268,7 @@ func (e *Eraser) epoch(ctx context.Context, row catalog.EpochRow, known map[int6
 			OldestBefore: row.OldestBefore, OldestAfter: row.OldestAfter,
 		},
 	}
-	known[row.Epoch] = told
+	known.of[row.Epoch] = told
 	return told, nil
 }
 

@@ -62,12 +62,13 @@ const (
 )
 
 const (
-	lookEvery  = time.Second      // for tenants that have something to do
-	retryAfter = 5 * time.Second  // what failed
-	atOnce     = 4                // tenants
-	leaseFor   = 6 * time.Second  // of a tenant's epochs: how long those of a process that was killed wait
-	renewEvery = 2 * time.Second  // by who drives it still
-	passFor    = 10 * time.Minute // of one tenant, at most
+	lookEvery   = time.Second // for tenants that have something to do
+	unlinkEvery = time.Minute
+	retryAfter  = 5 * time.Second  // what failed
+	atOnce      = 4                // tenants
+	leaseFor    = 6 * time.Second  // of a tenant's epochs: how long those of a process that was killed wait
+	renewEvery  = 2 * time.Second  // by who drives it still
+	passFor     = 10 * time.Minute // of one tenant, at most
 )
 
 // Eraser drives the epochs of all tenants. Replicas may each have one: they save
@@ -78,8 +79,15 @@ type Eraser struct {
 	nudged chan struct{}
 	counts counts
 
-	mu   sync.Mutex // guards next
-	next map[recording.Tenant]time.Time
+	mu       sync.Mutex // guards next and unlinked
+	next     map[recording.Tenant]time.Time
+	unlinked time.Time // when it was last looked for what is unlinkable by now; zero if more is left
+
+	signer struct { // see signing
+		mu       sync.Mutex // guards all below
+		own      bool       // the key in use is this process's
+		accepted map[string]*claim.PublicKey
+	}
 }
 
 // New makes an eraser. Run runs it.
@@ -112,6 +120,9 @@ func (e *Eraser) Run(ctx context.Context) {
 	defer inspecting.Wait()
 	inspecting.Go(func() { e.inspectAlways(ctx) })
 	inspecting.Go(func() { e.dropAlways(ctx) })
+	if err := e.signing(ctx); err != nil && ctx.Err() == nil { // told before it matters
+		e.Logger.Error("erasures get no certificates yet", "error", err)
+	}
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	for ctx.Err() == nil {
@@ -129,6 +140,11 @@ func (e *Eraser) Run(ctx context.Context) {
 // look drives every tenant that has something to do and whose turn it is.
 func (e *Eraser) look(ctx context.Context) error {
 	tenants, err := e.Catalog.TenantsToPuncture(ctx, e.ScrapAge)
+	if err == nil && e.unlinkDue() {
+		var more []recording.Tenant
+		more, err = e.Catalog.TenantsToUnlink(ctx)
+		tenants = append(tenants, more...)
+	}
 	if err != nil {
 		return err
 	}
@@ -149,6 +165,17 @@ func (e *Eraser) look(ctx context.Context) error {
 		})
 	}
 	return driving.Wait()
+}
+
+// unlinkDue reports whether it is time to look for erasures that are unlinkable by now.
+func (e *Eraser) unlinkDue() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if time.Since(e.unlinked) < unlinkEvery {
+		return false
+	}
+	e.unlinked = time.Now()
+	return true
 }
 
 // due reports whether it is a tenant's turn, and gives the next one a floor.
@@ -267,5 +294,14 @@ func (e *Eraser) advance(ctx context.Context, t *catalog.Tenant) error {
 		}
 		more = left
 	}
-	return e.certify(ctx, *t)
+	if err := e.certify(ctx, t.ID); err != nil {
+		return err
+	}
+	more, err := e.unlink(ctx, t.ID)
+	if more {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.unlinked = time.Time{}
+	}
+	return err
 }

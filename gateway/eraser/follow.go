@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"slices"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
@@ -19,6 +20,8 @@ type Following struct {
 	Blobs   blob.Store
 	Catalog *catalog.Catalog
 	Keys    keytree.Provider
+	Pages   *pages.Cache
+	Logger  *slog.Logger
 
 	// Restored is told of erasures that the catalog had lost.
 	Restored func(recording.Tenant, []recording.ErasureID)
@@ -34,12 +37,20 @@ type Following struct {
 // one who may not move the tenant: recording.ErrIncident when it does not.
 // Erasures that the catalog lacks are restored before it moves on from the epoch in
 // which they were asked for. recording.ErrTenantErased: the newest head says so.
+// Another may follow at the same time: then it goes on from where that has come.
 func (f Following) Follow(ctx context.Context, t *catalog.Tenant) error {
 	newest, err := f.newest(ctx, *t)
 	if err != nil || newest == nil {
 		return err
 	}
-	return f.FollowTo(ctx, t, *newest)
+	err = f.FollowTo(ctx, t, *newest)
+	if !errors.Is(err, catalog.ErrBehind) {
+		return err
+	}
+	if *t, err = f.Catalog.Tenant(ctx, t.ID); err != nil {
+		return err
+	}
+	return f.Follow(ctx, t)
 }
 
 // FollowTo is Follow to a head that is known to be the newest. A head on the way is
@@ -49,10 +60,13 @@ func (f Following) FollowTo(ctx context.Context, t *catalog.Tenant, newest keytr
 	var keys *keytree.Keys // none of a tenant that is erased, of which nothing is to be kept
 	if newest.Kind != keytree.HeadErased {
 		var err error
-		if keys, err = keytree.Unwrap(ctx, f.Keys, keytree.InStore(f.Blobs), newest); err != nil {
+		if keys, err = keytree.Unwrap(ctx, f.Keys, f.Pages, newest); err != nil {
 			return distrust(t.ID, newest, err)
 		}
 		defer keys.Clear()
+		if err := f.keepPages(ctx, *t, newest.Epoch); err != nil {
+			return err
+		}
 	}
 	for epoch := uint64(t.Epoch) + 1; epoch <= newest.Epoch; epoch++ {
 		if keys != nil {
@@ -71,7 +85,30 @@ func (f Following) FollowTo(ctx context.Context, t *catalog.Tenant, newest keytr
 		if head.Kind == keytree.HeadErased {
 			return recording.ErrTenantErased
 		}
-		if err := f.adopt(ctx, t, head, newest.Epoch, keys); err != nil {
+		if err := f.adopt(ctx, t, head, newest, keys); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepPages keeps the pages of all heads that are to be followed, if they are several:
+// what earlier packs name is asked of the newest keys, which would else read the store
+// for every page on the way.
+func (f Following) keepPages(ctx context.Context, t catalog.Tenant, newest uint64) error {
+	if newest <= uint64(t.Epoch)+1 {
+		return nil
+	}
+	for epoch := uint64(t.Epoch) + 1; epoch <= newest; epoch++ {
+		head, err := keytree.ReadHead(ctx, f.Blobs, t.ID, epoch)
+		var pack keytree.Pack
+		if err == nil && head.Kind == keytree.HeadPunctured {
+			pack, err = keytree.ReadPack(ctx, f.Blobs, head)
+		}
+		if err = distrust(t.ID, head, err); err != nil && !errors.Is(err, recording.ErrIncident) {
+			return err
+		}
+		if _, err := f.put(ctx, pack.Pages); err != nil {
 			return err
 		}
 	}
@@ -101,20 +138,25 @@ func (f Following) newest(ctx context.Context, t catalog.Tenant) (newest *keytre
 }
 
 // adopt follows a head that was found in the store, where the newest one is known, and
-// its keys if it has any. One before that which does not open is believed if the
-// provider has forgotten it, and else passed over.
-func (f Following) adopt(ctx context.Context, t *catalog.Tenant, h keytree.Head, newest uint64, last *keytree.Keys) error {
+// its keys if it has any. Before that, one whose root opens has proved its pack. Of one
+// that the provider has forgotten the pack may be anybody's: of the slots that it names
+// those count that the newest keys have not. Any other is passed over.
+func (f Following) adopt(ctx context.Context, t *catalog.Tenant, h, newest keytree.Head, last *keytree.Keys) error {
 	keys, err := keytree.Unwrap(ctx, f.Keys, nil, h)
-	pack := keytree.Pack{}
-	if forgotten := errors.Is(err, keytree.ErrForgotten) && h.Epoch < newest; forgotten || err == nil {
-		keys.Clear()
+	keys.Clear()
+	forgotten := errors.Is(err, keytree.ErrForgotten) && h.Epoch < newest.Epoch
+	if forgotten {
 		err = nil
-		if h.Kind == keytree.HeadPunctured {
-			pack, err = keytree.ReadPack(ctx, f.Blobs, h)
-		}
+	}
+	pack := keytree.Pack{}
+	if err == nil && h.Kind == keytree.HeadPunctured {
+		pack, err = keytree.ReadPack(ctx, f.Blobs, h)
+	}
+	if forgotten && err == nil {
+		pack.Slots, err = f.proved(ctx, pack, newest)
 	}
 	err = distrust(t.ID, h, err)
-	if errors.Is(err, recording.ErrIncident) && h.Epoch < newest {
+	if errors.Is(err, recording.ErrIncident) && h.Epoch < newest.Epoch {
 		return nil
 	}
 	if err != nil {
@@ -126,6 +168,23 @@ func (f Following) adopt(ctx context.Context, t *catalog.Tenant, h keytree.Head,
 		}
 	}
 	return f.follow(ctx, t, h, pack.Slots, pack.Pages)
+}
+
+// proved gives those slots of a pack that a newer head has punctured. One that it has
+// not was never punctured, whatever the pack says; and one that the pack keeps to itself
+// is due in the catalog, where the next epoch makes sure of it.
+func (f Following) proved(ctx context.Context, pack keytree.Pack, newest keytree.Head) ([]keytree.Slot, error) {
+	if newest.Kind == keytree.HeadErased { // there is nothing to ask; nor to keep
+		return nil, nil
+	}
+	slots := slices.DeleteFunc(slices.Clone(pack.Slots), func(s keytree.Slot) bool { return s.MayGo() != nil })
+	slices.SortFunc(slots, keytree.Slot.Compare)
+	open, gone, err := f.divide(ctx, newest, slots)
+	if len(open) > 0 {
+		f.Logger.Error("the store's pack of an earlier epoch names keys that were never destroyed: it is not ours, or damaged. They are not taken for erased",
+			"tenant", pack.Tenant.String(), "epoch", pack.Epoch, "slots", len(open), "tree", open[0].Tree, "first", open[0].Number)
+	}
+	return gone, err
 }
 
 // distrust says of what kind an error is about a head of the store.
@@ -146,16 +205,9 @@ const pagesAtOnce = 1000
 // follow lets the catalog follow a head: its pages first, which nothing leads to
 // before the row says that this is the tenant's head.
 func (f Following) follow(ctx context.Context, t *catalog.Tenant, h keytree.Head, slots []keytree.Slot, written []keytree.Page) error {
-	rows := make([]catalog.Page, len(written))
-	for i, p := range written {
-		rows[i] = pages.Row(p)
-	}
-	for some := range slices.Chunk(rows, pagesAtOnce) {
-		// gofail: var pagesFollow string
-		// return failpoint(pagesFollow)
-		if err := f.Catalog.PutPages(ctx, some); err != nil {
-			return err
-		}
+	rows, err := f.put(ctx, written)
+	if err != nil {
+		return err
 	}
 	next := catalog.Follow{
 		Tenant: t.ID, From: t.Epoch, Version: int64(h.Version),
@@ -180,6 +232,22 @@ func (f Following) follow(ctx context.Context, t *catalog.Tenant, h keytree.Head
 	return nil
 }
 
+// put keeps pages, and gives their rows.
+func (f Following) put(ctx context.Context, written []keytree.Page) ([]catalog.Page, error) {
+	rows := make([]catalog.Page, len(written))
+	for i, p := range written {
+		rows[i] = pages.Row(p)
+	}
+	for some := range slices.Chunk(rows, pagesAtOnce) {
+		// gofail: var pagesFollow string
+		// return nil, failpoint(pagesFollow)
+		if err := f.Catalog.PutPages(ctx, some); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
 // follow is Follow, and tells who holds keys of the epoch before.
 func (e *Eraser) follow(ctx context.Context, t *catalog.Tenant) error {
 	was := t.Epoch
@@ -191,5 +259,7 @@ func (e *Eraser) follow(ctx context.Context, t *catalog.Tenant) error {
 }
 
 func (e *Eraser) following() Following {
-	return Following{Blobs: e.Blobs, Catalog: e.Catalog, Keys: e.Keys, Restored: e.Restored, Told: e.Told}
+	return Following{
+		Blobs: e.Blobs, Catalog: e.Catalog, Keys: e.Keys, Pages: e.Pages, Logger: e.Logger, Restored: e.Restored, Told: e.Told,
+	}
 }

@@ -1,11 +1,11 @@
 package eraser
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"time"
 
@@ -151,32 +151,9 @@ func (e *Eraser) choose(ctx context.Context, opens keytree.Head, s since, r Reco
 }
 
 // open gives those slots whose keys a head still has.
-func (e *Eraser) open(ctx context.Context, h keytree.Head, slots map[keytree.Slot]bool) (open []keytree.Slot, err error) {
-	all := make([]keytree.Slot, 0, len(slots))
-	for s := range slots {
-		all = append(all, s)
-	}
-	ahead, err := e.Pages.Ahead(ctx, h.Tenant, all)
-	if err != nil {
-		return nil, err
-	}
-	keys, err := keytree.Unwrap(ctx, e.Keys, ahead, h)
-	if err != nil {
-		return nil, err
-	}
-	defer keys.Clear()
-	for _, s := range all {
-		key, err := keys.Slot(ctx, s.Tree, s.Number)
-		key.Clear()
-		if errors.Is(err, keytree.ErrPunctured) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		open = append(open, s)
-	}
-	return open, nil
+func (e *Eraser) open(ctx context.Context, h keytree.Head, slots map[keytree.Slot]bool) ([]keytree.Slot, error) {
+	open, _, err := e.following().divide(ctx, h, slices.SortedFunc(maps.Keys(slots), keytree.Slot.Compare))
+	return open, err
 }
 
 // supersede commits a head in the place of those that open no more, and lets the
@@ -209,7 +186,7 @@ func (e *Eraser) supersede(ctx context.Context, t *catalog.Tenant, c chain, slot
 		return 0, err
 	}
 	// Those of other trees first: no later epoch takes one that no request names.
-	slices.SortStableFunc(slots, func(a, b keytree.Slot) int { return cmp.Compare(b.Tree, a.Tree) })
+	slices.SortFunc(slots, func(a, b keytree.Slot) int { return b.Compare(a) })
 	some := slots[:min(len(slots), keytree.MostPunctures)]
 	ahead, err := e.Pages.Ahead(ctx, t.ID, some)
 	if err != nil {

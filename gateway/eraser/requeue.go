@@ -11,8 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
+	"github.com/lethe-vault/lethe/crypto/claim"
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/gateway/catalog"
@@ -196,7 +196,7 @@ func (f Following) Recertify(ctx context.Context, t catalog.Tenant, keys *keytre
 		if !gone {
 			continue
 		}
-		if row.Certificate, row.CertifiedAt, err = f.certificate(ctx, row); err != nil {
+		if err := f.certificate(ctx, &row); err != nil {
 			return err
 		}
 		if row.Certificate == nil {
@@ -234,26 +234,26 @@ func (f Following) gone(ctx context.Context, keys *keytree.Keys, row catalog.Era
 	return true, nil
 }
 
-// certificate is that of an erasure, nil if the store has none that is of it. It may
-// be signed with a key that is not used any more, and is not verified: whoever is
-// shown it does that.
-func (f Following) certificate(ctx context.Context, row catalog.ErasureRow) ([]byte, time.Time, error) {
-	signed, err := f.read(ctx, CertificateKey(row.Tenant, row.ID), maxCertificate)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, time.Time{}, nil
+// certificate completes a row by the newest certificate that the store has of it, if it
+// has one. That may be signed with a key that is not used any more, and is not verified:
+// whoever is shown it does that.
+func (f Following) certificate(ctx context.Context, row *catalog.ErasureRow) error {
+	for _, key := range []string{UnlinkableKey(row.Tenant, row.ID), CertificateKey(row.Tenant, row.ID)} {
+		signed, err := f.read(ctx, key, maxCertificate)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		var envelope struct {
+			Payload []byte `json:"payload"`
+		}
+		var of claim.Erasure
+		if json.Unmarshal(signed, &envelope) == nil && json.Unmarshal(envelope.Payload, &of) == nil && of.ID == row.ID.String() {
+			row.Certificate, row.CertifiedAt, row.UnlinkableAt = signed, of.Issued, of.Dates.Unlinkable
+			return nil
+		}
 	}
-	if err != nil {
-		return nil, time.Time{}, err
-	}
-	var envelope struct {
-		Payload []byte `json:"payload"`
-	}
-	var of struct {
-		ID     string    `json:"id"`
-		Issued time.Time `json:"issued"`
-	}
-	if json.Unmarshal(signed, &envelope) != nil || json.Unmarshal(envelope.Payload, &of) != nil || of.ID != row.ID.String() {
-		return nil, time.Time{}, nil
-	}
-	return signed, of.Issued, nil
+	return nil
 }

@@ -106,11 +106,14 @@ func On(t testing.TB, p Parts, edits ...func(*gateway.Config)) *Fixture {
 	return f
 }
 
-// signer signs certificates with a key of its own.
+// signingKey is that of all gateways of a test program, as replicas share one.
+var signingKey = sync.OnceValue(claim.NewKey)
+
+// signer signs certificates.
 func signer(t testing.TB) *claim.Signer {
 	t.Helper()
 	s, err := claim.NewSigner(claim.Config{
-		Key: claim.NewKey(), Program: claim.Program{Name: "lethe", Version: "test"}, Provider: claim.Local,
+		Key: bytes.Clone(signingKey()), Program: claim.Program{Name: "lethe", Version: "test"}, Provider: claim.Local,
 	})
 	check(t, "make signer", err)
 	return s

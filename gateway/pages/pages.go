@@ -60,9 +60,16 @@ func (c *Cache) Page(ctx context.Context, id keytree.PageID, slot uint64) ([]byt
 	if sealed, ok := found[keyOf(id)]; ok {
 		return sealed, nil
 	}
-	sealed, err := c.store.Page(ctx, id, slot)
+	return c.Stored(ctx, id)
+}
+
+// Stored gives a sealed page from the store, and keeps that in memory, whatever the
+// catalog has: who writes rows of pages would else make a tenant unreadable until
+// they are others.
+func (c *Cache) Stored(ctx context.Context, id keytree.PageID) ([]byte, error) {
+	sealed, err := c.store.Stored(ctx, id)
 	if err == nil {
-		c.keep(keyOf(id), sealed)
+		c.replace(keyOf(id), sealed)
 	}
 	return sealed, err
 }
@@ -86,11 +93,24 @@ func (c *Cache) keep(k key, sealed []byte) {
 	c.put(k, sealed)
 }
 
-// put makes a page one of those used last; those of which there are too many,
-// used before, are let go. c.mu is held.
+// replace is keep of what takes the place of another.
+func (c *Cache) replace(k key, sealed []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bytes -= len(c.young[k])
+	delete(c.young, k)
+	delete(c.old, k)
+	c.put(k, sealed)
+}
+
+// put makes a page one of those used last, what is there of it before what is new;
+// those of which there are too many, used before, are let go. c.mu is held.
 func (c *Cache) put(k key, sealed []byte) {
 	if _, ok := c.young[k]; ok {
 		return
+	}
+	if was, ok := c.old[k]; ok {
+		sealed = was
 	}
 	if c.bytes+len(sealed) > limit/2 {
 		c.old, c.young, c.bytes = c.young, map[key][]byte{}, 0
@@ -137,6 +157,10 @@ func (c *Cache) Ahead(ctx context.Context, t recording.Tenant, slots []keytree.S
 type ahead struct {
 	rest  *Cache
 	found map[key][]byte
+}
+
+func (a ahead) Stored(ctx context.Context, id keytree.PageID) ([]byte, error) {
+	return a.rest.Stored(ctx, id)
 }
 
 func (a ahead) Page(ctx context.Context, id keytree.PageID, slot uint64) ([]byte, error) {

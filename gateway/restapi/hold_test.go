@@ -21,7 +21,7 @@ func TestHolds(t *testing.T) {
 	if err != nil || list.JSON200 == nil || len(list.JSON200.Holds) != 1 || list.JSON200.Holds[0] != *made.JSON201 {
 		t.Errorf("ListHolds = %s %s, %v", list.Status(), list.Body, err)
 	}
-	refused, err := admin.EraseTenantWithResponse(ctx, "acme")
+	refused, err := admin.EraseTenantWithResponse(ctx, "acme", client.TenantErasure{})
 	if p := refused.ApplicationproblemJSONDefault; err != nil || p == nil || p.Status != 409 || p.Code != "held" || !strings.Contains(p.Detail, made.JSON201.Hold) {
 		t.Errorf("EraseTenant = %s %s, %v", refused.Status(), refused.Body, err)
 	}

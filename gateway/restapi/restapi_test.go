@@ -82,8 +82,22 @@ func TestTenantFromCreationToErasure(t *testing.T) {
 	}
 	restored, err := admin.RestoreTenantWithResponse(ctx, "acme")
 	state(client.TenantStateActive, restored.JSON200, err)
-	erased, err := admin.EraseTenantWithResponse(ctx, "acme")
+	erased, err := admin.EraseTenantWithResponse(ctx, "acme", client.TenantErasure{Reason: "contract ended"})
 	state(client.TenantStateErasing, erased.JSON202, err)
+	e := erased.JSON202.Erasure
+	if e == nil || len(e.Salt) != 64 || e.Scope != client.ErasureScopeTenant || e.Requester != "admin" || e.Reason != "contract ended" || e.TenantId != erased.JSON202.Id {
+		t.Fatalf("its erasure is %+v", e)
+	}
+	owner := f.as(t, f.owner)
+	again, err := owner.EraseTenantWithResponse(ctx, "acme", client.TenantErasure{})
+	state(client.TenantStateErasing, again.JSON202, err)
+	if is := again.JSON202.Erasure; is == nil || is.Erasure != e.Erasure || is.Salt != "" || is.Reason != e.Reason {
+		t.Errorf("erased again, its erasure is %+v", is)
+	}
+	seen, err := owner.GetErasureWithResponse(ctx, e.Erasure)
+	if err != nil || seen.JSON200 == nil || seen.JSON200.State != client.ErasureStateQueued || seen.JSON200.Scope != client.ErasureScopeTenant {
+		t.Errorf("GetErasure = %s %s, %v", seen.Status(), seen.Body, err)
+	}
 	late, err := admin.RestoreTenantWithResponse(ctx, "acme")
 	if err != nil || late.StatusCode() != http.StatusGone || late.ApplicationproblemJSONDefault.Code != "tenant-erased" {
 		t.Errorf("RestoreTenant after its erasure = %s %s, %v", late.Status(), late.Body, err)
@@ -183,7 +197,7 @@ func TestRefusals(t *testing.T) {
 		{get(tenants, "Bearer nonsense"), 401, "unauthenticated", "unknown"},
 		{post(tenants, acme, `{"name":"mine"}`), 403, "denied", ""},
 		{get("/v1/tenants/acme", other), 403, "denied", ""},
-		{post("/v1/tenants/acme/erase", other, ""), 403, "denied", ""},
+		{post("/v1/tenants/acme/erase", other, `{}`), 403, "denied", ""},
 		{get("/v1/tenants/nobody", asOwner), 404, "no-such-tenant", ""},
 		{get("/", asOwner), 404, "no-such-route", ""},
 		{get("/v1/tenants/", asOwner), 404, "no-such-route", ""},
@@ -202,7 +216,9 @@ func TestRefusals(t *testing.T) {
 		{post(tenants, asOwner, `["name"]`), 400, "bad-request", "array"},
 		{post(tenants, asOwner, `{"name":"`+strings.Repeat("x", 1<<20)+`"}`), 413, "too-large", "1 MiB"},
 		{request{"POST", tenants, asOwner, "text/plain", `{"name":"x"}`}, 415, "not-json", "application/json"},
-		{post("/v1/tenants/acme/erase", asOwner, `{"reason":"x"}`), 400, "bad-request", `"reason"`},
+		{post("/v1/tenants/acme/erase", asOwner, ``), 400, "bad-request", "empty"},
+		{post("/v1/tenants/acme/erase", asOwner, `{"because":"x"}`), 400, "bad-request", `"because"`},
+		{post("/v1/tenants/acme/erase", asOwner, `{"reason":"he rang from 030 1234567"}`), 400, "bad-reason", "telephone"},
 		{post(buckets, acme, `{"name":"calls"}`), 409, "bucket-exists", ""},
 		{post(buckets, acme, `{"name":"Calls"}`), 400, "bad-bucket-name", ""},
 		{post(buckets, acme, `{"name":"more","retention":"90"}`), 400, "bad-retention", "90d"},

@@ -21,6 +21,7 @@ const (
 	ErasureScopeDay       ErasureScope = "day"
 	ErasureScopeRecording ErasureScope = "recording"
 	ErasureScopeSubject   ErasureScope = "subject"
+	ErasureScopeTenant    ErasureScope = "tenant"
 	ErasureScopeVersion   ErasureScope = "version"
 )
 
@@ -32,6 +33,8 @@ func (e ErasureScope) Valid() bool {
 	case ErasureScopeRecording:
 		return true
 	case ErasureScopeSubject:
+		return true
+	case ErasureScopeTenant:
 		return true
 	case ErasureScopeVersion:
 		return true
@@ -121,6 +124,33 @@ func (e NewBucketOverwrite) Valid() bool {
 	case NewBucketOverwriteReplace:
 		return true
 	case NewBucketOverwriteVersion:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReindexState.
+const (
+	ReindexStateAnnounced ReindexState = "announced"
+	ReindexStateForgotten ReindexState = "forgotten"
+	ReindexStateMoved     ReindexState = "moved"
+	ReindexStateMoving    ReindexState = "moving"
+	ReindexStateNone      ReindexState = "none"
+)
+
+// Valid indicates whether the value is a known member of the ReindexState enum.
+func (e ReindexState) Valid() bool {
+	switch e {
+	case ReindexStateAnnounced:
+		return true
+	case ReindexStateForgotten:
+		return true
+	case ReindexStateMoved:
+		return true
+	case ReindexStateMoving:
+		return true
+	case ReindexStateNone:
 		return true
 	default:
 		return false
@@ -430,6 +460,35 @@ type Refiling struct {
 	Refiled int `json:"refiled"`
 }
 
+// ReindexState none: rows never left a generation. announced: readers look for both.
+// moving: rows move. moved: no row is under the older generation. forgotten:
+// its key is forgotten.
+type ReindexState string
+
+// Reindexing defines model for Reindexing.
+type Reindexing struct {
+	AnnouncedAt *time.Time `json:"announced_at,omitempty"`
+
+	// Damaged Versions that do not open, and are found no more.
+	Damaged     int64      `json:"damaged"`
+	ForgottenAt *time.Time `json:"forgotten_at,omitempty"`
+
+	// Linkable Something was erased later than what this is about: it takes another time.
+	Linkable bool `json:"linkable"`
+
+	// Moved Versions of recordings whose rows have moved.
+	Moved   int64      `json:"moved"`
+	MovedAt *time.Time `json:"moved_at,omitempty"`
+
+	// MovingAt What was erased before can be confirmed by no index, once the state is forgotten.
+	MovingAt *time.Time `json:"moving_at,omitempty"`
+
+	// State none: rows never left a generation. announced: readers look for both.
+	// moving: rows move. moved: no row is under the older generation. forgotten:
+	// its key is forgotten.
+	State ReindexState `json:"state"`
+}
+
 // Sweep defines model for Sweep.
 type Sweep struct {
 	// Blobs One kind of what was left behind: uploads in parts that got no part for
@@ -487,6 +546,9 @@ type Swept struct {
 type Tenant struct {
 	CreatedAt time.Time `json:"created_at"`
 
+	// Erasure That of the tenant itself, in the answer to its erasure alone.
+	Erasure *Erasure `json:"erasure,omitempty"`
+
 	// Id 26 characters of base32; stands in logs and in the store
 	Id    string      `json:"id"`
 	State TenantState `json:"state"`
@@ -500,6 +562,12 @@ type TenantCreated struct {
 	// AdminToken Administers this tenant. Shown once.
 	AdminToken string `json:"admin_token"`
 	Tenant     string `json:"tenant"`
+}
+
+// TenantErasure defines model for TenantErasure.
+type TenantErasure struct {
+	// Reason As that of another erasure.
+	Reason string `json:"reason,omitempty"`
 }
 
 // TenantList defines model for TenantList.
@@ -539,6 +607,9 @@ type CreateTenantJSONRequestBody = NewTenant
 
 // CreateBucketJSONRequestBody defines body for CreateBucket for application/json ContentType.
 type CreateBucketJSONRequestBody = NewBucket
+
+// EraseTenantJSONRequestBody defines body for EraseTenant for application/json ContentType.
+type EraseTenantJSONRequestBody = TenantErasure
 
 // CreateErasureJSONRequestBody defines body for CreateErasure for application/json ContentType.
 type CreateErasureJSONRequestBody = NewErasure
@@ -602,6 +673,12 @@ type ServerInterface interface {
 	// CreateRefiling Keep a recording for longer, or correct of whom it tells.
 	// (POST /v1/tenants/{tenant}/refilings)
 	CreateRefiling(c *gin.Context, tenant TenantName)
+	// GetReindexing Tell how far the last generation is that rows have left, or leave.
+	// (GET /v1/tenants/{tenant}/reindex)
+	GetReindexing(c *gin.Context, tenant TenantName)
+	// Reindex Forget the key by which an index in a backup confirms what was erased.
+	// (POST /v1/tenants/{tenant}/reindex)
+	Reindex(c *gin.Context, tenant TenantName)
 	// RestoreTenant Undo a revocation.
 	// (POST /v1/tenants/{tenant}/restore)
 	RestoreTenant(c *gin.Context, tenant TenantName)
@@ -986,6 +1063,56 @@ func (siw *ServerInterfaceWrapper) CreateRefiling(c *gin.Context) {
 	siw.Handler.CreateRefiling(c, tenant)
 }
 
+// GetReindexing operation middleware
+func (siw *ServerInterfaceWrapper) GetReindexing(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", c.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter tenant: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetReindexing(c, tenant)
+}
+
+// Reindex operation middleware
+func (siw *ServerInterfaceWrapper) Reindex(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", c.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter tenant: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.Reindex(c, tenant)
+}
+
 // RestoreTenant operation middleware
 func (siw *ServerInterfaceWrapper) RestoreTenant(c *gin.Context) {
 
@@ -1071,6 +1198,8 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/erase", wrapper.EraseTenant)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/erasures", wrapper.ListErasures)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/erasures", wrapper.CreateErasure)
+	router.GET(options.BaseURL+"/v1/tenants/:tenant/reindex", wrapper.GetReindexing)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/reindex", wrapper.Reindex)
 	router.GET(options.BaseURL+"/v1/erasures/:erasure", wrapper.GetErasure)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/buckets", wrapper.CreateBucket)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/recorders", wrapper.CreateRecorder)
@@ -1350,6 +1479,7 @@ func (response CreateBucketdefaultApplicationProblemPlusJSONResponse) VisitCreat
 
 type EraseTenantRequestObject struct {
 	Tenant TenantName `json:"tenant"`
+	Body   *EraseTenantJSONRequestBody
 }
 
 type EraseTenantResponseObject interface {
@@ -1733,6 +1863,90 @@ func (response CreateRefilingdefaultApplicationProblemPlusJSONResponse) VisitCre
 	return err
 }
 
+type GetReindexingRequestObject struct {
+	Tenant TenantName `json:"tenant"`
+}
+
+type GetReindexingResponseObject interface {
+	VisitGetReindexingResponse(w http.ResponseWriter) error
+}
+
+type GetReindexing200JSONResponse Reindexing
+
+func (response GetReindexing200JSONResponse) VisitGetReindexingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReindexingdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    FailedResponseHeaders
+	StatusCode int
+}
+
+func (response GetReindexingdefaultApplicationProblemPlusJSONResponse) VisitGetReindexingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReindexRequestObject struct {
+	Tenant TenantName `json:"tenant"`
+}
+
+type ReindexResponseObject interface {
+	VisitReindexResponse(w http.ResponseWriter) error
+}
+
+type Reindex202JSONResponse Reindexing
+
+func (response Reindex202JSONResponse) VisitReindexResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReindexdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    FailedResponseHeaders
+	StatusCode int
+}
+
+func (response ReindexdefaultApplicationProblemPlusJSONResponse) VisitReindexResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RestoreTenantRequestObject struct {
 	Tenant TenantName `json:"tenant"`
 }
@@ -1864,6 +2078,12 @@ type StrictServerInterface interface {
 	// CreateRefiling Keep a recording for longer, or correct of whom it tells.
 	// (POST /v1/tenants/{tenant}/refilings)
 	CreateRefiling(ctx context.Context, request CreateRefilingRequestObject) (CreateRefilingResponseObject, error)
+	// GetReindexing Tell how far the last generation is that rows have left, or leave.
+	// (GET /v1/tenants/{tenant}/reindex)
+	GetReindexing(ctx context.Context, request GetReindexingRequestObject) (GetReindexingResponseObject, error)
+	// Reindex Forget the key by which an index in a backup confirms what was erased.
+	// (POST /v1/tenants/{tenant}/reindex)
+	Reindex(ctx context.Context, request ReindexRequestObject) (ReindexResponseObject, error)
 	// RestoreTenant Undo a revocation.
 	// (POST /v1/tenants/{tenant}/restore)
 	RestoreTenant(ctx context.Context, request RestoreTenantRequestObject) (RestoreTenantResponseObject, error)
@@ -1964,8 +2184,9 @@ func (o operations) CreateBucket(c *gin.Context, tenant TenantName) {
 func (o operations) EraseTenant(c *gin.Context, tenant TenantName) {
 	request := EraseTenantRequestObject{
 		Tenant: tenant,
+		Body:   new(EraseTenantJSONRequestBody),
 	}
-	o.handle(c, "eraseTenant", nil, func(api StrictServerInterface) error {
+	o.handle(c, "eraseTenant", request.Body, func(api StrictServerInterface) error {
 		response, err := api.EraseTenant(c.Request.Context(), request)
 		if err != nil {
 			return err
@@ -2090,6 +2311,34 @@ func (o operations) CreateRefiling(c *gin.Context, tenant TenantName) {
 			return err
 		}
 		return response.VisitCreateRefilingResponse(c.Writer)
+	})
+}
+
+// GetReindexing (GET /v1/tenants/{tenant}/reindex)
+func (o operations) GetReindexing(c *gin.Context, tenant TenantName) {
+	request := GetReindexingRequestObject{
+		Tenant: tenant,
+	}
+	o.handle(c, "getReindexing", nil, func(api StrictServerInterface) error {
+		response, err := api.GetReindexing(c.Request.Context(), request)
+		if err != nil {
+			return err
+		}
+		return response.VisitGetReindexingResponse(c.Writer)
+	})
+}
+
+// Reindex (POST /v1/tenants/{tenant}/reindex)
+func (o operations) Reindex(c *gin.Context, tenant TenantName) {
+	request := ReindexRequestObject{
+		Tenant: tenant,
+	}
+	o.handle(c, "reindex", nil, func(api StrictServerInterface) error {
+		response, err := api.Reindex(c.Request.Context(), request)
+		if err != nil {
+			return err
+		}
+		return response.VisitReindexResponse(c.Writer)
 	})
 }
 

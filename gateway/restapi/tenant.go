@@ -1,10 +1,12 @@
 package restapi
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
 	"github.com/lethe-vault/lethe/gateway"
+	"github.com/lethe-vault/lethe/recording"
 )
 
 // CreateTenant makes a tenant and shows its admin token, once.
@@ -58,8 +60,13 @@ func (s session) RestoreTenant(ctx context.Context, r RestoreTenantRequestObject
 
 // EraseTenant destroys a tenant's key for good.
 func (s session) EraseTenant(ctx context.Context, r EraseTenantRequestObject) (EraseTenantResponseObject, error) {
-	now, err := s.tenant(ctx, r.Tenant, s.gateway.EraseTenant)
-	return EraseTenant202JSONResponse{now}, err
+	t, err := s.gateway.EraseTenant(ctx, s.caller, r.Tenant, cmp.Or(r.Body.Reason, noReason))
+	now := shown(t)
+	if t.Erasure.ID != (recording.ErasureID{}) {
+		erasure := shownErasure(t.Erasure)
+		now.Erasure = &erasure
+	}
+	return EraseTenant202JSONResponse{TenantNowJSONResponse(now)}, err
 }
 
 // tenantCall is a method of the gateway that acts on the tenant of a name.

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/lethe-vault/lethe/crypto/claim"
 	"github.com/lethe-vault/lethe/fault"
 	"github.com/lethe-vault/lethe/gateway"
 	"github.com/lethe-vault/lethe/recording"
@@ -20,7 +21,7 @@ var deleteParameters = []string{versionParameter}
 // deleteObject erases a recording, or one version of it: DeleteObject. What is not
 // there is gone: 204 as well. The answer has the id of the erasure, the one that did
 // it before if that is known, under which the REST API tells how far it is and gives
-// its certificate.
+// its certificate; and the salt of that certificate, which is told here or never.
 func (f *Front) deleteObject(w http.ResponseWriter, r *http.Request, in verified) error {
 	if err := unconditional(r.Header); err != nil {
 		return err
@@ -40,6 +41,9 @@ func (f *Front) deleteObject(w http.ResponseWriter, r *http.Request, in verified
 	}
 	if found.Erasure != (recording.ErasureID{}) {
 		w.Header().Set("X-Lethe-Erasure", found.Erasure.String())
+	}
+	if found.Salt != (claim.Salt{}) {
+		w.Header().Set("X-Lethe-Erasure-Salt", found.Salt.String())
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil

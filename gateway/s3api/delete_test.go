@@ -1,6 +1,7 @@
 package s3api_test
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -110,11 +111,13 @@ func TestDeleteObject(t *testing.T) {
 }
 
 // A deletion names the erasure that it made, and so does its repetition; one of what
-// never was names none.
+// never was names none. The salt is told by the first alone, and by no log.
 func TestDeletionNamesItsErasure(t *testing.T) {
 	v := newVault(t)
 	v.mustPut(calls, "a/call", "content")
-	first, again, never := v.deletion("/calls/a/call"), v.deletion("/calls/a/call"), v.deletion("/calls/never-was")
+	first, told := v.deletion("/calls/a/call")
+	again, twice := v.deletion("/calls/a/call")
+	never, none := v.deletion("/calls/never-was")
 	if first == "" || again != first || never != "" {
 		t.Errorf("deletions name the erasures %q, %q and %q", first, again, never)
 	}
@@ -126,10 +129,25 @@ func TestDeletionNamesItsErasure(t *testing.T) {
 	if err != nil || made.Scope != claim.OfRecording || made.Versions != 1 {
 		t.Errorf("Erasure(%v) = %+v, %v", id, made, err)
 	}
+	salt, err := claim.ParseSalt(told)
+	if err != nil || twice != "" || none != "" {
+		t.Fatalf("salts are %q, %q and %q", told, twice, none)
+	}
+	row, err := v.Catalog.Erasure(t.Context(), made.Tenant, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := claim.Committed{Kind: claim.OfRecording, Commitment: hex.EncodeToString(row.Commitment)}
+	if err := of.OpenCommitment(salt, claim.Scope{Kind: claim.OfRecording, Bucket: calls, Name: "a/call"}); err != nil {
+		t.Error(err)
+	}
+	if log := v.Log.String() + v.log.String(); strings.Contains(strings.ToLower(log), told) {
+		t.Errorf("the log has the salt:\n%s", log)
+	}
 }
 
-// deletion deletes, and gives the erasure that the answer names.
-func (v *vault) deletion(path string) string {
+// deletion deletes, and gives the erasure that the answer names, and its salt.
+func (v *vault) deletion(path string) (erasure, salt string) {
 	v.t.Helper()
 	answer, err := http.DefaultClient.Do(v.request(v.reader, "DELETE", path, "", func(*http.Request) {}))
 	if err != nil {
@@ -139,7 +157,7 @@ func (v *vault) deletion(path string) string {
 	if answer.StatusCode != http.StatusNoContent {
 		v.t.Errorf("DELETE %s = %s", path, answer.Status)
 	}
-	return answer.Header.Get("X-Lethe-Erasure")
+	return answer.Header.Get("X-Lethe-Erasure"), answer.Header.Get("X-Lethe-Erasure-Salt")
 }
 
 func TestDeleteVersions(t *testing.T) {

@@ -94,7 +94,7 @@ func (v *grown) round(t testing.TB, round int, to map[string][]epochSample) {
 	}
 	subject := subjectIndex(int64(round + 1))
 	s := v.measure(t, oneSubject, func() {
-		v.ask(t, catalog.NewErasure{ErasureRow: catalog.ErasureRow{Scope: catalog.ScopeSubject}, Subject: &subject})
+		v.ask(t, catalog.NewErasure{ErasureRow: catalog.ErasureRow{Scope: catalog.ScopeSubject}, Subject: &catalog.Indexed{Index: subject}})
 	})
 	s.settled = v.settle(t)
 	to[oneSubject] = append(to[oneSubject], s)
@@ -157,7 +157,7 @@ func (v *grown) measure(t testing.TB, name string, erase func()) (s epochSample)
 }
 
 // someCertificates is of how many of many erasures the certificates are measured.
-const someCertificates = 50
+const someCertificates = 1000
 
 // certify is the time that each certificate takes.
 func (v *grown) certify(t testing.TB, erasures int) time.Duration {

@@ -71,22 +71,15 @@ func WithDEK(dek [32]byte, blob []byte) (Content, error) {
 	return open(dek, p, blob)
 }
 
+// Facts opens the sealed facts of a stored version, as a catalog keeps them.
+func Facts(dek [32]byte, identity [48]byte, sealed []byte) ([]byte, error) {
+	return unsealUnder(dek, "lethe/v1/facts", identity, sealed)
+}
+
 // Layout opens the sealed layout of a stored version, as a catalog keeps it.
 // identity is tenant ‖ recording ‖ version.
 func Layout(dek [32]byte, identity [48]byte, sealed []byte) ([]byte, error) {
 	return unsealUnder(dek, "lethe/v1/end-facts", identity, sealed)
-}
-
-// Journal opens the journal entry that stands at sequence and gives its JSON;
-// docs/keys.md, What else the system tree seals.
-func (t Tree) Journal(sequence uint64, sealed []byte) ([]byte, error) {
-	const settings = 1 << 32 // kind 1, number 0
-	key, err := t.Key(Slot{System, settings})
-	if err != nil {
-		return nil, err
-	}
-	aad := join("lethe/v1/journal", t.tenant[:], binary.BigEndian.AppendUint64(nil, sequence))
-	return unseal(key, aad, sealed)
 }
 
 // prefix is the part of a blob that can be read without a key, and the sealed
@@ -115,14 +108,14 @@ func parsePrefix(b []byte) (prefix, error) {
 		aad:      [64]byte(b[:64]),
 		part:     part,
 		identity: [48]byte(b[16:64]),
-		wrap:     wrapIn(b),
+		wrap:     wrapped(b[16:64], b[64:88], b[96:156]),
 		facts:    b[160:length],
 	}, nil
 }
 
 // open opens what follows the prefix, from the blob alone.
 func open(dek [32]byte, p prefix, blob []byte) (Content, error) {
-	facts, err := unsealUnder(dek, "lethe/v1/facts", p.identity, p.facts)
+	facts, err := Facts(dek, p.identity, p.facts)
 	if err != nil {
 		return Content{}, fmt.Errorf("facts: %w", err)
 	}

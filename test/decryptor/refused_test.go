@@ -178,7 +178,7 @@ func testErasedDoesNotOpen(t *testing.T, v vault) {
 // erase erases a tenant and waits until that is complete.
 func (v vault) erase(name string) {
 	v.t.Helper()
-	info, err := v.EraseTenant(v.t.Context(), v.Operator(), name)
+	info, err := v.EraseTenant(v.t.Context(), v.Operator(), name, "asked for")
 	for deadline := time.Now().Add(2 * time.Minute); err == nil && info.State != "erased"; {
 		if time.Now().After(deadline) {
 			v.t.Fatalf("tenant is still %s", info.State)

@@ -140,11 +140,11 @@ func WrapOf(blob []byte) (Wrap, error) {
 	return p.wrap, err
 }
 
-// wrapIn reads it from a blob that is long enough to have one.
-func wrapIn(b []byte) Wrap {
-	w := Wrap{Identity: [48]byte(b[16:64]), Wrapped: [60]byte(b[96:156])}
+// wrapped reads a wrap whose identity, slots and wrapped data key are given.
+func wrapped(identity, slots, dek []byte) Wrap {
+	w := Wrap{Identity: [48]byte(identity), Wrapped: [60]byte(dek)}
 	for i, tree := range []byte{Recordings, Subjects, Days} {
-		w.Slots[i] = Slot{tree, binary.BigEndian.Uint64(b[64+8*i:])}
+		w.Slots[i] = Slot{tree, binary.BigEndian.Uint64(slots[8*i:])}
 	}
 	return w
 }

@@ -45,13 +45,20 @@ var steps = []step{
 	{"refileIntend", "refile"}, {"refileWrap", "refile"}, {"refileCommit", "refile"}, {"refileCommitted", "refile"},
 	// a sweep
 	{"settleRows", "settle"}, {"anchorWrite", "sweep"}, {"sweepDelete", "sweep"}, {"sweepForget", "sweep"},
+	// a generation of indexes, in the order in which it comes there
+	{"generationMove", "reindex"}, {"rowsMove", "reindex"}, {"generationMoved", "reindex"}, {"generationBury", "reindex"},
+	{"generationForget", "reindex"},
 	// settings
 	{"keysWrite", "settings"}, {"keysLink", "settings"}, {"keysRename", "settings"}, {"keysSettle", "settings"},
 	{"headCommit", "settings"}, {"journalWrite", "settings"}, {"journalApply", "settings"}, {"journalApplied", "settings"},
 	{"bucketClose", "drop bucket"},
 	// a tenant, erased
-	{"erasureCommit", "erase tenant"}, {"erasureDestroy", "erase tenant"}, {"erasureDestroyed", "erase tenant"}, {"erasureEnd", "erase tenant"},
+	{"tenantRecord", "erase tenant"}, {"tenantRecorded", "erase tenant"}, {"erasureCommit", "erase tenant"}, {"erasureDestroy", "erase tenant"},
+	{"erasureDestroyed", "erase tenant"}, {"certificateCreate", "erase tenant"}, {"erasureEnd", "erase tenant"},
 }
+
+// drained are the steps of a tenant's erasure after the time that leases may last.
+var drained = map[string]bool{"certificateCreate": true, "erasureEnd": true}
 
 // fault is what a failpoint does, once.
 type fault struct{ name, terms string }
@@ -73,8 +80,8 @@ func TestFailpoints(t *testing.T) {
 	runs := 0
 	for n := range sized(t, 1, 20, 20) {
 		for i, s := range steps {
-			if s.deed == "erase tenant" || s.deed == "certificate" {
-				continue // TestErasureFailpoints, TestCertificateFailpoints
+			if s.deed == "erase tenant" || s.deed == "certificate" || s.deed == "reindex" {
+				continue // TestErasureFailpoints, TestCertificateFailpoints, TestReindexFailpoints
 			}
 			for _, f := range someFaults(t, i+n) {
 				if f.name == "panic" && strings.HasPrefix(s.failpoint, "sqlite") {
@@ -197,13 +204,14 @@ func (d *deeds) nothingIsOrphaned() {
 }
 
 // TestErasureFailpoints crashes the server, and has it fail, at every step of the
-// erasure of a tenant. Every erasure that was acknowledged comes to its end.
+// erasure of a tenant. Every erasure that was acknowledged comes to its end, and gets a
+// certificate.
 func TestErasureFailpoints(t *testing.T) {
 	t.Parallel()
 	d := newDeeds(t)
 	var erased []string
 	for _, s := range steps {
-		if s.deed != "erase tenant" || s.failpoint == "erasureEnd" && sized(t, true, false, false) {
+		if s.deed != "erase tenant" || drained[s.failpoint] && sized(t, true, false, false) {
 			continue // the end is another 34 s later
 		}
 		for _, f := range sized(t, faults[:1], faults, faults) {
@@ -211,8 +219,11 @@ func TestErasureFailpoints(t *testing.T) {
 		}
 	}
 	for _, tenant := range erased {
-		var answer struct{ State string }
-		if err := d.s.Lethe(&answer, "tenant", "erase", tenant, "--wait"); err != nil || answer.State != "erased" {
+		var answer struct {
+			State   string
+			Erasure struct{ Certificate any }
+		}
+		if err := d.s.Lethe(&answer, "tenant", "erase", tenant, "--wait"); err != nil || answer.State != "erased" || answer.Erasure.Certificate == nil {
 			t.Errorf("%s: %+v, %v\n%s", tenant, answer, err, d.s.Log())
 		}
 	}
@@ -250,6 +261,48 @@ func TestCertificateFailpoints(t *testing.T) {
 	}
 }
 
+// TestReindexFailpoints crashes the server, and has it fail, at every step on the way of
+// rows from one generation of indexes to the next. They come there, and all is found.
+func TestReindexFailpoints(t *testing.T) {
+	t.Parallel()
+	d := newDeeds(t)
+	for i := range 120 { // more than move at a time
+		name := fmt.Sprintf("%d/%d", i%10, i)
+		d.kept[name] = name
+		d.must(d.client.putText(t.Context(), name, name))
+	}
+	for _, f := range sized(t, faults[:1], faults, faults) {
+		name := d.fresh("erased")
+		d.must(d.client.putText(t.Context(), name, "hello"))
+		d.must(d.s.Lethe(nil, "erase", "--tenant", "acme", "--recording", "calls/"+name))
+		d.must(d.s.Lethe(nil, "reindex", "acme"))
+		for _, s := range steps {
+			if s.deed != "reindex" {
+				continue
+			}
+			d.s.arm(s.failpoint, f.terms)
+			if f.name == "crash" && !d.s.Ended(time.Minute) {
+				t.Fatalf("%s at %s is not reached\n%s", f.name, s.failpoint, d.s.Log())
+			}
+			if f.name == "crash" {
+				d.restart()
+				d.complete()
+			}
+		}
+		var r struct {
+			State    string
+			Moved    int
+			Damaged  int
+			Linkable bool
+		}
+		d.must(d.s.Lethe(&r, "reindex", "acme", "--wait"))
+		if r.State != "forgotten" || r.Moved != len(d.kept) || r.Damaged != 0 || r.Linkable {
+			t.Errorf("%s: %+v, want that %d have moved\n%s", f.name, r, len(d.kept), d.s.Log())
+		}
+		d.complete()
+	}
+}
+
 // eraseTenant erases a tenant that has a recording, while a step of it fails, and
 // gives its name.
 func (d *deeds) eraseTenant(s step, f fault) string {
@@ -258,7 +311,7 @@ func (d *deeds) eraseTenant(s step, f fault) string {
 	d.must(c.putText(d.t.Context(), "a.wav", "hello"))
 	d.s.arm(s.failpoint, f.terms)
 	heard := d.s.Lethe(nil, "tenant", "erase", tenant) // a crash may come before the answer
-	if s.failpoint == "erasureEnd" {                   // after the time that leases may last
+	if drained[s.failpoint] {
 		time.Sleep(34 * time.Second)
 	}
 	if f.name == "crash" || f.name == "panic" {

@@ -165,7 +165,7 @@ func (m *mix) wrongCalls() []call {
 		{"GET", "/v1/tenants/" + inNames + "/" + plain, m.owner, ""},
 		{"GET", "/v1/tenants/" + inNames + "%ff%00", m.owner, ""},
 		{"GET", "/v1/" + inNames + "?" + plain, m.owner, ""},
-		{"WINIFRED", in + "/erase", m.owner, ""},
+		{"WINIFRED", in + "/erase", m.owner, "{}"},
 		{"POST", "/v1/tenants", m.owner, `{"name":"` + inNames},
 		{"POST", "/v1/tenants", m.owner, `{"name":"` + inNames + `\u0000"}`},
 		{"POST", "/v1/tenants", m.owner, `{"name":"` + strings.Repeat(inNames, 20) + `"}`},

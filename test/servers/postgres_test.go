@@ -1,9 +1,12 @@
 package servers_test
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/lethe-vault/lethe/test/blind"
 	"github.com/lethe-vault/lethe/test/servers"
 )
 
@@ -40,4 +43,25 @@ func execute(t *testing.T, dsn, statement string) {
 	if _, err := conn.Exec(t.Context(), statement); err != nil {
 		t.Errorf("%s: %v", statement, err)
 	}
+}
+
+func TestPostgreSQLIsCopied(t *testing.T) {
+	p := servers.PostgreSQL(t)
+	archive, dsn := p.Archive(t), p.Database(t)
+	execute(t, dsn, "CREATE TABLE kept (word text)")
+	execute(t, dsn, "INSERT INTO kept VALUES ('written and archived')")
+	archive.Wait(t)
+	if _, err := blind.Search(archive.Dir, map[string][]byte{"a row": []byte("written and archived")}); err == nil {
+		t.Error("the archive does not hold what was committed")
+	}
+	dump := filepath.Join(t.TempDir(), "dump.sql")
+	if err := os.WriteFile(dump, p.Dump(t, dsn), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(dump)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	execute(t, servers.SharedPostgreSQL(t).Load(t, f), "DELETE FROM kept WHERE word = 'written and archived'")
 }

@@ -142,9 +142,11 @@ type BucketKind int
 
 // The kinds of bucket.
 const (
-	Plain     BucketKind = iota // nothing
-	Versioned                   // every version
-	Locked                      // every version, and allows object locks
+	Plain      BucketKind = iota // nothing
+	Versioned                    // every version
+	Locked                       // every version, and allows object locks
+	Governance                   // every version, each for a day unless a privileged client says otherwise
+	Compliance                   // every version, each for a day whoever says otherwise
 )
 
 // Bucket makes a fresh bucket and gives its name.
@@ -152,15 +154,21 @@ func (s *S3Server) Bucket(t testing.TB, kind BucketKind) string {
 	t.Helper()
 	name := "test-" + strings.ToLower(rand.Text()[:12])
 	client := s.Client(t)
-	err := client.MakeBucket(t.Context(), name, minio.MakeBucketOptions{ObjectLocking: kind == Locked})
+	err := client.MakeBucket(t.Context(), name, minio.MakeBucketOptions{ObjectLocking: kind >= Locked})
 	if err == nil && kind == Versioned {
 		err = client.EnableVersioning(t.Context(), name)
+	}
+	if mode, retains := retention[kind]; err == nil && retains {
+		length, unit := uint(1), minio.Days
+		err = client.SetBucketObjectLockConfig(t.Context(), name, &mode, &length, &unit)
 	}
 	if err != nil {
 		t.Fatalf("make bucket: %v", err)
 	}
 	return name
 }
+
+var retention = map[BucketKind]minio.RetentionMode{Governance: minio.Governance, Compliance: minio.Compliance}
 
 // Client gives a client with the root credentials.
 func (s *S3Server) Client(t testing.TB) *minio.Client {

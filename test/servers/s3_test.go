@@ -37,3 +37,25 @@ func put(t *testing.T, client *minio.Client, bucket string) {
 		t.Fatal(err)
 	}
 }
+
+// In a bucket that locks, nobody deletes a version; under governance a client does that
+// says it may.
+func TestS3LocksVersions(t *testing.T) {
+	s := servers.SharedMinIO(t)
+	client := s.Client(t)
+	for kind, privileged := range map[servers.BucketKind]bool{servers.Governance: true, servers.Compliance: false} {
+		bucket := s.Bucket(t, kind)
+		put(t, client, bucket)
+		info, err := client.StatObject(t.Context(), bucket, "k", minio.StatObjectOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := client.RemoveObject(t.Context(), bucket, "k", minio.RemoveObjectOptions{VersionID: info.VersionID}); err == nil {
+			t.Errorf("a version in a bucket of kind %d was deleted", kind)
+		}
+		err = client.RemoveObject(t.Context(), bucket, "k", minio.RemoveObjectOptions{VersionID: info.VersionID, GovernanceBypass: true})
+		if (err == nil) != privileged {
+			t.Errorf("a privileged client deletes a version in a bucket of kind %d: %v", kind, err)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package system
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -77,7 +78,7 @@ func (s *System) copyTo(to, from string) {
 }
 
 func (s *System) setting(name string) string {
-	for _, v := range s.env {
+	for _, v := range slices.Backward(s.env) { // the last of several values counts
 		if value, ok := strings.CutPrefix(v, name+"="); ok {
 			return value
 		}

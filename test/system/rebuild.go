@@ -76,20 +76,33 @@ func (s *System) copyFile(to, from string) {
 	}
 }
 
-// Rebuild runs lethe rebuild with the server's settings, and gives its report.
+// Rebuild runs lethe rebuild with the server's settings, and gives its report. The
+// server must be stopped.
 func (s *System) Rebuild() (report map[string]any, err error) {
 	s.t.Helper()
-	args := []string{"rebuild", "--data", s.Dir, "--json"}
+	return s.stopped("rebuild")
+}
+
+// RecoverVault runs lethe recover vault likewise.
+func (s *System) RecoverVault(flags ...string) (report map[string]any, err error) {
+	s.t.Helper()
+	return s.stopped(append([]string{"recover", "vault"}, flags...)...)
+}
+
+// stopped runs a command that works without a server, with the server's settings.
+func (s *System) stopped(args ...string) (report map[string]any, err error) {
+	s.t.Helper()
+	all := append(args, "--data", s.Dir, "--json")
 	if s.Store != nil {
-		args = append(args, "--store-insecure")
+		all = append(all, "--store-insecure")
 	}
-	cmd := exec.CommandContext(s.t.Context(), s.binary, append(args, s.flags...)...)
+	cmd := exec.CommandContext(s.t.Context(), s.binary, append(all, s.flags...)...)
 	cmd.Env = append(os.Environ(), s.env...)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("lethe rebuild: %w: %s%s", err, out, &errs)
+		return nil, fmt.Errorf("lethe %s: %w: %s%s", args[0], err, out, &errs)
 	}
 	return report, json.Unmarshal(out, &report)
 }

@@ -27,6 +27,7 @@ type Config struct {
 	Uploads   Uploads
 	Sweep     Sweep
 	Retention Retention
+	Reindex   Reindex
 	Shutdown  Shutdown
 	Log       Log
 	Trace     Trace
@@ -66,6 +67,9 @@ type Sweep struct {
 	Lease  time.Duration
 	Late   time.Duration
 }
+
+// Reindex is when rows move to another generation of blind indexes.
+type Reindex struct{ Every time.Duration }
 
 // Retention is when what has passed is erased.
 type Retention struct{ Hour int }
@@ -142,7 +146,10 @@ func (i Identity) Given() bool { return i.RoleID != "" || i.JWTRole != "" }
 
 // Certificates are those of erasures. Without a file, the key that signs them lies
 // in the data directory.
-type Certificates struct{ KeyFile string }
+type Certificates struct {
+	KeyFile   string
+	OlderKeys []string // ids, of which the key in use is the last
+}
 
 // Backups says how what others hold for us is backed up, as far as it is told.
 type Backups struct{ Catalog, Store, Vault Backup }

@@ -66,6 +66,10 @@ var keys = []Key{
 		Is:  hour(func(c *Config) *int { return &c.Retention.Hour }),
 		Doc: "the hour of UTC, 0 to 23, from which on each night what has passed its retention is erased, by processes of role eraser; a night that was missed is made up for at the start"},
 
+	{Path: "reindex.every", Flag: "reindex-every", Env: "LETHE_REINDEX_EVERY", Default: "168h",
+		Is:  duration(0, func(c *Config) *time.Duration { return &c.Reindex.Every }),
+		Doc: "how long after an erasure the key is forgotten by which an index in a backup of the catalog confirms what was erased, by processes of role eraser; 0s is when lethe reindex is run, and no sooner"},
+
 	{Path: "shutdown.delay", Flag: "shutdown-delay", Env: "LETHE_SHUTDOWN_DELAY", Default: "0s",
 		Is:  duration(0, func(c *Config) *time.Duration { return &c.Shutdown.Delay }),
 		Doc: "how long /readyz says no before a server that was told to stop takes no more connections, so that load balancers go elsewhere"},
@@ -186,6 +190,9 @@ var keys = []Key{
 	{Path: "certificates.key-file", Flag: "certificates-key-file", Env: "LETHE_CERTIFICATES_KEY_FILE",
 		Is:  file(func(c *Config) *string { return &c.Certificates.KeyFile }),
 		Doc: "PEM file (PKCS#8) with the Ed25519 or P-256 key with which role eraser signs certificates of erasure; by default keys/certificate.pem in the data directory, drawn if absent; its public half is written to certificate.pub there"},
+	{Path: "certificates.older-keys", Env: "LETHE_CERTIFICATES_OLDER_KEYS",
+		Is:  list(func(c *Config) *[]string { return &c.Certificates.OlderKeys }),
+		Doc: "ids (64 hex digits) of the keys that signed certificates before this one; without them a process with another key than the one in use signs none"},
 
 	{Path: "backups.catalog", Flag: "backups-catalog", Env: "LETHE_BACKUPS_CATALOG",
 		Is:  backup(func(c *Config) *Backup { return &c.Backups.Catalog }),

@@ -3,6 +3,7 @@
 package catalogtest
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"path/filepath"
@@ -113,6 +114,7 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"reopened slots", testReopen},
 		{"erase scraps", testEraseScraps},
 		{"scraps", testScraps},
+		{"unlink", testUnlink},
 		{"leases of epochs", testEpochLeases},
 		{"pages", testPages},
 		{"settle", testSettle},
@@ -129,6 +131,13 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"one of many takes a name below a tombstone", testRaceForBuriedName},
 		{"a slot is handed out while its subject is erased", testRaceForSlotOfErased},
 		{"an erasure meets a replacement", testRaceToQueueAndReplace},
+		{"generations", testGenerations},
+		{"writers in another stage", testStages},
+		{"names while rows move", testNamesWhileMoving},
+		{"one of many takes a name while rows move", testRaceForNameWhileMoving},
+		{"holds while rows move", testHoldsWhileMoving},
+		{"erase a subject while rows move", testEraseSubjectWhileMoving},
+		{"a move meets an erasure", testMoveMeetsErasure},
 		{"directories", testDirectories},
 		{"versions", testVersions},
 		{"terms", testTerms},
@@ -156,7 +165,9 @@ type Vault struct {
 	Bucket catalog.Bucket
 
 	sequence int64
-	slots    *atomic.Int64 // of recordings, handed out
+	stage    catalog.Stage
+	written  map[recording.Version]bool // under the next generation of indexes
+	slots    *atomic.Int64              // of recordings, handed out
 }
 
 // NewVault opens the empty catalog at dsn and fills it.
@@ -169,6 +180,7 @@ func NewVault(t testing.TB, dsn string) *Vault {
 		Bucket:   catalog.Bucket{ID: recording.NewBucketID(), Index: Random(), Sealed: []byte("settings"), CreatedAt: now()},
 		sequence: 1,
 		slots:    new(atomic.Int64),
+		written:  map[recording.Version]bool{},
 	}
 	must(t, v.Apply(t.Context(), catalog.Change{
 		Tenant: v.Tenant, Sequence: 1, Bucket: &v.Bucket,
@@ -181,7 +193,7 @@ func NewVault(t testing.TB, dsn string) *Vault {
 
 // Next applies ch as the vault's next change.
 func (v *Vault) Next(t testing.TB, ch catalog.Change) error {
-	ch.Tenant, ch.Sequence = v.Tenant, v.sequence+1
+	ch.Tenant, ch.Sequence, ch.Stage = v.Tenant, v.sequence+1, v.stage
 	err := v.Apply(t.Context(), ch)
 	if err == nil {
 		v.sequence++
@@ -223,6 +235,11 @@ func (v *Vault) Put(t testing.TB, name catalog.Index, how catalog.Overwrite) (ca
 	cm := v.Commit(v.Intend(t), name)
 	cm.Overwrite = how
 	return cm, v.Create(t.Context(), cm, nil)
+}
+
+// SubjectSlot is the catalog's, of a tenant that has one generation of indexes.
+func (v *Vault) SubjectSlot(ctx context.Context, tenant recording.Tenant, subject catalog.Index, proposed int64) (int64, error) {
+	return v.Catalog.SubjectSlot(ctx, tenant, catalog.Indexed{Index: subject}, proposed)
 }
 
 // Current is the version that stands under name, zero if none does.

@@ -1,6 +1,7 @@
 package catalogtest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -90,38 +91,54 @@ func testEpochs(t *testing.T, v *Vault) {
 	open, err = v.UnfinishedEpochs(ctx, v.Tenant)
 	must(t, err)
 	wantEqual(t, "unfinished epochs", len(open), 1)
+	took, err := v.EpochsOf(ctx, v.Tenant, []catalog.ErasureRow{{ID: one}, {ID: day}})
+	must(t, err)
+	wantEqual(t, "EpochsOf", took, map[recording.ErasureID][]catalog.EpochRow{one: {open[0], done}})
+	took, err = v.EpochsOf(ctx, recording.NewTenant(), []catalog.ErasureRow{{ID: one}})
+	must(t, err)
+	wantEqual(t, "EpochsOf(of another tenant)", len(took), 0)
 
 	v.wantToCertify(t, 0) // not in the store
 	must(t, v.Recorded(ctx, v.Tenant, one))
 	v.wantToCertify(t, time.Hour)
 	v.wantToCertify(t, 0, one)
-	_, epochs, err := v.ToCertify(ctx, v.Tenant, 0)
-	must(t, err)
-	wantEqual(t, "their epochs", epochs, []catalog.EpochRow{done})
 	v.certify(t, one, day)
 	v.wantToCertify(t, 0)
 }
 
 func (v *Vault) wantToCertify(t testing.TB, drained time.Duration, want ...recording.ErasureID) {
 	t.Helper()
-	erasures, _, err := v.ToCertify(t.Context(), v.Tenant, drained)
-	must(t, err)
+	var after catalog.ErasureCursor
 	var got []recording.ErasureID
-	for _, e := range erasures {
-		got = append(got, e.ID)
+	for {
+		some, err := v.ToCertify(t.Context(), v.Tenant, drained, after, 1)
+		must(t, err)
+		if len(some) == 0 {
+			break
+		}
+		got, after = append(got, some[0].ID), some[0].Cursor()
 	}
 	wantEqual(t, "ToCertify", got, want)
+}
+
+// certificate is one of an erasure.
+func (v *Vault) certificate(id recording.ErasureID, signed string) catalog.Certificate {
+	return catalog.Certificate{ID: id, Signed: []byte(signed), Event: event(v.Tenant, now())}
 }
 
 // certify ends an erasure, and no other that is only queued.
 func (v *Vault) certify(t testing.TB, id, queued recording.ErasureID) {
 	t.Helper()
 	ctx := t.Context()
-	wantErr(t, "Certify(unknown)", v.Certify(ctx, v.Tenant, recording.NewErasureID(), []byte("c"), nil), recording.ErrNoErasure)
-	wantErr(t, "Certify(queued)", v.Certify(ctx, v.Tenant, queued, []byte("c"), nil), catalog.ErrTransition)
-	told := event(v.Tenant, now())
-	must(t, v.Certify(ctx, v.Tenant, id, []byte("certificate"), []audit.Record{told}))
-	must(t, v.Certify(ctx, v.Tenant, id, []byte("another"), []audit.Record{event(v.Tenant, now())}))
+	for _, end := range []func(context.Context, ...catalog.Certificate) error{v.certifyAll, v.unlinkAll} {
+		wantErr(t, "certify unknown", end(ctx, v.certificate(recording.NewErasureID(), "c")), recording.ErrNoErasure)
+		wantErr(t, "certify queued", end(ctx, v.certificate(queued, "c")), catalog.ErrTransition)
+	}
+	wantErr(t, "Certify(one and queued)", v.certifyAll(ctx, v.certificate(id, "c"), v.certificate(queued, "c")), catalog.ErrTransition)
+	wantErr(t, "Unlink(effective)", v.unlinkAll(ctx, v.certificate(id, "c")), catalog.ErrTransition)
+	first := v.certificate(id, "certificate")
+	must(t, v.certifyAll(ctx, first))
+	must(t, v.certifyAll(ctx, v.certificate(id, "another")))
 	e, err := v.Erasure(ctx, v.Tenant, id)
 	must(t, err)
 	if e.State != catalog.ErasureCertified || string(e.Certificate) != "certificate" || time.Since(e.CertifiedAt).Abs() > time.Minute {
@@ -129,7 +146,68 @@ func (v *Vault) certify(t testing.TB, id, queued recording.ErasureID) {
 	}
 	events, err := v.Events(ctx, v.Tenant, time.Unix(0, 0), now().Add(time.Hour), 10)
 	must(t, err)
-	wantEqual(t, "events", events, []audit.Record{told})
+	wantEqual(t, "events", events, []audit.Record{first.Event})
+}
+
+// testUnlink has the certificates of a generation replaced once that is forgotten.
+func testUnlink(t *testing.T, v *Vault) {
+	ctx := t.Context()
+	var ids []recording.ErasureID
+	for day := range int64(3) {
+		n := v.askedDay(100 + day)
+		v.queue(t, n)
+		must(t, v.Recorded(ctx, v.Tenant, n.ID))
+		must(t, v.FollowHead(ctx, v.follow(1+day, catalog.Slot{Tree: catalog.TreeDays, Number: 100 + day})))
+		must(t, v.EpochEffective(ctx, catalog.EpochRow{Tenant: v.Tenant, Epoch: 2 + day, EffectiveAt: now()}))
+		ids = append(ids, n.ID)
+	}
+	must(t, v.certifyAll(ctx, v.certificate(ids[0], "first"), v.certificate(ids[1], "first"))) // and not the last
+	v.behind(t, `INSERT INTO generations (tenant, generation, slot, announced_at) SELECT id, 1, 7, 0 FROM tenants`)
+	v.wantToUnlink(t)
+	v.behind(t, `UPDATE generations SET forgotten_at = 7000000`)
+	v.wantToUnlink(t, ids[:2]...)
+	at := time.Unix(7, 0).UTC()
+	for _, signed := range []string{"second", "third"} {
+		must(t, v.Unlink(ctx, v.Tenant, at, []catalog.Certificate{v.certificate(ids[0], signed)}))
+	}
+	e, err := v.Erasure(ctx, v.Tenant, ids[0])
+	must(t, err)
+	wantEqual(t, "erasure", []any{e.State, string(e.Certificate), e.UnlinkableAt}, []any{catalog.ErasureCertified, "second", at})
+	v.wantToUnlink(t, ids[1])
+	must(t, v.certifyAll(ctx, v.certificate(ids[2], "first")))
+	v.wantToUnlink(t, ids[1:]...)
+	must(t, v.unlinkAll(ctx, v.certificate(ids[1], "second"), v.certificate(ids[2], "second")))
+	v.wantToUnlink(t)
+}
+
+func (v *Vault) wantToUnlink(t testing.TB, want ...recording.ErasureID) {
+	t.Helper()
+	ctx := t.Context()
+	var got []recording.ErasureID
+	generations, err := v.Unlinkable(ctx, v.Tenant)
+	must(t, err)
+	for _, g := range generations {
+		for after := (catalog.ErasureCursor{}); ; {
+			some, err := v.ToUnlink(ctx, v.Tenant, g.Generation, after, 1)
+			must(t, err)
+			if len(some) == 0 {
+				break
+			}
+			got, after = append(got, some[0].ID), some[0].Cursor()
+		}
+	}
+	wantEqual(t, "ToUnlink", got, want)
+	tenants, err := v.TenantsToUnlink(ctx)
+	must(t, err)
+	wantEqual(t, "TenantsToUnlink", len(tenants), min(len(want), 1))
+}
+
+func (v *Vault) certifyAll(ctx context.Context, all ...catalog.Certificate) error {
+	return v.Certify(ctx, v.Tenant, all)
+}
+
+func (v *Vault) unlinkAll(ctx context.Context, all ...catalog.Certificate) error {
+	return v.Unlink(ctx, v.Tenant, now(), all)
 }
 
 // An erasure of nothing but scraps whose slots are punctured already is as far

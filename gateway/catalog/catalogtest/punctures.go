@@ -34,7 +34,7 @@ func (v *Vault) askedOf(id recording.ID) catalog.NewErasure {
 
 func (v *Vault) askedSubject(subject catalog.Index) catalog.NewErasure {
 	n := v.asked(catalog.ScopeSubject)
-	n.Subject = &subject
+	n.Subject = &catalog.Indexed{Index: subject}
 	return n
 }
 
@@ -154,7 +154,7 @@ func testQueueRecording(t *testing.T, v *Vault) {
 		return []byte("sealed"), nil
 	}
 	want := n.ErasureRow
-	want.State, want.Base, want.Record, want.Versions = catalog.ErasureQueued, 1, []byte("sealed"), 2
+	want.State, want.Base, want.Record, want.Versions, want.Generation = catalog.ErasureQueued, 1, []byte("sealed"), 2, 1
 	for i := range 2 { // repeated
 		q, err := v.QueueErasure(ctx, n, []audit.Record{erased})
 		must(t, err)

@@ -178,12 +178,32 @@ func testRestoreErasure(t *testing.T, v *Vault) {
 func testRestoreErased(t *testing.T, v *Vault) {
 	ctx := t.Context()
 	for _, id := range []recording.Tenant{v.Tenant, recording.NewTenant()} {
-		row := catalog.Tenant{ID: id, Name: id.String(), Epoch: 7, Head: []byte("erased"), CreatedAt: now()}
-		for _, want := range []bool{true, false} {
-			changed, err := v.RestoreErased(ctx, row)
-			must(t, err)
-			wantEqual(t, "changed", changed, want)
+		erasure := catalog.ErasureRow{
+			ID: recording.ErasureOf(id), Tenant: id, Scope: catalog.ScopeTenant, State: catalog.ErasureQueued, Who: "owner", Reason: "asked",
+			Commitment: []byte("commitment"), AskedAt: now(), Record: []byte("record"), Versions: 3,
 		}
+		row := catalog.Tenant{ID: id, Name: id.String(), State: catalog.TenantErasing, Epoch: 6, Head: []byte("before"), CreatedAt: now()}
+		for _, want := range []struct {
+			state       catalog.TenantState
+			certificate string
+			changed     bool
+		}{
+			{catalog.TenantErasing, "", true},
+			{catalog.TenantErased, "certificate", true},
+			{catalog.TenantErased, "another", false},
+		} {
+			if row.State = want.state; want.certificate != "" {
+				row.Epoch, row.Head = 7, []byte("erased")
+				erasure.State, erasure.Certificate, erasure.CertifiedAt = catalog.ErasureCertified, []byte(want.certificate), now()
+			}
+			changed, err := v.RestoreErased(ctx, row, &erasure)
+			must(t, err)
+			wantEqual(t, "changed", changed, want.changed)
+		}
+		is, err := v.Erasure(ctx, id, erasure.ID)
+		must(t, err)
+		wantEqual(t, "its erasure", []any{is.State, string(is.Certificate), string(is.Record), is.Versions},
+			[]any{catalog.ErasureCertified, "certificate", "record", int64(3)})
 		got, err := v.Catalog.Tenant(ctx, id)
 		must(t, err)
 		wantEqual(t, "tenant", []any{got.State, got.Epoch}, []any{catalog.TenantErased, int64(7)})

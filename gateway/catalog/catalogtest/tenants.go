@@ -2,16 +2,25 @@ package catalogtest
 
 import (
 	"testing"
+	"time"
 
 	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/recording"
 )
 
+// row is the vault's tenant.
+func (v *Vault) row(t testing.TB) catalog.Tenant {
+	t.Helper()
+	row, err := v.Catalog.Tenant(t.Context(), v.Tenant)
+	must(t, err)
+	row.ReadAt = time.Time{}
+	return row
+}
+
 func testTenants(t *testing.T, v *Vault) {
 	ctx := t.Context()
-	got, err := v.Catalog.Tenant(ctx, v.Tenant)
-	must(t, err)
+	got := v.row(t)
 	want := catalog.Tenant{
 		ID: v.Tenant, Name: "acme", State: catalog.TenantActive,
 		Epoch: 1, Head: []byte("head 1"), Journal: 1, CreatedAt: got.CreatedAt,
@@ -22,6 +31,7 @@ func testTenants(t *testing.T, v *Vault) {
 	}
 	byName, err := v.TenantByName(ctx, "acme")
 	must(t, err)
+	byName.ReadAt = time.Time{}
 	wantEqual(t, "TenantByName", byName, want)
 
 	_, err = v.Catalog.Tenant(ctx, recording.NewTenant())
@@ -58,11 +68,9 @@ func testTransitions(t *testing.T, v *Vault) {
 		{active, nil}, {revoked, nil}, {erasing, nil}, {active, recording.ErrTenantErased}, {revoked, recording.ErrTenantErased},
 		{erasing, nil}, {erased, nil}, {erased, nil}, {erasing, recording.ErrTenantErased}, {active, recording.ErrTenantErased},
 	} {
-		before, err := v.Catalog.Tenant(t.Context(), v.Tenant)
-		must(t, err)
+		before := v.row(t)
 		wantErr(t, string(before.State)+" to "+string(step.to), v.Next(t, catalog.Change{State: step.to}), step.err)
-		after, err := v.Catalog.Tenant(t.Context(), v.Tenant)
-		must(t, err)
+		after := v.row(t)
 		if step.err != nil {
 			wantEqual(t, "tenant after a refused change", after, before)
 			continue
@@ -81,11 +89,24 @@ func testTransitions(t *testing.T, v *Vault) {
 func testErased(t *testing.T, v *Vault) {
 	ctx := t.Context()
 	head := catalog.Head{Epoch: 9, Bytes: []byte("head 9")}
-	wantErr(t, "Erased(active)", v.Erased(ctx, v.Tenant, head), catalog.ErrTransition)
-	wantErr(t, "Erased(unknown)", v.Erased(ctx, recording.NewTenant(), head), recording.ErrNoTenant)
-	must(t, v.Next(t, catalog.Change{State: catalog.TenantErasing}))
-	for range 2 {
-		must(t, v.Erased(ctx, v.Tenant, head))
+	wantErr(t, "Erased(active)", v.Erased(ctx, v.Tenant, head, nil, nil), catalog.ErrTransition)
+	wantErr(t, "Erased(unknown)", v.Erased(ctx, recording.NewTenant(), head, nil, nil), recording.ErrNoTenant)
+	wantErr(t, "RecordedTenant(active)", v.RecordedTenant(ctx, v.Tenant, []byte("record"), 1), recording.ErrNoErasure)
+	_, err := v.Put(t, Random(), catalog.Never)
+	must(t, err)
+	must(t, v.Next(t, catalog.Change{State: catalog.TenantErasing, Erasure: &catalog.ErasureRow{
+		ID: recording.ErasureOf(v.Tenant), Tenant: v.Tenant, Scope: catalog.ScopeTenant, Who: "owner", Reason: "asked", Commitment: []byte("c"), AskedAt: now(),
+	}}))
+	readable, err := v.CountReadable(ctx, v.Tenant)
+	must(t, err)
+	wantEqual(t, "readable", readable, int64(1))
+	must(t, v.RecordedTenant(ctx, v.Tenant, []byte("record"), readable))
+	for _, certificate := range []string{"certificate", "another"} {
+		must(t, v.Erased(ctx, v.Tenant, head, []byte(certificate), []audit.Record{event(v.Tenant, now())}))
+		is, err := v.Erasure(ctx, v.Tenant, recording.ErasureOf(v.Tenant))
+		must(t, err)
+		wantEqual(t, "its erasure", []any{is.State, string(is.Certificate), is.Recorded, string(is.Record), is.Versions, is.CertifiedAt.IsZero()},
+			[]any{catalog.ErasureCertified, "certificate", true, "record", int64(1), false})
 		got, err := v.Catalog.Tenant(ctx, v.Tenant)
 		must(t, err)
 		if got.State != catalog.TenantErased || got.Epoch != 9 || got.Journal != 2 {

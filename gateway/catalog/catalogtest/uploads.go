@@ -15,10 +15,16 @@ import (
 // upload begins an upload in parts.
 func (v *Vault) upload(t testing.TB) catalog.Upload {
 	t.Helper()
-	u := catalog.Upload{Intent: v.Intent(), Name: Random(), WrappedDEK: bytes(60), SealedFacts: bytes(300)}
+	u := catalog.Upload{Intent: v.Intent(), WrappedDEK: bytes(60), SealedFacts: bytes(300)}
 	u.Blob, u.Recording = "", recording.NewID()
 	must(t, v.BeginUpload(t.Context(), u, []audit.Record{event(v.Tenant, now())}))
 	return u
+}
+
+// nameOf is the name that an upload is for.
+func nameOf(u catalog.Upload) (name catalog.Index) {
+	copy(name[:], u.Version[:])
+	return name
 }
 
 // attempt draws an attempt at a part.
@@ -50,7 +56,7 @@ func (v *Vault) complete(t testing.TB, u catalog.Upload, parts ...catalog.Part) 
 	t.Helper()
 	list := attempt(u, listNumber)
 	must(t, v.BeginPart(t.Context(), list, nil))
-	cm := v.Commit(u.Intent, u.Name)
+	cm := v.Commit(u.Intent, nameOf(u))
 	cm.Content.Parts = int64(len(parts))
 	cm.List = &catalog.PartList{Blob: list.Blob, StoredSize: 900, Sealed: bytes(500)}
 	for _, p := range parts {
@@ -104,7 +110,7 @@ func testUploads(t *testing.T, v *Vault) {
 
 	v.testStaleUploads(t, first, second)
 	must(t, v.Next(t, catalog.Change{State: catalog.TenantRevoked}))
-	u := catalog.Upload{Intent: v.Intent(), Name: Random(), WrappedDEK: bytes(60), SealedFacts: bytes(300)}
+	u := catalog.Upload{Intent: v.Intent(), WrappedDEK: bytes(60), SealedFacts: bytes(300)}
 	wantErr(t, "BeginUpload(revoked)", v.BeginUpload(ctx, u, nil), recording.ErrTenantRevoked)
 	wantErr(t, "BeginPart(revoked)", v.BeginPart(ctx, attempt(second, 1), nil), recording.ErrTenantRevoked)
 }
@@ -211,7 +217,7 @@ func testComplete(t *testing.T, v *Vault) {
 	for range 2 { // repeated
 		must(t, v.Create(ctx, cm, nil))
 	}
-	found, err := v.Find(ctx, v.Tenant, v.Bucket.Index, u.Name)
+	found, err := v.Find(ctx, v.Tenant, v.Bucket.Index, nameOf(u))
 	must(t, err)
 	wantEqual(t, "Find", found.Version, &catalog.Version{Intent: u.Intent, State: catalog.Committed, Current: true, Content: cm.Content})
 	list, err := v.PartList(ctx, v.Tenant, u.Version)
@@ -238,16 +244,16 @@ func testComplete(t *testing.T, v *Vault) {
 	wantErr(t, "PartList(of another tenant)", err, recording.ErrNotFound)
 
 	again := v.complete(t, other, v.part(t, other, 1))
-	again.Content.Name = u.Name
+	again.Content.Name = nameOf(u)
 	wantErr(t, "Create(name taken)", v.Create(ctx, again, nil), recording.ErrExists)
 	if _, err := v.Upload(ctx, v.Tenant, other.Version); err != nil {
 		t.Errorf("an upload whose name was taken is not open any more: %v", err)
 	}
 	stranger := v.upload(t)
 	takes := v.complete(t, stranger, v.part(t, stranger, 1))
-	takes.Content.Name, takes.Overwrite = u.Name, catalog.KeepVersions
+	takes.Content.Name, takes.Overwrite = nameOf(u), catalog.KeepVersions
 	must(t, v.Create(ctx, takes, nil))
-	wantEqual(t, "current version", v.Current(t, u.Name), stranger.Version)
+	wantEqual(t, "current version", v.Current(t, nameOf(u)), stranger.Version)
 }
 
 func testAbortUpload(t *testing.T, v *Vault) {
@@ -264,7 +270,7 @@ func testAbortUpload(t *testing.T, v *Vault) {
 	v.wantDropped(t, u, stored) // the other attempt's own end drops it
 	must(t, v.DropPart(ctx, v.Tenant, running.Blob))
 	v.wantDropped(t, u, stored, running)
-	cm := v.Commit(u.Intent, u.Name)
+	cm := v.Commit(u.Intent, nameOf(u))
 	wantErr(t, "Create(aborted)", v.Create(ctx, cm, nil), catalog.ErrAborted)
 }
 

@@ -23,6 +23,7 @@ const (
 	ErasureScopeDay       ErasureScope = "day"
 	ErasureScopeRecording ErasureScope = "recording"
 	ErasureScopeSubject   ErasureScope = "subject"
+	ErasureScopeTenant    ErasureScope = "tenant"
 	ErasureScopeVersion   ErasureScope = "version"
 )
 
@@ -53,6 +54,15 @@ const (
 	NewBucketOverwriteNever   NewBucketOverwrite = "never"
 	NewBucketOverwriteReplace NewBucketOverwrite = "replace"
 	NewBucketOverwriteVersion NewBucketOverwrite = "version"
+)
+
+// Defines values for ReindexState.
+const (
+	ReindexStateAnnounced ReindexState = "announced"
+	ReindexStateForgotten ReindexState = "forgotten"
+	ReindexStateMoved     ReindexState = "moved"
+	ReindexStateMoving    ReindexState = "moving"
+	ReindexStateNone      ReindexState = "none"
 )
 
 // Defines values for TenantState.
@@ -342,6 +352,35 @@ type Refiling struct {
 	Refiled int `json:"refiled"`
 }
 
+// ReindexState none: rows never left a generation. announced: readers look for both.
+// moving: rows move. moved: no row is under the older generation. forgotten:
+// its key is forgotten.
+type ReindexState string
+
+// Reindexing defines model for Reindexing.
+type Reindexing struct {
+	AnnouncedAt *time.Time `json:"announced_at,omitempty"`
+
+	// Damaged Versions that do not open, and are found no more.
+	Damaged     int64      `json:"damaged"`
+	ForgottenAt *time.Time `json:"forgotten_at,omitempty"`
+
+	// Linkable Something was erased later than what this is about: it takes another time.
+	Linkable bool `json:"linkable"`
+
+	// Moved Versions of recordings whose rows have moved.
+	Moved   int64      `json:"moved"`
+	MovedAt *time.Time `json:"moved_at,omitempty"`
+
+	// MovingAt What was erased before can be confirmed by no index, once the state is forgotten.
+	MovingAt *time.Time `json:"moving_at,omitempty"`
+
+	// State none: rows never left a generation. announced: readers look for both.
+	// moving: rows move. moved: no row is under the older generation. forgotten:
+	// its key is forgotten.
+	State ReindexState `json:"state"`
+}
+
 // Sweep defines model for Sweep.
 type Sweep struct {
 	// Blobs One kind of what was left behind: uploads in parts that got no part for
@@ -399,6 +438,9 @@ type Swept struct {
 type Tenant struct {
 	CreatedAt time.Time `json:"created_at"`
 
+	// Erasure That of the tenant itself, in the answer to its erasure alone.
+	Erasure *Erasure `json:"erasure,omitempty"`
+
 	// Id 26 characters of base32; stands in logs and in the store
 	Id    string      `json:"id"`
 	State TenantState `json:"state"`
@@ -412,6 +454,12 @@ type TenantCreated struct {
 	// AdminToken Administers this tenant. Shown once.
 	AdminToken string `json:"admin_token"`
 	Tenant     string `json:"tenant"`
+}
+
+// TenantErasure defines model for TenantErasure.
+type TenantErasure struct {
+	// Reason As that of another erasure.
+	Reason string `json:"reason,omitempty"`
 }
 
 // TenantList defines model for TenantList.
@@ -451,6 +499,9 @@ type CreateTenantJSONRequestBody = NewTenant
 
 // CreateBucketJSONRequestBody defines body for CreateBucket for application/json ContentType.
 type CreateBucketJSONRequestBody = NewBucket
+
+// EraseTenantJSONRequestBody defines body for EraseTenant for application/json ContentType.
+type EraseTenantJSONRequestBody = TenantErasure
 
 // CreateErasureJSONRequestBody defines body for CreateErasure for application/json ContentType.
 type CreateErasureJSONRequestBody = NewErasure
@@ -544,7 +595,7 @@ type ClientInterface interface {
 	// GetErasure Tell how far an erasure is, with its certificate once there is one.
 	//
 	// An admin token is told of its tenant's erasures. S3's DeleteObject gives
-	// the id in `X-Lethe-Erasure`.
+	// the id in `X-Lethe-Erasure`, and the salt in `X-Lethe-Erasure-Salt`.
 	//
 	// Corresponds with GET /v1/erasures/{erasure} (the `GetErasure` operationId).
 	GetErasure(ctx context.Context, erasure string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -617,14 +668,33 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/tenants/{tenant}/buckets (the `CreateBucket` operationId).
 	CreateBucket(ctx context.Context, tenant TenantName, body CreateBucketJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// EraseTenantWithBody Destroy a tenant's key for good, and with it every recording.
+	//
+	// Answered once reads are refused and the erasure is durable. It goes on
+	// by itself; ask for the tenant until its state is `erased`, about 40 s
+	// later: its erasure then has a certificate. Nothing undoes it.
+	//
+	// Erasing again what is erased gives its erasure, without the salt, and with
+	// the certificate once there is one.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
+	EraseTenantWithBody(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// EraseTenant Destroy a tenant's key for good, and with it every recording.
 	//
 	// Answered once reads are refused and the erasure is durable. It goes on
-	// by itself; ask for the tenant until its state is `erased`. Nothing
-	// undoes it.
+	// by itself; ask for the tenant until its state is `erased`, about 40 s
+	// later: its erasure then has a certificate. Nothing undoes it.
+	//
+	// Erasing again what is erased gives its erasure, without the salt, and with
+	// the certificate once there is one.
+	//
+	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
-	EraseTenant(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*http.Response, error)
+	EraseTenant(ctx context.Context, tenant TenantName, body EraseTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListErasures List a tenant's erasures, newest first, without their certificates.
 	//
@@ -770,6 +840,22 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/tenants/{tenant}/refilings (the `CreateRefiling` operationId).
 	CreateRefiling(ctx context.Context, tenant TenantName, body CreateRefilingJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetReindexing Tell how far the last generation is that rows have left, or leave.
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/reindex (the `GetReindexing` operationId).
+	GetReindexing(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Reindex Forget the key by which an index in a backup confirms what was erased.
+	//
+	// Rows move to another generation of blind indexes, and the key of the one
+	// that they leave is forgotten. Answered once that is durable; it goes on by
+	// itself, some two minutes and as long as the rows take. Servers do it by
+	// themselves after a week. What is under way is joined; if nothing was erased
+	// since the last time there is nothing to do.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/reindex (the `Reindex` operationId).
+	Reindex(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// RestoreTenant Undo a revocation.
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/restore (the `RestoreTenant` operationId).
@@ -786,7 +872,7 @@ type ClientInterface interface {
 // GetErasure Tell how far an erasure is, with its certificate once there is one.
 //
 // An admin token is told of its tenant's erasures. S3's DeleteObject gives
-// the id in `X-Lethe-Erasure`.
+// the id in `X-Lethe-Erasure`, and the salt in `X-Lethe-Erasure-Salt`.
 //
 // Corresponds with GET /v1/erasures/{erasure} (the `GetErasure` operationId).
 func (c *Client) GetErasure(ctx context.Context, erasure string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -949,15 +1035,44 @@ func (c *Client) CreateBucket(ctx context.Context, tenant TenantName, body Creat
 	return c.Client.Do(req)
 }
 
+// EraseTenantWithBody Destroy a tenant's key for good, and with it every recording.
+//
+// Answered once reads are refused and the erasure is durable. It goes on
+// by itself; ask for the tenant until its state is `erased`, about 40 s
+// later: its erasure then has a certificate. Nothing undoes it.
+//
+// Erasing again what is erased gives its erasure, without the salt, and with
+// the certificate once there is one.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
+func (c *Client) EraseTenantWithBody(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEraseTenantRequestWithBody(c.Server, tenant, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // EraseTenant Destroy a tenant's key for good, and with it every recording.
 //
 // Answered once reads are refused and the erasure is durable. It goes on
-// by itself; ask for the tenant until its state is `erased`. Nothing
-// undoes it.
+// by itself; ask for the tenant until its state is `erased`, about 40 s
+// later: its erasure then has a certificate. Nothing undoes it.
+//
+// Erasing again what is erased gives its erasure, without the salt, and with
+// the certificate once there is one.
+//
+// Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
-func (c *Client) EraseTenant(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewEraseTenantRequest(c.Server, tenant)
+func (c *Client) EraseTenant(ctx context.Context, tenant TenantName, body EraseTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEraseTenantRequest(c.Server, tenant, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1242,6 +1357,42 @@ func (c *Client) CreateRefiling(ctx context.Context, tenant TenantName, body Cre
 	return c.Client.Do(req)
 }
 
+// GetReindexing Tell how far the last generation is that rows have left, or leave.
+//
+// Corresponds with GET /v1/tenants/{tenant}/reindex (the `GetReindexing` operationId).
+func (c *Client) GetReindexing(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetReindexingRequest(c.Server, tenant)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Reindex Forget the key by which an index in a backup confirms what was erased.
+//
+// Rows move to another generation of blind indexes, and the key of the one
+// that they leave is forgotten. Answered once that is durable; it goes on by
+// itself, some two minutes and as long as the rows take. Servers do it by
+// themselves after a week. What is under way is joined; if nothing was erased
+// since the last time there is nothing to do.
+//
+// Corresponds with POST /v1/tenants/{tenant}/reindex (the `Reindex` operationId).
+func (c *Client) Reindex(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReindexRequest(c.Server, tenant)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // RestoreTenant Undo a revocation.
 //
 // Corresponds with POST /v1/tenants/{tenant}/restore (the `RestoreTenant` operationId).
@@ -1496,8 +1647,19 @@ func NewCreateBucketRequestWithBody(server string, tenant TenantName, contentTyp
 	return req, nil
 }
 
-// NewEraseTenantRequest constructs an http.Request for the EraseTenant method
-func NewEraseTenantRequest(server string, tenant TenantName) (*http.Request, error) {
+// NewEraseTenantRequest calls the generic EraseTenant builder with application/json body
+func NewEraseTenantRequest(server string, tenant TenantName, body EraseTenantJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewEraseTenantRequestWithBody(server, tenant, "application/json", bodyReader)
+}
+
+// NewEraseTenantRequestWithBody constructs an http.Request for the EraseTenant method, with any body, and a specified content type
+func NewEraseTenantRequestWithBody(server string, tenant TenantName, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -1522,10 +1684,12 @@ func NewEraseTenantRequest(server string, tenant TenantName) (*http.Request, err
 		return nil, err
 	}
 
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -1905,6 +2069,74 @@ func NewCreateRefilingRequestWithBody(server string, tenant TenantName, contentT
 	return req, nil
 }
 
+// NewGetReindexingRequest constructs an http.Request for the GetReindexing method
+func NewGetReindexingRequest(server string, tenant TenantName) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/reindex", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewReindexRequest constructs an http.Request for the Reindex method
+func NewReindexRequest(server string, tenant TenantName) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/reindex", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewRestoreTenantRequest constructs an http.Request for the RestoreTenant method
 func NewRestoreTenantRequest(server string, tenant TenantName) (*http.Request, error) {
 	var err error
@@ -2020,7 +2252,7 @@ type ClientWithResponsesInterface interface {
 	// GetErasureWithResponse Tell how far an erasure is, with its certificate once there is one.
 	//
 	// An admin token is told of its tenant's erasures. S3's DeleteObject gives
-	// the id in `X-Lethe-Erasure`.
+	// the id in `X-Lethe-Erasure`, and the salt in `X-Lethe-Erasure-Salt`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2099,16 +2331,33 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/tenants/{tenant}/buckets (the `CreateBucket` operationId).
 	CreateBucketWithResponse(ctx context.Context, tenant TenantName, body CreateBucketJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateBucketResponse, error)
 
+	// EraseTenantWithBodyWithResponse Destroy a tenant's key for good, and with it every recording.
+	//
+	// Answered once reads are refused and the erasure is durable. It goes on
+	// by itself; ask for the tenant until its state is `erased`, about 40 s
+	// later: its erasure then has a certificate. Nothing undoes it.
+	//
+	// Erasing again what is erased gives its erasure, without the salt, and with
+	// the certificate once there is one.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
+	EraseTenantWithBodyWithResponse(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EraseTenantResponse, error)
+
 	// EraseTenantWithResponse Destroy a tenant's key for good, and with it every recording.
 	//
 	// Answered once reads are refused and the erasure is durable. It goes on
-	// by itself; ask for the tenant until its state is `erased`. Nothing
-	// undoes it.
+	// by itself; ask for the tenant until its state is `erased`, about 40 s
+	// later: its erasure then has a certificate. Nothing undoes it.
 	//
-	// Returns a wrapper object for the known response body format(s).
+	// Erasing again what is erased gives its erasure, without the salt, and with
+	// the certificate once there is one.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
-	EraseTenantWithResponse(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*EraseTenantResponse, error)
+	EraseTenantWithResponse(ctx context.Context, tenant TenantName, body EraseTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*EraseTenantResponse, error)
 
 	// ListErasuresWithResponse List a tenant's erasures, newest first, without their certificates.
 	//
@@ -2259,6 +2508,26 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/refilings (the `CreateRefiling` operationId).
 	CreateRefilingWithResponse(ctx context.Context, tenant TenantName, body CreateRefilingJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateRefilingResponse, error)
+
+	// GetReindexingWithResponse Tell how far the last generation is that rows have left, or leave.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/reindex (the `GetReindexing` operationId).
+	GetReindexingWithResponse(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*GetReindexingResponse, error)
+
+	// ReindexWithResponse Forget the key by which an index in a backup confirms what was erased.
+	//
+	// Rows move to another generation of blind indexes, and the key of the one
+	// that they leave is forgotten. Answered once that is durable; it goes on by
+	// itself, some two minutes and as long as the rows take. Servers do it by
+	// themselves after a week. What is under way is joined; if nothing was erased
+	// since the last time there is nothing to do.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/reindex (the `Reindex` operationId).
+	ReindexWithResponse(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*ReindexResponse, error)
 
 	// RestoreTenantWithResponse Undo a revocation.
 	//
@@ -3117,6 +3386,118 @@ func (r CreateRefilingResponse) ContentType() string {
 	return ""
 }
 
+// GetReindexingResponseDefaultHeaders the declared response headers of an HTTP default response for GetReindexing
+type GetReindexingResponseDefaultHeaders struct {
+	RetryAfter      int
+	WWWAuthenticate string
+}
+
+type GetReindexingResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Reindexing
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Failed
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetReindexingResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetReindexingResponse) GetJSON200() *Reindexing {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetReindexingResponse) GetApplicationproblemJSONDefault() *Failed {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetReindexingResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetReindexingResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetReindexingResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetReindexingResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ReindexResponseDefaultHeaders the declared response headers of an HTTP default response for Reindex
+type ReindexResponseDefaultHeaders struct {
+	RetryAfter      int
+	WWWAuthenticate string
+}
+
+type ReindexResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Reindexing
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Failed
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ReindexResponseDefaultHeaders
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ReindexResponse) GetJSON202() *Reindexing {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReindexResponse) GetApplicationproblemJSONDefault() *Failed {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReindexResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReindexResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReindexResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReindexResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // RestoreTenantResponseDefaultHeaders the declared response headers of an HTTP default response for RestoreTenant
 type RestoreTenantResponseDefaultHeaders struct {
 	RetryAfter      int
@@ -3232,7 +3613,7 @@ func (r RevokeTenantResponse) ContentType() string {
 // GetErasureWithResponse Tell how far an erasure is, with its certificate once there is one.
 //
 // An admin token is told of its tenant's erasures. S3's DeleteObject gives
-// the id in `X-Lethe-Erasure`.
+// the id in `X-Lethe-Erasure`, and the salt in `X-Lethe-Erasure-Salt`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -3365,17 +3746,40 @@ func (c *ClientWithResponses) CreateBucketWithResponse(ctx context.Context, tena
 	return ParseCreateBucketResponse(rsp)
 }
 
+// EraseTenantWithBodyWithResponse Destroy a tenant's key for good, and with it every recording.
+//
+// Answered once reads are refused and the erasure is durable. It goes on
+// by itself; ask for the tenant until its state is `erased`, about 40 s
+// later: its erasure then has a certificate. Nothing undoes it.
+//
+// Erasing again what is erased gives its erasure, without the salt, and with
+// the certificate once there is one.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
+func (c *ClientWithResponses) EraseTenantWithBodyWithResponse(ctx context.Context, tenant TenantName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EraseTenantResponse, error) {
+	rsp, err := c.EraseTenantWithBody(ctx, tenant, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEraseTenantResponse(rsp)
+}
+
 // EraseTenantWithResponse Destroy a tenant's key for good, and with it every recording.
 //
 // Answered once reads are refused and the erasure is durable. It goes on
-// by itself; ask for the tenant until its state is `erased`. Nothing
-// undoes it.
+// by itself; ask for the tenant until its state is `erased`, about 40 s
+// later: its erasure then has a certificate. Nothing undoes it.
 //
-// Returns a wrapper object for the known response body format(s).
+// Erasing again what is erased gives its erasure, without the salt, and with
+// the certificate once there is one.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/tenants/{tenant}/erase (the `EraseTenant` operationId).
-func (c *ClientWithResponses) EraseTenantWithResponse(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*EraseTenantResponse, error) {
-	rsp, err := c.EraseTenant(ctx, tenant, reqEditors...)
+func (c *ClientWithResponses) EraseTenantWithResponse(ctx context.Context, tenant TenantName, body EraseTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*EraseTenantResponse, error) {
+	rsp, err := c.EraseTenant(ctx, tenant, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -3608,6 +4012,38 @@ func (c *ClientWithResponses) CreateRefilingWithResponse(ctx context.Context, te
 		return nil, err
 	}
 	return ParseCreateRefilingResponse(rsp)
+}
+
+// GetReindexingWithResponse Tell how far the last generation is that rows have left, or leave.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant}/reindex (the `GetReindexing` operationId).
+func (c *ClientWithResponses) GetReindexingWithResponse(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*GetReindexingResponse, error) {
+	rsp, err := c.GetReindexing(ctx, tenant, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetReindexingResponse(rsp)
+}
+
+// ReindexWithResponse Forget the key by which an index in a backup confirms what was erased.
+//
+// Rows move to another generation of blind indexes, and the key of the one
+// that they leave is forgotten. Answered once that is durable; it goes on by
+// itself, some two minutes and as long as the rows take. Servers do it by
+// themselves after a week. What is under way is joined; if nothing was erased
+// since the last time there is nothing to do.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/reindex (the `Reindex` operationId).
+func (c *ClientWithResponses) ReindexWithResponse(ctx context.Context, tenant TenantName, reqEditors ...RequestEditorFn) (*ReindexResponse, error) {
+	rsp, err := c.Reindex(ctx, tenant, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReindexResponse(rsp)
 }
 
 // RestoreTenantWithResponse Undo a revocation.
@@ -4413,6 +4849,112 @@ func ParseCreateRefilingResponse(rsp *http.Response) (*CreateRefilingResponse, e
 	switch {
 	case true:
 		var headers CreateRefilingResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetReindexingResponse parses an HTTP response from a GetReindexingWithResponse call
+func ParseGetReindexingResponse(rsp *http.Response) (*GetReindexingResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetReindexingResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Reindexing
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Failed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetReindexingResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseReindexResponse parses an HTTP response from a ReindexWithResponse call
+func ParseReindexResponse(rsp *http.Response) (*ReindexResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReindexResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Reindexing
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Failed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ReindexResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

@@ -1,0 +1,150 @@
+package gateway_test
+
+import (
+	"database/sql"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/gateway"
+	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/gateway/gatewaytest"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// shortly is an announcement for tests, far longer than their requests take.
+const shortly = 300 * time.Millisecond
+
+// indexColumns are all that hold a blind index.
+var indexColumns = []string{
+	"versions.name_index", "versions.dir_index", "terms.term", "directories.dir_index", "directories.parent_index",
+	"subjects.subject_index", "buckets.bucket_index", "holds.subject_index", "holds.older_index", "erasures.scope_index",
+}
+
+// indexes gives every blind index that a catalog has, and where.
+func indexes(t *testing.T, db *sql.DB) map[catalog.Index]string {
+	t.Helper()
+	out := map[catalog.Index]string{}
+	for _, of := range indexColumns {
+		table, column, _ := strings.Cut(of, ".")
+		rows, err := db.QueryContext(t.Context(), "SELECT "+column+" FROM "+table+" WHERE "+column+" IS NOT NULL")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows.Next() {
+			var b []byte
+			if err := rows.Scan(&b); err != nil {
+				t.Fatal(err)
+			}
+			if index := catalog.Index(b); index != (catalog.Index{}) {
+				out[index] = of
+			}
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
+}
+
+// reindex has a tenant's rows leave their generation, and waits until that is forgotten.
+func reindex(t *testing.T, f *gatewaytest.Fixture, tenant string) gateway.ReindexInfo {
+	t.Helper()
+	info, err := f.Reindex(t.Context(), f.Operator(), tenant)
+	if err != nil {
+		t.Fatalf("reindex: %v", err)
+	}
+	if info.State == "none" || info.State == "forgotten" {
+		t.Fatalf("reindex: %+v, want that it is under way", info)
+	}
+	until(t, "the generation is forgotten", 30*time.Second, func() bool {
+		if err := f.ForgetOlder(t.Context()); err != nil {
+			t.Fatalf("reindex: %v", err)
+		}
+		if info, err = f.Reindexed(t.Context(), f.Operator(), tenant); err != nil {
+			t.Fatal(err)
+		}
+		return info.State == "forgotten"
+	})
+	return info
+}
+
+// Once a generation is forgotten no row has an index of it, and the key of none can be
+// had; and all that is left is found as before.
+func TestReindex(t *testing.T) {
+	f := gatewaytest.In(t, t.TempDir(), gateway.Announce(shortly))
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, Overwrite: gateway.OverwriteReplace})
+	mustPut(t, f, recorder, string(caller), "2026/11/a", "2026/b")
+	mustPut(t, f, recorder, string(agent+","+caller), "2026/c", "gone")
+	mustPut(t, f, recorder, "", "replaced", "replaced")
+	parts := begin(t, f, recorder, "parts")
+	if _, err := complete(f, recorder, parts, mustPutPart(t, f, recorder, parts, 1, sound(2, 1000))); err != nil {
+		t.Fatal(err)
+	}
+	begun := begin(t, f, recorder, "open")
+	part := mustPutPart(t, f, recorder, begun, 1, sound(3, 1000))
+	hold := mustHold(t, f, onSubject(caller))
+	if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", ofRecording("replaced")); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := f.Reindexed(t.Context(), f.Operator(), "acme"); err != nil || info != (gateway.ReindexInfo{State: "none", Linkable: true}) {
+		t.Errorf("before: %+v, %v", info, err)
+	}
+
+	db := open(t, "sqlite3", "file:"+filepath.Join(f.Dir, "catalog.db")+"?_pragma=query_only(1)")
+	for generation := uint32(1); generation <= 2; generation++ {
+		before := indexes(t, db)
+		known, err := f.BlindSubject(t.Context(), tenantOf(t, f), generation, caller)
+		if err != nil || before[known] == "" {
+			t.Fatalf("the index of a subject is not found by what is known of its generation: %v", err)
+		}
+		info := reindex(t, f, "acme")
+		if info.Moved != 5 || info.Damaged != 0 || info.Linkable {
+			t.Errorf("reindexed %+v, want 5 versions", info)
+		}
+		for index, where := range indexes(t, db) {
+			if before[index] != "" {
+				t.Errorf("%s has an index of the generation before, in %s", where, before[index])
+			}
+		}
+		if _, err := f.BlindSubject(t.Context(), tenantOf(t, f), generation, caller); !errors.Is(err, keytree.ErrPunctured) {
+			t.Errorf("key of the generation before: %v, want ErrPunctured", err)
+		}
+		names, _ := pages(t, f, reader, gateway.Page{Max: 2})
+		if want := []string{"2026/11/a", "2026/b", "2026/c", "gone", "parts"}; !slices.Equal(names, want) {
+			t.Errorf("names: %v, want %v", names, want)
+		}
+		for _, name := range names {
+			if got := read(t, f, reader, recording.Name(name)); len(got) != 1000 {
+				t.Errorf("read %d bytes of %s", len(got), name)
+			}
+		}
+		_, err = f.EraseFor(t.Context(), f.Operator(), "acme", ofRecording("2026/b"))
+		if !errors.Is(err, recording.ErrHeld) {
+			t.Errorf("erasure of what is held: %v", err)
+		}
+		if info, err := f.Reindex(t.Context(), f.Operator(), "acme"); err != nil || info.State != "forgotten" {
+			t.Errorf("reindex when nothing was erased since: %+v, %v", info, err)
+		}
+		mustPut(t, f, recorder, "", "replaced")
+		if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", ofRecording("replaced")); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	if _, err := complete(f, recorder, begun, part); err != nil {
+		t.Errorf("complete what was begun two generations before: %v", err)
+	}
+	mustRelease(t, f, hold)
+	if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", gateway.ErasureRequest{Subject: caller, Reason: "request"}); err != nil {
+		t.Fatal(err)
+	}
+	names, _ := pages(t, f, reader, gateway.Page{Max: 100})
+	if want := []string{"open", "parts"}; !slices.Equal(names, want) {
+		t.Errorf("names once their subject is erased: %v, want %v", names, want)
+	}
+}
