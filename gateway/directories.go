@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -48,9 +47,13 @@ func (l *lister) look(ctx context.Context, dir string) (*view, error) {
 // recordings gives those directly in a directory, and how many of them were
 // not in was.
 func (l *lister) recordings(ctx context.Context, dir string, was *view) ([]listed, int, error) {
-	ids, err := l.versions(ctx, dir)
+	var indexes []catalog.Index
+	for _, by := range l.scope.generations() {
+		indexes = append(indexes, by.dirIndex(l.bucket.Name, dir))
+	}
+	ids, err := l.gateway.catalog.VersionsIn(ctx, l.scope.tenant.ID, indexes...)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, unavailable(err)
 	}
 	stay, missing := was.compare(ids)
 	if len(missing) == 0 {
@@ -58,24 +61,6 @@ func (l *lister) recordings(ctx context.Context, dir string, was *view) ([]liste
 	}
 	fresh, err := l.unsealAll(ctx, dir, missing)
 	return slices.Concat(stay, fresh), len(fresh), err
-}
-
-// versions names the versions directly in a directory, each once.
-func (l *lister) versions(ctx context.Context, dir string) (ids []recording.Version, err error) {
-	for _, by := range l.scope.generations() {
-		some, err := l.gateway.catalog.VersionsIn(ctx, l.scope.tenant.ID, by.dirIndex(l.bucket.Name, dir))
-		if err != nil {
-			return nil, unavailable(err)
-		}
-		if len(ids) == 0 {
-			ids = some
-			continue
-		}
-		ids = append(ids, some...)
-		slices.SortFunc(ids, func(a, b recording.Version) int { return bytes.Compare(a[:], b[:]) })
-		ids = slices.Compact(ids) // one may have moved between
-	}
-	return ids, nil
 }
 
 // Rows are read and unsealed in the hands of as many as there are processors,

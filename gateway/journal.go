@@ -3,7 +3,6 @@ package gateway
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -70,14 +69,6 @@ const maxEntry = 64 << 10
 
 // journalTries bounds how often another replica may come first.
 const journalTries = 8
-
-func journalKey(t recording.Tenant, sequence int64) string {
-	return fmt.Sprintf("journal/%v/%016x", t, sequence)
-}
-
-func journalBind(t recording.Tenant, sequence int64) []byte {
-	return binary.BigEndian.AppendUint64(t[:], uint64(sequence))
-}
 
 // change makes an entry durable in the store, then lets the catalog follow,
 // together with the event that explains it. Whether the entry may be made is
@@ -166,7 +157,7 @@ func (g *Gateway) journal(ctx context.Context, s scope, sequence int64, e entry)
 	if err != nil {
 		return err
 	}
-	sealed, err := keytree.Seal(key, keytree.LabelJournal, journalBind(s.tenant.ID, sequence), b)
+	sealed, err := keytree.Seal(key, keytree.LabelJournal, keytree.JournalBind(s.tenant.ID, sequence), b)
 	if err != nil {
 		return err
 	}
@@ -175,7 +166,7 @@ func (g *Gateway) journal(ctx context.Context, s scope, sequence int64, e entry)
 	}
 	// gofail: var journalWrite string
 	// return failpoint(journalWrite)
-	return unavailable(g.blobs.Create(ctx, journalKey(s.tenant.ID, sequence), bytes.NewReader(sealed), int64(len(sealed))))
+	return unavailable(g.blobs.Create(ctx, keytree.JournalKey(s.tenant.ID, sequence), bytes.NewReader(sealed), int64(len(sealed))))
 }
 
 // rollForward applies entries that the store has and the catalog has not.
@@ -206,7 +197,7 @@ func (g *Gateway) readEntry(ctx context.Context, t recording.Tenant, sequence in
 
 // sealedEntry reads one entry from a store.
 func sealedEntry(ctx context.Context, s blob.Store, t recording.Tenant, sequence int64) ([]byte, error) {
-	body, err := s.Open(ctx, journalKey(t, sequence), 0, -1)
+	body, err := s.Open(ctx, keytree.JournalKey(t, sequence), 0, -1)
 	if err != nil {
 		return nil, fmt.Errorf("read journal entry %d of %v: %w", sequence, t, err)
 	}
@@ -238,7 +229,7 @@ func openEntry(ctx context.Context, keys *keytree.Keys, t recording.Tenant, sequ
 	if err != nil {
 		return e, err
 	}
-	b, err := keytree.Open(key, keytree.LabelJournal, journalBind(t, sequence), sealed)
+	b, err := keytree.Open(key, keytree.LabelJournal, keytree.JournalBind(t, sequence), sealed)
 	if err != nil {
 		return e, fmt.Errorf("%w: journal entry %d of %v: %w", recording.ErrIncident, sequence, t, err)
 	}
@@ -253,7 +244,7 @@ func openEntry(ctx context.Context, keys *keytree.Keys, t recording.Tenant, sequ
 func (g *Gateway) apply(ctx context.Context, s scope, sequence int64, e entry) error {
 	// gofail: var journalApply string
 	// return failpoint(journalApply)
-	change, err := s.rows(ctx, e)
+	change, err := s.rows(ctx, sequence, e)
 	if err != nil {
 		return err
 	}
@@ -262,7 +253,7 @@ func (g *Gateway) apply(ctx context.Context, s scope, sequence int64, e entry) e
 }
 
 // rows gives what an entry is in the catalog, sealed and indexed.
-func (s scope) rows(ctx context.Context, e entry) (catalog.Change, error) {
+func (s scope) rows(ctx context.Context, sequence int64, e entry) (catalog.Change, error) {
 	switch {
 	case e.Tenant != nil:
 		return s.tenantRows(ctx, e)
@@ -275,9 +266,7 @@ func (s scope) rows(ctx context.Context, e entry) (catalog.Change, error) {
 	case e.Hold != nil:
 		return s.holdRow(ctx, e)
 	case e.Generation != 0:
-		return catalog.Change{Announced: &catalog.Announced{
-			Generation: e.Generation, Slot: int64(keytree.IndexSlot(e.Generation)),
-		}}, nil
+		return catalog.Change{Announced: announced(e.Generation, sequence)}, nil
 	case e.ReleasedHold != nil:
 		return catalog.Change{Released: e.ReleasedHold}, nil
 	case e.DeletedBucket != nil:

@@ -12,11 +12,12 @@ import (
 )
 
 // generation is the last generation of blind indexes that was announced, as catalog
-// and journal say: under it, or one before, stands what any copy of the catalog has.
-func (r *rebuild) generation(ctx context.Context, s scope) (last uint32, err error) {
+// and journal say: under it, or one before, stands what any copy of the catalog has. It
+// gives beside it those that the catalog does not know of.
+func (r *rebuild) generation(ctx context.Context, s scope) (last uint32, left []catalog.Announced, err error) {
 	all, err := r.catalog.Generations(ctx, s.tenant.ID)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	last = s.tenant.Stage.Newer()
 	for _, of := range all {
@@ -25,17 +26,18 @@ func (r *rebuild) generation(ctx context.Context, s scope) (last uint32, err err
 	for sequence := s.tenant.Journal + 1; ; sequence++ {
 		sealed, err := r.readEntry(ctx, s.tenant.ID, sequence)
 		if errors.Is(err, fs.ErrNotExist) {
-			return last, nil
+			return last, left, nil
 		}
 		if err != nil {
-			return 0, err
+			return 0, nil, err
 		}
 		e, err := openEntry(ctx, s.keys, s.tenant.ID, sequence, sealed)
 		if err != nil {
-			return 0, err
+			return 0, nil, err
 		}
 		if e.Generation != 0 {
 			last = max(last, e.Generation+1)
+			left = append(left, *announced(e.Generation, sequence))
 		}
 	}
 }
@@ -50,7 +52,7 @@ func (r *rebuild) beginMove(ctx context.Context, t *catalog.Tenant, newest keytr
 	}
 	s := scope{tenant: *t, keys: keys, lost: true}
 	defer s.end()
-	last, err := r.generation(ctx, s)
+	last, left, err := r.generation(ctx, s)
 	to := catalog.SettledUnder(last) - 1
 	if err != nil || t.Stage >= to {
 		return last, err
@@ -58,10 +60,7 @@ func (r *rebuild) beginMove(ctx context.Context, t *catalog.Tenant, newest keytr
 	if s.index, err = keys.System(ctx, keytree.IndexSlot(last)); err != nil {
 		return 0, err
 	}
-	m := catalog.Move{Tenant: t.ID, From: t.Stage, To: to, Journal: t.Journal}
-	for of := uint32(1); of < last; of++ {
-		m.Left = append(m.Left, catalog.Announced{Generation: of, Slot: int64(keytree.IndexSlot(of))})
-	}
+	m := catalog.Move{Tenant: t.ID, From: t.Stage, To: to, Journal: t.Journal, Left: left}
 	if err := r.moveFew(ctx, s, &m); err != nil {
 		return 0, err
 	}

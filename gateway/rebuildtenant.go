@@ -137,7 +137,7 @@ func (r *rebuild) firstEntry(ctx context.Context, l lineage, newest keytree.Head
 		return t, err
 	}
 	s := scope{tenant: catalog.Tenant{ID: l.tenant, Epoch: int64(l.first), Head: first.Marshal()}, keys: keys}
-	generation, err := r.generation(ctx, s)
+	generation, _, err := r.generation(ctx, s)
 	if err != nil {
 		return t, err
 	}

@@ -122,6 +122,11 @@ func (g *Gateway) reindexed(ctx context.Context, id recording.Tenant) (ReindexIn
 	return info, nil
 }
 
+// announced is a generation that an entry of the journal says rows are to leave.
+func announced(generation uint32, sequence int64) *catalog.Announced {
+	return &catalog.Announced{Generation: generation, Slot: int64(keytree.IndexSlot(generation)), Journal: sequence}
+}
+
 // errLeaving: rows are leaving a generation already, or the one before is not forgotten.
 var errLeaving = errors.New("gateway: rows are leaving a generation already")
 

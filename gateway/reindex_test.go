@@ -1,14 +1,13 @@
 package gateway_test
 
 import (
+	"database/sql"
 	"errors"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/ncruces/go-sqlite3/driver"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway"
@@ -26,14 +25,9 @@ var indexColumns = []string{
 	"subjects.subject_index", "buckets.bucket_index", "holds.subject_index", "holds.older_index", "erasures.scope_index",
 }
 
-// indexes gives every blind index that the catalog in dir has, and where.
-func indexes(t *testing.T, dir string) map[catalog.Index]string {
+// indexes gives every blind index that a catalog has, and where.
+func indexes(t *testing.T, db *sql.DB) map[catalog.Index]string {
 	t.Helper()
-	db, err := driver.Open("file:" + filepath.Join(dir, "catalog.db") + "?_pragma=query_only(1)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
 	out := map[catalog.Index]string{}
 	for _, of := range indexColumns {
 		table, column, _ := strings.Cut(of, ".")
@@ -91,8 +85,8 @@ func TestReindex(t *testing.T) {
 	if _, err := complete(f, recorder, parts, mustPutPart(t, f, recorder, parts, 1, sound(2, 1000))); err != nil {
 		t.Fatal(err)
 	}
-	open := begin(t, f, recorder, "open")
-	part := mustPutPart(t, f, recorder, open, 1, sound(3, 1000))
+	begun := begin(t, f, recorder, "open")
+	part := mustPutPart(t, f, recorder, begun, 1, sound(3, 1000))
 	hold := mustHold(t, f, onSubject(caller))
 	if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", ofRecording("replaced")); err != nil {
 		t.Fatal(err)
@@ -101,8 +95,9 @@ func TestReindex(t *testing.T) {
 		t.Errorf("before: %+v, %v", info, err)
 	}
 
+	db := open(t, "sqlite3", "file:"+filepath.Join(f.Dir, "catalog.db")+"?_pragma=query_only(1)")
 	for generation := uint32(1); generation <= 2; generation++ {
-		before := indexes(t, f.Dir)
+		before := indexes(t, db)
 		known, err := f.BlindSubject(t.Context(), tenantOf(t, f), generation, caller)
 		if err != nil || before[known] == "" {
 			t.Fatalf("the index of a subject is not found by what is known of its generation: %v", err)
@@ -111,7 +106,7 @@ func TestReindex(t *testing.T) {
 		if info.Moved != 5 || info.Damaged != 0 || info.Linkable {
 			t.Errorf("reindexed %+v, want 5 versions", info)
 		}
-		for index, where := range indexes(t, f.Dir) {
+		for index, where := range indexes(t, db) {
 			if before[index] != "" {
 				t.Errorf("%s has an index of the generation before, in %s", where, before[index])
 			}
@@ -141,7 +136,7 @@ func TestReindex(t *testing.T) {
 		}
 	}
 
-	if _, err := complete(f, recorder, open, part); err != nil {
+	if _, err := complete(f, recorder, begun, part); err != nil {
 		t.Errorf("complete what was begun two generations before: %v", err)
 	}
 	mustRelease(t, f, hold)

@@ -26,11 +26,14 @@ func TestForgedTombstoneDestroysNoKey(t *testing.T) {
 		execute(t, f.Dir, `INSERT INTO punctures (tenant, tree, slot, erasure, since) SELECT id, ?, ?, ?, 0 FROM tenants`, tree, slot, erasure)
 	}
 	forged, unknown := recording.NewErasureID(), recording.NewErasureID()
-	execute(t, f.Dir, `INSERT INTO erasures SELECT ?, tenant, scope, 'certified', who, reason, commitment, NULL, asked_at, base, record, recorded, 0, 0, 0, NULL, NULL
+	execute(t, f.Dir, `INSERT INTO erasures SELECT ?, tenant, scope, 'certified', who, reason, commitment, NULL, asked_at, base, record, recorded, 0, 0, 0, NULL, NULL, 1
 		FROM erasures WHERE id = ?`, forged[:], id[:]) // with the record of another
 	forge(catalog.TreeRecordings, kept.Slots.Recording, forged[:])
 	forge(catalog.TreeDays, kept.Slots.Day, nil)
 	forge(catalog.TreeSubjects, kept.Slots.Subject, unknown[:])
+	forge(catalog.TreeSystem, int64(keytree.IndexSlot(1)), nil)
+	execute(t, f.Dir, `INSERT INTO generations (tenant, generation, slot, journal, announced_at, moved_at) SELECT id, 1, ?, 1, 0, 0 FROM tenants`,
+		int64(keytree.IndexSlot(1)))
 	execute(t, f.Dir, `WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < ?)
 		INSERT INTO punctures (tenant, tree, slot, erasure, since) SELECT id, 1, 1000000 + n, ?, 0 FROM s, tenants`, 2*keytree.MostPunctures, forged[:])
 
@@ -41,6 +44,7 @@ func TestForgedTombstoneDestroysNoKey(t *testing.T) {
 	for _, slot := range []keytree.Slot{
 		{Tree: keytree.Recordings, Number: uint64(kept.Slots.Recording)}, {Tree: keytree.Days, Number: uint64(kept.Slots.Day)},
 		{Tree: keytree.Subjects, Number: uint64(kept.Slots.Subject)}, {Tree: keytree.Recordings, Number: 1000001},
+		{Tree: keytree.System, Number: keytree.IndexSlot(1)},
 	} {
 		if _, err := keys.Slot(t.Context(), slot.Tree, slot.Number); err != nil {
 			t.Errorf("%v, which nobody erased: %v", slot, err)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/lethe-vault/lethe/recording"
 )
@@ -25,9 +26,9 @@ var selectDirectory = `SELECT ` + versionColumns + ` FROM versions v
 	WHERE v.tenant = $1 AND v.dir_index = $2 AND ` + isCurrent + ` AND ` + notBuried
 
 // selectVersionsIn gathers a tenant's tombstones once, since it may go through a
-// hundred thousand versions.
+// hundred thousand versions. It is completed by the directory's index.
 var selectVersionsIn = `SELECT v.version FROM versions v
-	WHERE v.tenant = $1 AND v.dir_index = $2 AND ` + isCurrent + `
+	WHERE v.tenant = $1 AND v.dir_index $DIR AND ` + isCurrent + `
 	AND v.slot_subject NOT IN ` + unsettledOf("$1", TreeSubjects) + `
 	AND v.slot_day NOT IN ` + unsettledOf("$1", TreeDays) + `
 	AND v.slot_recording NOT IN ` + unsettledOf("$1", TreeRecordings)
@@ -35,9 +36,16 @@ var selectVersionsIn = `SELECT v.version FROM versions v
 // VersionsIn names the current versions directly in a directory, of one moment.
 // It reads no row to find them, only an index, and names neighbours in the table
 // one after the other where it can: their names, which are sealed, have another
-// order.
-func (c *Catalog) VersionsIn(ctx context.Context, tenant recording.Tenant, dir Index) ([]recording.Version, error) {
-	rows, err := all[versionRow](ctx, c.read("VersionsIn"), selectVersionsIn, tenant[:], dir[:])
+// order. While rows move the directory has two indexes.
+func (c *Catalog) VersionsIn(ctx context.Context, tenant recording.Tenant, dir ...Index) ([]recording.Version, error) {
+	is, args := `= $2`, []any{tenant[:]}
+	if len(dir) > 1 {
+		is = `IN ` + list(2, len(dir))
+	}
+	for i := range dir {
+		args = append(args, dir[i][:])
+	}
+	rows, err := all[versionRow](ctx, c.read("VersionsIn"), strings.ReplaceAll(selectVersionsIn, `$DIR`, is), args...)
 	ids := make([]recording.Version, len(rows))
 	for i, r := range rows {
 		ids[i] = r.version

@@ -43,6 +43,7 @@ type Generation struct {
 	Tenant      recording.Tenant
 	Generation  uint32
 	Slot        int64 // of its key, in the system tree
+	Journal     int64 // the entry that announced the next one
 	AnnouncedAt time.Time
 	MovingAt    time.Time // nothing is written under it from then on
 	MovedAt     time.Time // no row is under it any more
@@ -53,11 +54,11 @@ type Generation struct {
 	Buried      bool  // its key has a tombstone
 }
 
-const generationColumns = `g.tenant, g.generation, g.slot, g.announced_at, g.moving_at, g.moved_at, g.forgotten_at, g.reached, g.moved, g.damaged,
+const generationColumns = `g.tenant, g.generation, g.slot, g.journal, g.announced_at, g.moving_at, g.moved_at, g.forgotten_at, g.reached, g.moved, g.damaged,
 	EXISTS (SELECT 1 FROM punctures x WHERE x.slot = g.slot AND x.tree = 4 AND x.tenant = g.tenant)`
 
 func (g *Generation) columns() []any {
-	return []any{fixed(g.Tenant[:]), &g.Generation, &g.Slot, moment{&g.AnnouncedAt}, moment{&g.MovingAt}, moment{&g.MovedAt},
+	return []any{fixed(g.Tenant[:]), &g.Generation, &g.Slot, &g.Journal, moment{&g.AnnouncedAt}, moment{&g.MovingAt}, moment{&g.MovedAt},
 		moment{&g.ForgottenAt}, &g.Reached, &g.Moved, &g.Damaged, &g.Buried}
 }
 

@@ -14,6 +14,7 @@ import (
 type Announced struct {
 	Generation uint32 // that they leave
 	Slot       int64  // of its key, in the system tree
+	Journal    int64  // the entry that says so
 }
 
 // announce begins the stage in which readers look under the next generation too. One
@@ -34,9 +35,9 @@ func (d dialect) announce(ctx context.Context, tx *sql.Tx, ch Change) error {
 // putGeneration makes the row of a generation that is to be forgotten. If the tenant
 // is settled under a later one no row is under it.
 func (d dialect) putGeneration(ctx context.Context, tx *sql.Tx, tenant recording.Tenant, a Announced) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO generations (tenant, generation, slot, announced_at, moved_at)
-		SELECT t.id, CAST($1 AS BIGINT), CAST($2 AS BIGINT), `+d.now+`, CASE WHEN t.index_stage >= $3 THEN `+d.now+` END
-		FROM tenants t WHERE t.id = $4 ON CONFLICT DO NOTHING`, a.Generation, a.Slot, SettledUnder(a.Generation+1), tenant[:])
+	_, err := tx.ExecContext(ctx, `INSERT INTO generations (tenant, generation, slot, journal, announced_at, moved_at)
+		SELECT t.id, CAST($1 AS BIGINT), CAST($2 AS BIGINT), CAST($3 AS BIGINT), `+d.now+`, CASE WHEN t.index_stage >= $4 THEN `+d.now+` END
+		FROM tenants t WHERE t.id = $5 ON CONFLICT DO NOTHING`, a.Generation, a.Slot, a.Journal, SettledUnder(a.Generation+1), tenant[:])
 	return err
 }
 

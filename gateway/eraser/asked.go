@@ -40,6 +40,9 @@ func (e *Eraser) mayGo(ctx context.Context, t recording.Tenant, keys *keytree.Ke
 //   - A scrap has to be of the recordings tree: what was replaced, aborted, filed
 //     elsewhere or released. Who writes one can as well write that the version was
 //     aborted, and a sweep would delete its blob.
+//   - Or of a generation of blind indexes, if a sealed entry of the journal says that
+//     rows were to leave it. Who says falsely that all have makes them be found no more
+//     until the catalog is rebuilt, as who deletes their indexes does.
 func (e *Eraser) asked(ctx context.Context, t recording.Tenant, keys *keytree.Keys, rows []catalog.Tombstone) (slots, unasked []keytree.Slot, err error) {
 	named, err := e.named(ctx, t, keys, rows)
 	if err != nil {
@@ -48,6 +51,11 @@ func (e *Eraser) asked(ctx context.Context, t recording.Tenant, keys *keytree.Ke
 	for _, row := range rows {
 		slot := slotOf(row.Slot)
 		scrap := row.Erasure == (recording.ErasureID{}) && slot.Tree == keytree.Recordings
+		if row.Erasure == (recording.ErasureID{}) && slot.Tree == keytree.System {
+			if scrap, err = e.announced(ctx, t, keys, slot); err != nil {
+				return nil, nil, err
+			}
+		}
 		if slot.MayGo() == nil && (scrap || named[row]) {
 			slots = append(slots, slot)
 		} else {

@@ -23,7 +23,7 @@ func next(i catalog.Index) catalog.Index {
 // announce begins the stage in which rows are to move.
 func (v *Vault) announce(t testing.TB) {
 	t.Helper()
-	must(t, v.Next(t, catalog.Change{Announced: &catalog.Announced{Generation: 1, Slot: indexSlot}}))
+	must(t, v.Next(t, catalog.Change{Announced: &catalog.Announced{Generation: 1, Slot: indexSlot, Journal: v.sequence + 1}}))
 	v.stage++
 }
 
@@ -78,7 +78,7 @@ func (v *Vault) step(t testing.TB, limit int, terms map[recording.Version][]cata
 		if v.written[row.Version] { // it is there
 			continue
 		}
-		m := catalog.Moved{Version: row.Version, Was: row.Name, Name: next(row.Name), Directory: next(row.Directory)}
+		m := catalog.Moved{Version: row.Version, Filed: row.Slots, Was: row.Name, Name: next(row.Name), Directory: next(row.Directory)}
 		m.Directories = []catalog.Directory{{Index: m.Directory}}
 		for _, term := range terms[row.Version] {
 			m.Terms = append(m.Terms, next(term))

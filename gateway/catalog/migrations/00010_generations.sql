@@ -9,6 +9,7 @@ CREATE TABLE generations (
 	tenant       BYTEA  NOT NULL,
 	generation   BIGINT NOT NULL,
 	slot         BIGINT NOT NULL,           -- of its key, in the system tree
+	journal      BIGINT NOT NULL,           -- the entry that announced the next one
 	announced_at BIGINT NOT NULL,           -- the next one was, by the database's clock
 	moving_at    BIGINT,                    -- nothing is written under it from then on
 	moved_at     BIGINT,                    -- no row is under it
