@@ -84,9 +84,8 @@ type Eraser struct {
 	unlinked time.Time // when it was last looked for what is unlinkable by now; zero if more is left
 
 	signer struct { // see signing
-		mu       sync.Mutex // guards all below
-		own      bool       // the key in use is this process's
-		accepted map[string]*claim.PublicKey
+		mu   sync.Mutex // guards ours
+		ours keys       // nil until this process's is known to be the one in use
 	}
 }
 
@@ -120,7 +119,7 @@ func (e *Eraser) Run(ctx context.Context) {
 	defer inspecting.Wait()
 	inspecting.Go(func() { e.inspectAlways(ctx) })
 	inspecting.Go(func() { e.dropAlways(ctx) })
-	if err := e.signing(ctx); err != nil && ctx.Err() == nil { // told before it matters
+	if _, err := e.signing(ctx); err != nil && ctx.Err() == nil { // told before it matters
 		e.Logger.Error("erasures get no certificates yet", "error", err)
 	}
 	look := time.NewTicker(lookEvery)
