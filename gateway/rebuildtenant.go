@@ -163,7 +163,7 @@ func (r *rebuild) erasures(ctx context.Context, t *catalog.Tenant) error {
 		err = r.catalog.DateRestored(ctx, t.ID, t.Stage.Written())
 	}
 	if err == nil {
-		err = r.following().Recertify(ctx, t.ID)
+		err = r.following().Recertify(ctx, *t, keys)
 	}
 	for more := true; more && err == nil; {
 		var gone []catalog.Version
