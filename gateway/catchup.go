@@ -9,11 +9,32 @@ import (
 )
 
 // catchUp proves, once for each tenant and process, that the catalog is not
-// behind what the store holds durably, and rolls it forward where it is.
-func (g *Gateway) catchUp(ctx context.Context, t *catalog.Tenant) error {
-	if _, seen := g.current.Load(t.ID); seen {
-		return nil
+// behind what the store holds durably, and rolls it forward where it is. It gives the
+// timeline of which that holds.
+func (g *Gateway) catchUp(ctx context.Context, t *catalog.Tenant) (catalog.Timeline, error) {
+	if seen, ok := g.current.Load(t.ID); ok {
+		return seen.(catalog.Timeline), nil
 	}
+	timeline, err := g.catalog.Timeline(ctx)
+	if err != nil {
+		return "", unavailable(err)
+	}
+	if err := g.catchUpNow(ctx, t); err != nil {
+		return "", err
+	}
+	g.current.Store(t.ID, timeline)
+	return timeline, nil
+}
+
+// outdated has a tenant caught up anew if what was tried in a scope failed because
+// another server took over.
+func (g *Gateway) outdated(s scope, err error) {
+	if errors.Is(err, catalog.ErrTimeline) {
+		g.current.CompareAndDelete(s.tenant.ID, s.timeline)
+	}
+}
+
+func (g *Gateway) catchUpNow(ctx context.Context, t *catalog.Tenant) error {
 	was := t.Epoch
 	err := g.following().Follow(ctx, t)
 	if t.Epoch != was {
@@ -28,17 +49,14 @@ func (g *Gateway) catchUp(ctx context.Context, t *catalog.Tenant) error {
 		return recording.ErrTenantErased
 	}
 	if err == nil {
-		err = g.requeue(ctx, t)
+		err = g.learn(ctx, t)
 	}
-	if err != nil {
-		return err
-	}
-	g.current.Store(t.ID, struct{}{})
-	return nil
+	return err
 }
 
-// requeue restores the erasures of the tenant's epoch that the catalog lacks.
-func (g *Gateway) requeue(ctx context.Context, t *catalog.Tenant) error {
+// learn restores the filings that the catalog lacks, so that what erases a recording
+// takes all its slots, and the erasures of the tenant's epoch that it lacks.
+func (g *Gateway) learn(ctx context.Context, t *catalog.Tenant) error {
 	if t.State.Err() == recording.ErrTenantErased {
 		return nil
 	}
@@ -47,7 +65,10 @@ func (g *Gateway) requeue(ctx context.Context, t *catalog.Tenant) error {
 		return err
 	}
 	defer keys.Clear()
-	_, err = g.following().Requeue(ctx, t.ID, keys, t.Epoch)
+	err = g.following().RefileUnknown(ctx, t.ID, keys)
+	if err == nil {
+		_, err = g.following().Requeue(ctx, t.ID, keys, t.Epoch)
+	}
 	return unavailable(err)
 }
 
@@ -72,7 +93,7 @@ func (g *Gateway) catchUpAll() {
 		if t.State.Err() == recording.ErrTenantErased {
 			continue
 		}
-		err := g.catchUp(g.life, &t)
+		_, err := g.catchUp(g.life, &t)
 		if err != nil && !errors.Is(err, recording.ErrTenantErased) && g.life.Err() == nil {
 			g.log.Warn("tenant not caught up yet", "tenant", t.ID.String(), "error", err)
 		}

@@ -265,6 +265,7 @@ func (g *Gateway) createIn(ctx context.Context, s scope, d *draft, content catal
 		Directories: s.directories(d.bucket.Name, name),
 		Terms:       s.terms(d.facts),
 		List:        list,
+		Timeline:    s.timeline,
 	}, []audit.Record{record})
 }
 

@@ -75,7 +75,7 @@ func (g *Gateway) BeginRefile(ctx context.Context, v catalog.Version, subject, d
 	}
 	defer s.end()
 	to := refiling{subject: subject, day: day}
-	f, r, err := g.intendFiling(ctx, v, to)
+	f, r, err := g.intendFiling(ctx, s, v, to)
 	if err == nil {
 		_, err = g.wrapAnew(ctx, s, v, to, &f, r)
 	}
@@ -144,6 +144,18 @@ func (g *Gateway) CertifyNow(ctx context.Context, id recording.Tenant) error {
 	c := g.eraser.Config
 	c.Drain = time.Nanosecond
 	return eraser.New(c).Drive(ctx, id)
+}
+
+// DropSuperseded drops what is superseded of a tenant, as an eraser that keeps it for so
+// long.
+func (g *Gateway) DropSuperseded(ctx context.Context, id recording.Tenant, keep time.Duration) error {
+	t, err := g.catalog.Tenant(ctx, id)
+	if err != nil {
+		return err
+	}
+	c := g.eraser.Config
+	c.Superseded = keep
+	return eraser.New(c).DropSuperseded(ctx, t)
 }
 
 // CertificateKey is the public key of what signs certificates.

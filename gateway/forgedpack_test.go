@@ -41,6 +41,21 @@ func recordingSlots(of ...catalog.Version) (slots []keytree.Slot) {
 	return slots
 }
 
+// behind gives the parts of a gateway, but for a catalog that is as its is now, and stays.
+func behind(t *testing.T, f *gatewaytest.Fixture) gatewaytest.Parts {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "catalog.db")
+	execute(t, f.Dir, `VACUUM INTO ?`, path)
+	c, err := catalog.Open(t.Context(), "sqlite:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	p := f.Parts
+	p.Catalog = c
+	return p
+}
+
 // A catalog that lags accepts an erasure while the store is ahead. It does not end with
 // a forged pack of an epoch that went by meanwhile, nor is a recording lost to one; and
 // what that epoch truly punctured ends, though the pack does not say so.
@@ -49,15 +64,7 @@ func TestForgedPackEndsNoErasure(t *testing.T) {
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	mustPut(t, f, recorder, "", "first", "second", "third", "kept")
 	first, third, kept := versionOf(t, f, reader, "first"), versionOf(t, f, reader, "third"), versionOf(t, f, reader, "kept")
-	path := filepath.Join(t.TempDir(), "catalog.db")
-	execute(t, f.Dir, `VACUUM INTO ?`, path)
-	c, err := catalog.Open(t.Context(), "sqlite:"+path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	lagging := f.Parts
-	lagging.Catalog = c
+	lagging := behind(t, f)
 	front := gatewaytest.On(t, lagging, only(gateway.Front))
 	if got := read(t, front, front.Caller(reader.Who), "third"); len(got) != 1000 { // it has caught up
 		t.Fatalf("read %d bytes", len(got))

@@ -111,19 +111,22 @@ func seek[T any](ctx context.Context, g *Gateway, s scope, missing error, ask fu
 	return v, cmp.Or(g.upToDate(ctx, s), err)
 }
 
-// inStage does what writes by indexes, again if the tenant came into another stage.
+// inStage does what writes by indexes, again if the tenant came into another stage, or
+// if another server took over: then it has been caught up there.
 func (g *Gateway) inStage(ctx context.Context, s scope, do func(scope) error) error {
 	err := do(s)
 	for range stageTries {
-		if !errors.Is(err, catalog.ErrStage) {
+		if !errors.Is(err, catalog.ErrStage) && !errors.Is(err, catalog.ErrTimeline) {
 			return err
 		}
+		g.outdated(s, err)
 		fresh, failed := g.reenter(ctx, s.tenant.ID)
 		if failed != nil {
 			return failed
 		}
 		err = do(fresh)
 		fresh.end()
+		s.timeline = fresh.timeline
 	}
 	return err
 }

@@ -41,13 +41,14 @@ type refiling struct {
 // filed where it was, and what was intended is swept up. catalog.ErrMisfiled: the
 // version was erased, or filed elsewhere, meanwhile. recording.ErrHeld: who it tells of
 // is to change, and is held.
-func (g *Gateway) refile(ctx context.Context, v catalog.Version, to refiling) error {
+func (g *Gateway) refile(ctx context.Context, v catalog.Version, to refiling) (err error) {
 	s, err := g.reenter(ctx, v.Tenant)
 	if err != nil {
 		return err
 	}
 	defer s.end()
-	f, r, err := g.intendFiling(ctx, v, to)
+	defer func() { g.outdated(s, err) }()
+	f, r, err := g.intendFiling(ctx, s, v, to)
 	if err != nil {
 		return err
 	}
@@ -62,7 +63,11 @@ func (g *Gateway) refile(ctx context.Context, v catalog.Version, to refiling) er
 	}
 	// gofail: var refileCommit string
 	// return failpoint(refileCommit)
-	if err := g.catalog.Refile(ctx, r, as, []audit.Record{record}); err != nil {
+	err = g.catalog.Refile(ctx, r, as, []audit.Record{record})
+	if errors.Is(err, catalog.ErrMisfiled) { // or a catalog that took over never heard of it, and looked before it was there
+		err = errors.Join(err, g.following().RefileVersion(ctx, v.Tenant, s.keys, v.Version, []string{r.Blob}))
+	}
+	if err != nil {
 		return unavailable(err)
 	}
 	// gofail: var refileCommitted string
@@ -72,7 +77,7 @@ func (g *Gateway) refile(ctx context.Context, v catalog.Version, to refiling) er
 }
 
 // intendFiling takes a recording slot, and notes that the version is to have it.
-func (g *Gateway) intendFiling(ctx context.Context, v catalog.Version, to refiling) (f keytree.Filing, r catalog.Refiling, err error) {
+func (g *Gateway) intendFiling(ctx context.Context, s scope, v catalog.Version, to refiling) (f keytree.Filing, r catalog.Refiling, err error) {
 	f = keytree.Filing{
 		Identity: recording.Identity{Tenant: v.Tenant, Recording: v.Recording, Version: v.Version},
 		Slots:    keytree.Slots{Subject: to.subject, Day: to.day}, At: now(),
@@ -85,7 +90,7 @@ func (g *Gateway) intendFiling(ctx context.Context, v catalog.Version, to refili
 		Blob: keytree.FilingKey(v.Tenant, v.Version, f.Slots.Recording),
 	}
 	if to.subjects != nil {
-		r.Permit = correctable
+		r.Permit, r.Timeline = correctable, s.timeline
 	}
 	// gofail: var refileIntend string
 	// return f, r, failpoint(refileIntend)

@@ -21,6 +21,8 @@ type scope struct {
 	index  keytree.Key // of the generation of blind indexes that is written
 	beside keytree.Key // of the other one that rows may be under, if they move
 	lost   bool        // that is not known, as the catalog is rebuilt
+
+	timeline catalog.Timeline // on which it was caught up
 }
 
 // enter opens a tenant for a request: only an active one has keys to give.
@@ -56,7 +58,8 @@ func (g *Gateway) reenter(ctx context.Context, id recording.Tenant) (scope, erro
 // unlock leases the keys of a tenant that is active or revoked, for what must
 // be written about one that is. The caller ends the scope.
 func (g *Gateway) unlock(ctx context.Context, t catalog.Tenant) (scope, error) {
-	if err := g.catchUp(ctx, &t); err != nil {
+	timeline, err := g.catchUp(ctx, &t)
+	if err != nil {
 		return scope{}, err
 	}
 	if t.State.Err() == recording.ErrTenantErased {
@@ -66,7 +69,9 @@ func (g *Gateway) unlock(ctx context.Context, t catalog.Tenant) (scope, error) {
 	if err != nil {
 		return scope{}, err
 	}
-	return g.indexed(ctx, t, keys)
+	s, err := g.indexed(ctx, t, keys)
+	s.timeline = timeline
+	return s, err
 }
 
 // indexed gives the scope of a tenant whose keys are at hand. A generation that is

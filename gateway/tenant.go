@@ -47,7 +47,7 @@ func (g *Gateway) CreateTenant(ctx context.Context, c Caller, name string) (Tena
 	if err := g.change(ctx, scope{tenant: t, keys: keys}, e, grant.event); err != nil {
 		return TenantInfo{}, Secret{}, err
 	}
-	g.current.Store(t.ID, struct{}{})
+	g.current.Store(t.ID, g.states.known())
 	return tenantInfo(t), token, nil
 }
 

@@ -26,7 +26,8 @@ func TestForgedTombstoneDestroysNoKey(t *testing.T) {
 		execute(t, f.Dir, `INSERT INTO punctures (tenant, tree, slot, erasure, since) SELECT id, ?, ?, ?, 0 FROM tenants`, tree, slot, erasure)
 	}
 	forged, unknown := recording.NewErasureID(), recording.NewErasureID()
-	execute(t, f.Dir, `INSERT INTO erasures SELECT ?, tenant, scope, 'certified', who, reason, commitment, NULL, asked_at, base, record, recorded, 0, 0, 0, NULL, NULL, 1
+	execute(t, f.Dir, `INSERT INTO erasures (id, tenant, scope, state, who, reason, commitment, asked_at, base, record, recorded, versions, refiled, epoch)
+		SELECT ?, tenant, scope, 'certified', who, reason, commitment, asked_at, base, record, recorded, 0, 0, 0
 		FROM erasures WHERE id = ?`, forged[:], id[:]) // with the record of another
 	forge(catalog.TreeRecordings, kept.Slots.Recording, forged[:])
 	forge(catalog.TreeDays, kept.Slots.Day, nil)

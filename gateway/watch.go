@@ -27,7 +27,7 @@ type states struct {
 	of  map[recording.Tenant]catalog.Standing
 	ask time.Time // when the last good poll was begun
 
-	timeline string // of the database; "" before the first poll
+	timeline catalog.Timeline // "" before the first poll
 }
 
 func newStates() *states { return &states{} }
@@ -82,13 +82,20 @@ func (s *states) replace(asked time.Time, now map[recording.Tenant]catalog.Stand
 	return stale
 }
 
-// moved reports whether the database is on another timeline than it was.
-func (s *states) moved(timeline string) bool {
+// moved reports whether the catalog is on another timeline than it was.
+func (s *states) moved(timeline catalog.Timeline) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	was := s.timeline
 	s.timeline = timeline
 	return was != "" && was != timeline
+}
+
+// known is the timeline as of the last poll.
+func (s *states) known() catalog.Timeline {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.timeline
 }
 
 // watch polls until the gateway is closed.
@@ -112,9 +119,9 @@ func (g *Gateway) watch() {
 }
 
 // lookBehind has every tenant caught up anew: the database that took over may lack
-// entries that the store's journals have, and so revocations and erasures.
+// entries that the store's journals have, and so revocations, erasures and holds.
 func (g *Gateway) lookBehind() {
-	g.log.Warn("another server of the catalog took over; what it lacks of settings is read in the store")
+	g.log.Warn("another server of the catalog took over, or it is an older copy of itself; what it lacks of settings, holds and filings is read in the store")
 	g.current.Clear()
 	if g.roles.Has(Front) || g.roles.Has(Eraser) {
 		g.working.Go(g.catchUpAll)

@@ -2,8 +2,11 @@ package keytree
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/lethe-vault/lethe/recording"
@@ -36,6 +39,18 @@ func FilingPrefix(t recording.Tenant, v recording.Version) string {
 // FilingKey is the blob key of a filing under a recording slot, which no other has.
 func FilingKey(t recording.Tenant, v recording.Version, slot uint64) string {
 	return fmt.Sprintf("%s%010x", FilingPrefix(t, v), slot)
+}
+
+// ParseFilingKey undoes FilingKey.
+func ParseFilingKey(t recording.Tenant, key string) (v recording.Version, slot uint64, ok bool) {
+	version, number, _ := strings.Cut(strings.TrimPrefix(key, fmt.Sprintf("refiled/%v/", t)), "/")
+	b, err := hex.DecodeString(version)
+	if err != nil || len(b) != len(v) {
+		return v, 0, false
+	}
+	v = recording.Version(b)
+	slot, err = strconv.ParseUint(number, 16, slotBits)
+	return v, slot, err == nil && FilingKey(t, v, slot) == key
 }
 
 // Marshal gives the bytes of the blob.

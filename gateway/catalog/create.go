@@ -31,6 +31,7 @@ type Commit struct {
 	Directories []Directory // from the bucket down to Content.Directory
 	Terms       []Index     // by which it can be found
 	List        *PartList   // of an upload in parts; nil if it came whole
+	Timeline    Timeline    // on which the catalog has every hold and filing that the store has
 }
 
 // Each ends after the database's clock. insertAllowed inserts only where the
@@ -266,6 +267,9 @@ func (cm Commit) displace(ctx context.Context, tx *sql.Tx, d dialect) error {
 	case KeepVersions:
 		query = `UPDATE versions AS v SET is_current = FALSE WHERE ` + displaced
 	case Replace: // what is held is kept as a version
+		if err := d.still(ctx, tx, cm.Timeline); err != nil {
+			return err
+		}
 		query = `UPDATE versions AS v SET is_current = FALSE, state = CASE WHEN ` + isHeld + ` THEN v.state ELSE 'replaced' END WHERE ` + displaced
 		if err := d.scrap(ctx, tx, displaced+` AND NOT `+isHeld, args...); err != nil {
 			return err

@@ -73,6 +73,7 @@ type NewErasure struct {
 	Subject    *Indexed          // of scope subject: its index, and its term
 	Day        int64             // of scope day: its slot
 	Index      Indexed           // of all that it is asked for, by which it is found again
+	Timeline   Timeline          // on which the catalog has every hold and filing that the store has
 
 	// Record seals what the store will hold of it: the slots it takes and the
 	// versions whose own slots are among them. It may run more than once.
@@ -107,6 +108,7 @@ type Queued struct {
 //
 // An erasure that is queued already is success, and changes nothing.
 // ErrHeldBelow: below the subject or the day lies what is held by itself.
+// ErrTimeline: the catalog may lack holds.
 // ErrNoTenant, ErrTenantRevoked, ErrTenantErased: nothing may be erased. ErrStage: the
 // indexes are not those of the stage that the tenant is in.
 func (c *Catalog) QueueErasure(ctx context.Context, n NewErasure, events []audit.Record) (q Queued, err error) {
@@ -121,6 +123,9 @@ func (c *Catalog) QueueErasure(ctx context.Context, n NewErasure, events []audit
 			return err
 		}
 		t, err := activeTenant(ctx, tx, n.Tenant)
+		if err == nil {
+			err = c.dialect.still(ctx, tx, n.Timeline)
+		}
 		if err != nil {
 			return err
 		}

@@ -27,6 +27,9 @@ var (
 	// ErrBehind: the change does not follow the last one that was applied.
 	// The tenant's journal must be read and rolled forward.
 	ErrBehind = errors.New("catalog: change does not follow the last one applied")
+	// ErrTimeline: the catalog is on another timeline than its caller knows, and may
+	// lack holds or filings. It must be brought up to what the store holds.
+	ErrTimeline = fmt.Errorf("catalog: another server took over: %w", recording.ErrUnavailable)
 	// ErrTransition: a tenant cannot go from its state to the one asked for.
 	ErrTransition = errors.New("catalog: tenant cannot change to this state")
 	// ErrMoved: the name went to another recording since the intent was begun.

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"strings"
 
 	"github.com/lethe-vault/lethe/gateway/audit"
@@ -28,7 +29,8 @@ type Refiling struct {
 	// Permit decides on the holds that bear on the version: an error is that of
 	// whatever was asked, and nothing is changed. It may run more than once. Nil
 	// permits it whatever is held.
-	Permit func([]Hold) error
+	Permit   func([]Hold) error
+	Timeline Timeline // on which the catalog has every hold that the store has
 }
 
 // Refiled is what a version's row has once it is filed anew.
@@ -102,6 +104,9 @@ func (r Refiling) permitted(ctx context.Context, tx *sql.Tx, d dialect) error {
 	if r.Permit == nil {
 		return nil
 	}
+	if err := d.still(ctx, tx, r.Timeline); err != nil {
+		return err
+	}
 	holds, err := d.holdsOn(ctx, tx, []Version{{Intent: Intent{Version: r.Version}}})
 	if err != nil {
 		return err
@@ -114,7 +119,7 @@ func (r Refiling) permitted(ctx context.Context, tx *sql.Tx, d dialect) error {
 // and the recording slot that it had is a scrap, with those of other intents. A
 // version that was filed there before is success.
 // ErrMisfiled: it is not filed, or not to be read, where it was found, or may not
-// be filed there any more; ErrStage: its terms are not of the stage that the tenant is
+// be filed there any more; ErrStage, ErrTimeline: its terms are not of the stage that the tenant is
 // in. Nothing was changed.
 func (c *Catalog) Refile(ctx context.Context, r Refiling, as Refiled, events []audit.Record) error {
 	return c.write(ctx, "Refile", func(ctx context.Context, tx *sql.Tx) error {
@@ -154,6 +159,27 @@ func (c *Catalog) Refile(ctx context.Context, r Refiling, as Refiled, events []a
 		}
 		return insertEvents(ctx, tx, events)
 	})
+}
+
+// KnownFilings tells of which slots of the recordings tree the catalog knows that a
+// version is, was or may come to be filed there.
+func (c *Catalog) KnownFilings(ctx context.Context, tenant recording.Tenant, slots []int64) (map[int64]bool, error) {
+	known := map[int64]bool{}
+	for some := range slices.Chunk(slots, maxRows) {
+		var args []any
+		for _, slot := range some {
+			args = append(args, slot)
+		}
+		rows, err := all[slotRow](ctx, c.read("KnownFilings"), `SELECT f.slot_recording FROM filings f
+			WHERE f.slot_recording IN `+list(1, len(some))+` AND f.tenant = $`+number(len(some)+1), append(args, tenant[:])...)
+		if err != nil {
+			return nil, explain(ctx, err)
+		}
+		for _, r := range rows {
+			known[r.slot] = true
+		}
+	}
+	return known, nil
 }
 
 // tell has a version's row say what its facts say now.

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"database/sql"
 	"time"
 
 	"github.com/lethe-vault/lethe/recording"
@@ -105,20 +106,37 @@ type Standing struct {
 
 func (s *Standing) columns() []any { return []any{fixed(s.Tenant[:]), &s.State, &s.Epoch} }
 
+// Timeline is what the catalog is on: another than before tells that another server
+// took over, or that a sweep found the catalog to be an older copy of itself. Either may
+// lack what was committed last. None is "".
+type Timeline string
+
 // timelineRow is the name of a timeline.
-type timelineRow struct{ string }
+type timelineRow struct{ Timeline }
 
-func (r *timelineRow) columns() []any { return []any{&r.string} }
+func (r *timelineRow) columns() []any { return []any{&r.Timeline} }
 
-// Timeline names the one that the database is on, "" if it has none: another
-// than before tells that another server took over, which may lack what was
-// committed last.
-func (c *Catalog) Timeline(ctx context.Context) (string, error) {
-	if c.dialect.timeline == noTimeline {
-		return "", nil
+func (d dialect) selectTimeline() string {
+	return `SELECT ` + d.timeline + ` || '/' || CAST(COALESCE((SELECT a.not_before FROM anchors a WHERE a.id = 1), 0) AS TEXT)`
+}
+
+// Timeline gives the present one.
+func (c *Catalog) Timeline(ctx context.Context) (Timeline, error) {
+	t, err := get[timelineRow](ctx, c.read("Timeline"), recording.ErrNotFound, c.dialect.selectTimeline())
+	return t.Timeline, explain(ctx, err)
+}
+
+// still fails with ErrTimeline if the catalog is on another timeline than its caller
+// has brought up to what the store holds. Of a caller who says none it asks nothing.
+func (d dialect) still(ctx context.Context, tx *sql.Tx, known Timeline) error {
+	if known == "" {
+		return nil
 	}
-	t, err := get[timelineRow](ctx, c.read("Timeline"), recording.ErrNotFound, `SELECT `+c.dialect.timeline)
-	return t.string, explain(ctx, err)
+	t, err := get[timelineRow](ctx, tx, recording.ErrNotFound, d.selectTimeline())
+	if err == nil && t.Timeline != known {
+		err = ErrTimeline
+	}
+	return err
 }
 
 // Standings gives the standing of every tenant.

@@ -2,13 +2,12 @@ package eraser
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"slices"
-	"strings"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway/catalog"
@@ -18,18 +17,52 @@ import (
 // maxFiling is more than any filing has, in bytes.
 const maxFiling = 1 << 17
 
+// filed is a version of which the store has filings.
+type filed struct {
+	version recording.Version
+	blobs   []string
+	slots   []int64 // of the recordings tree
+}
+
+// filedMany is how many of them are looked up at a time.
+const filedMany = 100
+
+// filed gives the versions of a tenant of which the store has filings. It lists them
+// in their order.
+func (f Following) filed(ctx context.Context, t recording.Tenant) iter.Seq2[filed, error] {
+	return func(yield func(filed, error) bool) {
+		var last filed
+		for info, err := range f.Blobs.List(ctx, fmt.Sprintf("refiled/%v/", t)) {
+			if err != nil {
+				yield(filed{}, err)
+				return
+			}
+			v, slot, ok := keytree.ParseFilingKey(t, info.Key)
+			if !ok {
+				continue
+			}
+			if v != last.version && last.blobs != nil {
+				if !yield(last, nil) {
+					return
+				}
+				last = filed{}
+			}
+			last = filed{v, append(last.blobs, info.Key), append(last.slots, int64(slot))}
+		}
+		if last.blobs != nil {
+			yield(last, nil)
+		}
+	}
+}
+
 // Filed lists the versions of a tenant of which the store has filings.
-func (f Following) Filed(ctx context.Context, t recording.Tenant) (of map[recording.Version][]string, err error) {
-	of = map[recording.Version][]string{}
-	prefix := fmt.Sprintf("refiled/%v/", t)
-	for info, err := range f.Blobs.List(ctx, prefix) {
+func (f Following) Filed(ctx context.Context, t recording.Tenant) (map[recording.Version][]string, error) {
+	of := map[recording.Version][]string{}
+	for v, err := range f.filed(ctx, t) {
 		if err != nil {
 			return nil, err
 		}
-		digits, _, _ := strings.Cut(strings.TrimPrefix(info.Key, prefix), "/")
-		if v, err := hex.DecodeString(digits); err == nil && len(v) == len(recording.Version{}) {
-			of[recording.Version(v)] = append(of[recording.Version(v)], info.Key)
-		}
+		of[v.version] = v.blobs
 	}
 	return of, nil
 }
@@ -97,7 +130,7 @@ func (f Following) refile(ctx context.Context, t recording.Tenant, newest *keytr
 		if err != nil {
 			return err
 		}
-		if all, err = opening(ctx, newest, all); err != nil {
+		if all, err = OpenFilings(ctx, newest, all); err != nil {
 			return err
 		}
 		if err := f.Refile(ctx, newest, row, all); err != nil {
@@ -112,35 +145,64 @@ func (f Following) refile(ctx context.Context, t recording.Tenant, newest *keytr
 // they were; and know of every other filing, so that whatever erases a recording takes
 // all its slots. Of what it erased without knowing of them, they are scraps.
 func (f Following) RefileAll(ctx context.Context, t recording.Tenant, keys *keytree.Keys) error {
-	of, err := f.Filed(ctx, t)
-	if err != nil {
-		return err
-	}
-	for v, blobs := range of {
-		row, err := f.Catalog.Version(ctx, t, v)
-		if errors.Is(err, recording.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		all, err := f.Filings(ctx, t, v, blobs)
-		if err != nil {
-			return err
-		}
-		if all, err = opening(ctx, keys, all); err != nil {
-			return err
-		}
-		if row.State == catalog.Committed {
-			err = f.Refile(ctx, keys, row, all)
-		} else {
-			err = f.scrap(ctx, row, all)
+	for of, err := range f.filed(ctx, t) {
+		if err == nil {
+			err = f.RefileVersion(ctx, t, keys, of.version, of.blobs)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// RefileUnknown is RefileAll for versions of which the catalog does not know every
+// filing. It reads no other.
+func (f Following) RefileUnknown(ctx context.Context, t recording.Tenant, keys *keytree.Keys) error {
+	for some, err := range chunks(f.filed(ctx, t), filedMany) {
+		if err != nil {
+			return err
+		}
+		var slots []int64
+		for _, of := range some {
+			slots = append(slots, of.slots...)
+		}
+		known, err := f.Catalog.KnownFilings(ctx, t, slots)
+		if err != nil {
+			return err
+		}
+		for _, of := range some {
+			if !slices.ContainsFunc(of.slots, func(slot int64) bool { return !known[slot] }) {
+				continue
+			}
+			if err := f.RefileVersion(ctx, t, keys, of.version, of.blobs); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// RefileVersion is RefileAll for filings of one version.
+func (f Following) RefileVersion(ctx context.Context, t recording.Tenant, keys *keytree.Keys, v recording.Version, blobs []string) error {
+	row, err := f.Catalog.Version(ctx, t, v)
+	if errors.Is(err, recording.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	all, err := f.Filings(ctx, t, v, blobs)
+	if err != nil {
+		return err
+	}
+	if all, err = OpenFilings(ctx, keys, all); err != nil {
+		return err
+	}
+	if row.State == catalog.Committed {
+		return f.Refile(ctx, keys, row, all)
+	}
+	return f.scrap(ctx, row, all)
 }
 
 // scrap has the slots forgotten of filings that still open and whose version is erased.
@@ -153,8 +215,8 @@ func (f Following) scrap(ctx context.Context, row catalog.Version, all []keytree
 	return f.Catalog.ScrapFilings(ctx, row.Tenant, row.Version, slots)
 }
 
-// opening are the filings that open.
-func opening(ctx context.Context, keys *keytree.Keys, all []keytree.Filing) (out []keytree.Filing, err error) {
+// OpenFilings are the filings that open.
+func OpenFilings(ctx context.Context, keys *keytree.Keys, all []keytree.Filing) (out []keytree.Filing, err error) {
 	for _, of := range all {
 		dek, err := keys.UnwrapDEK(ctx, of.Identity, of.Slots, of.Wrapped[:])
 		dek.Clear()

@@ -2,6 +2,7 @@ package decryptor_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/lethe-vault/lethe/gateway"
@@ -40,25 +41,31 @@ func testFilingsOpen(t *testing.T, v vault) {
 			t.Fatalf("ParseFiling(%s) = %+v, %v", key, f, err)
 		}
 		tree := v.tree(tenant)
-		if got, err := tree.Unwrap(f.Wrap); err != nil || got != want {
-			t.Errorf("the filing opens another key: %v", err)
+		open := func(b []byte) (dek [32]byte, facts []byte, err error) {
+			f, err := decryptor.ParseFiling(b)
+			if err == nil {
+				dek, err = tree.Unwrap(f.Wrap)
+			}
+			if err == nil {
+				facts, err = decryptor.Facts(dek, f.Identity, f.Facts)
+			}
+			return dek, facts, err
+		}
+		if got, facts, err := open(b); err != nil || got != want || !strings.Contains(string(facts), "+49301234567") {
+			t.Errorf("the filing opens another key, or other facts %s: %v", facts, err)
 		}
 		for i := range b {
 			if i >= 80 && i < 88 { // the time, which nothing seals
 				continue
 			}
 			b[i] ^= 1
-			changed, err := decryptor.ParseFiling(b)
-			if err == nil {
-				_, err = tree.Unwrap(changed.Wrap)
-			}
-			if !refused(err) && !errors.Is(err, decryptor.ErrPunctured) {
+			if _, _, err := open(b); !refused(err) && !errors.Is(err, decryptor.ErrPunctured) {
 				t.Errorf("byte %d of a filing changed: %v, want a refusal", i, err)
 			}
 			b[i] ^= 1
 		}
-		for what, b := range map[string][]byte{"cut": b[:len(b)-1], "extended": join(b, []byte{0})} {
-			if _, err := decryptor.ParseFiling(b); !refused(err) {
+		for what, b := range map[string][]byte{"cut": b[:len(b)-1], "without facts": b[:148], "cut before": b[:147], "extended": join(b, []byte{0})} {
+			if _, _, err := open(b); !refused(err) {
 				t.Errorf("a filing, %s: %v, want a refusal", what, err)
 			}
 		}

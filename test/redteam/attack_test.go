@@ -71,7 +71,7 @@ func (th *thief) places() map[place]bool {
 			if strings.HasPrefix(key, "refiled/") {
 				f, err := decryptor.ParseFiling([]byte(b))
 				if err != nil || f.Key() != key {
-					th.t.Fatalf("%s: is the filing %s, %v", key, f.Key(), err)
+					th.t.Fatalf("%s: %v", key, err)
 				}
 				found[place{f.Identity, f.Slots}] = true
 			}
@@ -171,9 +171,17 @@ func (th *thief) openWraps(l loot, t tree, wraps map[[wrapSize]byte]bool, places
 	}
 }
 
-// openRecordings opens with every data key every blob, and what rows may hold of one.
+// openRecordings opens with every data key every blob, and what filings and rows may
+// hold of one.
 func (th *thief) openRecordings(l loot) {
 	values := map[string]bool{}
+	for key, contents := range th.blobs {
+		for _, b := range contents {
+			if f, err := decryptor.ParseFiling([]byte(b)); err == nil && strings.HasPrefix(key, "refiled/") {
+				values[string(f.Facts)] = true
+			}
+		}
+	}
 	for _, r := range th.rows {
 		for _, v := range r.values {
 			if b, ok := v.([]byte); ok {

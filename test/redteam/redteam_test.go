@@ -1,6 +1,7 @@
 package redteam
 
 import (
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -12,12 +13,15 @@ import (
 
 // TestRedTeam is the script, on the embedded default and on Vault, PostgreSQL and
 // MinIO, whose bucket keeps every version or locks it. LETHE_REDTEAM=full has all of
-// them.
+// them, and has the indexes made anew, which takes minutes.
+//
+// The thief has copies from all times, of an embedded directory too; of its keys, as
+// they are when he attacks.
 func TestRedTeam(t *testing.T) {
 	stores := map[string]servers.BucketKind{
 		"versioned": servers.Versioned, "governance": servers.Governance, "compliance": servers.Compliance,
 	}
-	if os.Getenv("LETHE_REDTEAM") != "full" {
+	if !full() {
 		stores = map[string]servers.BucketKind{"compliance": servers.Compliance}
 	}
 	t.Run("embedded", func(t *testing.T) {
@@ -31,6 +35,8 @@ func TestRedTeam(t *testing.T) {
 		})
 	}
 }
+
+func full() bool { return os.Getenv("LETHE_REDTEAM") == "full" }
 
 // onServers watches a server on Vault, MinIO and PostgreSQL.
 func onServers(t *testing.T, kind servers.BucketKind) *thief {
@@ -117,17 +123,42 @@ func script(t *testing.T, th *thief) {
 
 	// Nothing of anyone can be read anywhere, and nothing that was erased be opened.
 	th.readsNothing()
-	th.attack().opens(t, "with everything", v)
-
-	// Who has the index key can still confirm whose calls there were; with the salts,
-	// also whose erasure a certificate is about.
 	l := th.attack()
-	th.confirms("before the index was made anew", v.guess(l.indexes), erased, survivor, held, returned, stranger)
+	l.opens(t, "with everything", v)
+
+	// Who may still use the key of the indexes confirms whose calls there were, and with
+	// a salt whose erasure a certificate is about. With no more, nothing is confirmed.
+	living := []string{survivor, held, returned, stranger}
+	th.confirms("by the indexes", v.guess(l.indexes), append(living, erased)...)
 	th.confirms("with the salts", v.guess(nil, v.salts()...), erased, held, returned)
 	th.confirms("without a salt", v.guess(nil, nil, make([]byte, 32)))
 
+	// Old dumps are put back, and served.
 	th.serveRestored(v)
-	th.rollBack(v, putBack)
+
+	// The key of the indexes is forgotten too, and confirms nothing any more; a dump from
+	// before cannot be served until it is rebuilt.
+	if full() {
+		v.reindex()
+		th.come("the indexes were made anew")
+		th.logs(v)
+		l = th.attack()
+		l.opens(t, "with indexes made anew", v)
+		th.confirms("by the indexes made anew", v.guess(l.indexes), living...)
+		th.serveRestored(v, http.StatusInternalServerError)
+	}
+
+	// A snapshot of the keys from before is the exception that is stated.
+	th.s.Stop()
+	putBack()
+	th.exploits(v)
+	th.isRefused(v)
+	th.recovers(v)
+	l = th.attack()
+	l.opens(t, "recovered", v)
+	if full() {
+		th.confirms("by the indexes, recovered", v.guess(l.indexes), living...)
+	}
 }
 
 // readsNothing checks that no name, no number and no sound can be read in anything
@@ -146,7 +177,7 @@ func (th *thief) readsNothing() {
 	th.t.Logf("%d bytes of %d blobs, %d dumps and the logs show no name, number or sound", searched, len(th.blobs), len(th.dumps))
 }
 
-// warnings are the lines of a log that tell of more than what was done.
+// warnings are the last lines of a log that tell of more than what was done.
 func warnings(log string) string {
 	var told strings.Builder
 	for line := range strings.Lines(log) {
@@ -154,5 +185,5 @@ func warnings(log string) string {
 			told.WriteString(line)
 		}
 	}
-	return told.String()
+	return told.String()[max(0, told.Len()-20_000):]
 }

@@ -1,7 +1,6 @@
 package redteam
 
 import (
-	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -34,7 +33,8 @@ func (th *thief) restore(d *dump) {
 
 // serveRestored has a server run on every dump there is. It serves nothing that was
 // erased since. What it lacks it tells to rebuild, and then it serves all that lives.
-func (th *thief) serveRestored(v *vault) {
+// A tenant it may refuse altogether, with some other status.
+func (th *thief) serveRestored(v *vault, also ...int) {
 	th.t.Helper()
 	th.s.Stop()
 	for _, d := range th.dumps {
@@ -42,7 +42,7 @@ func (th *thief) serveRestored(v *vault) {
 		th.restore(d)
 		from := len(th.s.Log())
 		th.s.Start()
-		missing := v.answers(when)
+		missing := v.answers(when, also...)
 		th.s.Stop()
 		if told := th.s.Log()[from:]; len(missing) > 0 && !strings.Contains(told, "lethe rebuild") {
 			th.t.Errorf("%s: %v are missing, and the log does not say what to do", when, missing)
@@ -71,13 +71,10 @@ func (th *thief) rebuild() (report map[string]any, err error) {
 	}
 }
 
-// rollBack puts an old snapshot of the key provider back, which is the exception that
-// is stated: until that is recovered from, the thief opens what was erased since. The
-// server serves nothing, says what to do, and after that all is as it was.
-func (th *thief) rollBack(v *vault, restore func()) {
+// exploits shows that an old snapshot of the keys, which was put back, opens what was
+// erased since: that is why its life ends before an erasure is complete.
+func (th *thief) exploits(v *vault) {
 	th.t.Helper()
-	th.s.Stop()
-	restore()
 	th.copyStore()
 	l := th.attack()
 	opened := 0
@@ -86,11 +83,16 @@ func (th *thief) rollBack(v *vault, restore func()) {
 			opened++
 		}
 	}
-	th.t.Logf("with the old snapshot of the keys %v, and %d recordings that are erased", l, opened)
 	if opened == 0 {
 		th.t.Error("an old snapshot of the keys opens nothing: the thief is no thief")
 	}
+	th.t.Logf("with an old snapshot of the keys %v; %d recordings of those were erased", l, opened)
+	th.confirms("with an old snapshot of the keys", v.guess(l.indexes), erased, survivor, held, returned, stranger)
+}
 
+// isRefused checks that a server on the old keys serves nothing, and says what to do.
+func (th *thief) isRefused(v *vault) {
+	th.t.Helper()
 	from := len(th.s.Log())
 	th.s.Start()
 	for _, c := range v.calls {
@@ -98,13 +100,18 @@ func (th *thief) rollBack(v *vault, restore func()) {
 			continue // the other tenant had no epoch since
 		}
 		if got, refused := v.read(c); len(got) > 0 || refused != http.StatusInternalServerError {
-			th.t.Errorf("after the keys were put back: %v: %d bytes, status %d", c, len(got), refused)
+			th.t.Errorf("on old keys: %v: %d bytes, status %d", c, len(got), refused)
 		}
 	}
 	th.s.Stop()
 	if !strings.Contains(th.s.Log()[from:], "lethe recover vault") {
-		th.t.Error("after the keys were put back the log does not say what to do")
+		th.t.Error("on old keys: the log does not say what to do")
 	}
+}
+
+// recovers follows that advice, after which all that lives is served, and nothing else.
+func (th *thief) recovers(v *vault) {
+	th.t.Helper()
 	report, err := th.s.RecoverVault()
 	if err != nil || report["ok"] != true {
 		th.t.Errorf("recover vault: %v, %v", report, err)
@@ -112,7 +119,4 @@ func (th *thief) rollBack(v *vault, restore func()) {
 	th.s.Start()
 	v.whole("recovered")
 	th.come("the keys were recovered")
-	th.attack().opens(th.t, "recovered", v)
 }
-
-func (d *dump) String() string { return fmt.Sprintf("%s (%s)", d.when, filepath.Base(d.path)) }

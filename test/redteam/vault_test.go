@@ -281,6 +281,25 @@ func (v *vault) certify() {
 	}
 }
 
+// reindex has the key forgotten by which old rows confirm numbers.
+func (v *vault) reindex() {
+	v.t.Helper()
+	var r struct {
+		State          string
+		Moved, Damaged int
+		Linkable       bool
+	}
+	for begun := time.Now(); r.State != "forgotten" && time.Since(begun) < 5*time.Minute; {
+		if err := v.s.Lethe(&r, "reindex", tenant, "--wait", "--wait-for", "2m"); err != nil {
+			v.t.Logf("not yet: %v", err)
+		}
+	}
+	v.t.Logf("reindex: %+v", r)
+	if r.State != "forgotten" || r.Moved == 0 || r.Damaged > 0 || r.Linkable {
+		v.t.Errorf("reindex: %+v\n%s", r, v.s.Log())
+	}
+}
+
 // statement is what a certificate says, as it was signed.
 func (e *erasure) statement(t *testing.T) []byte {
 	t.Helper()
@@ -358,16 +377,17 @@ func (v *vault) names(tenant string) []string {
 }
 
 // answers checks that the server serves no byte of what is erased, and gives which of
-// the others it does not serve.
-func (v *vault) answers(when string) (missing []*call) {
+// the others it does not serve. It may also refuse with some other status.
+func (v *vault) answers(when string, also ...int) (missing []*call) {
 	v.t.Helper()
+	refusals := append([]int{http.StatusNotFound, http.StatusGone, http.StatusServiceUnavailable}, also...)
 	for _, c := range v.calls {
 		if c.version == "" {
 			continue
 		}
 		got, refused := v.read(c)
 		switch {
-		case c.erased && (len(got) > 0 || !slices.Contains([]int{http.StatusNotFound, http.StatusGone, http.StatusServiceUnavailable}, refused)):
+		case c.erased && (len(got) > 0 || !slices.Contains(refusals, refused)):
 			v.t.Errorf("%s: %v was erased: %d bytes, status %d", when, c, len(got), refused)
 		case !c.erased && refused != 0:
 			missing = append(missing, c)

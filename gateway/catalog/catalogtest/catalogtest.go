@@ -95,6 +95,7 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"queue refuses", testQueueRefuses},
 		{"holds", testHolds},
 		{"holds refuse erasures", testHoldsRefuse},
+		{"timelines", testTimelines},
 		{"what is held stays when its second subject is erased", testHeldSecond},
 		{"what is held is not replaced", testHeldReplaced},
 		{"what is held below a slot", testHeldBelow},
