@@ -52,6 +52,19 @@ func (s faultyStore) Create(ctx context.Context, key string, r io.Reader, size i
 	return s.Store.Create(ctx, key, r, size)
 }
 
+// mortalStore deletes so many blobs, and is then gone.
+type mortalStore struct {
+	blob.Store
+	left *int
+}
+
+func (s mortalStore) Delete(ctx context.Context, key string) error {
+	if *s.left--; *s.left < 0 {
+		return blob.ErrUnavailable
+	}
+	return s.Store.Delete(ctx, key)
+}
+
 // lateStore loses its answers while it is lossy, and then creates what it was
 // sent only when a test says so, as a store does whose client has gone.
 type lateStore struct {

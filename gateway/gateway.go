@@ -44,6 +44,7 @@ type Config struct {
 	StaleUpload   time.Duration // after which an upload that got no part is given up; 0 is DefaultStaleUpload
 	Sweep         SweepConfig   // its zero means the defaults
 	RetentionHour int           // of the night, UTC, in which what has passed is erased: 0 to 23; see DefaultRetentionHour
+	Superseded    time.Duration // for how long heads and packs are kept that later ones superseded; 0 is for ever
 	ReindexEvery  time.Duration // see DefaultReindexEvery, which 0 is; below 0 rows move on demand alone
 	EpochFloor    time.Duration // between two epochs of a tenant; 0 is eraser.DefaultFloor
 
@@ -121,7 +122,7 @@ func build(c Config) *Gateway {
 	g.leases = keytree.NewLeases(c.Keys, found, g.shelves.drop)
 	g.eraser = eraser.New(eraser.Config{
 		Blobs: c.Blobs, Catalog: c.Catalog, Keys: c.Keys, Pages: found, Signer: c.Signer, Logger: c.Logger,
-		Moved: g.leases.Drop, Restored: g.restored, Told: g.told, Floor: c.EpochFloor, Drain: stateAge + keytree.LeaseTime,
+		Moved: g.leases.Drop, Restored: g.restored, Told: g.told, Floor: c.EpochFloor, Superseded: c.Superseded, Drain: stateAge + keytree.LeaseTime,
 	})
 	g.life, g.end = context.WithCancel(context.Background())
 	g.sessions = newSessions(g.logServed, c.Logger)

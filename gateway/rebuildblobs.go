@@ -142,7 +142,8 @@ func fatal(err error) bool {
 
 // look reads the prefixes of blobs, and what the catalog has of them. Blobs that
 // are gone by now are left out.
-func (r *rebuild) look(ctx context.Context, t recording.Tenant, infos []blob.Info) ([]*found, error) {
+func (r *rebuild) look(ctx context.Context, s scope, infos []blob.Info) ([]*found, error) {
+	t := s.tenant.ID
 	all := make([]*found, len(infos))
 	for i, info := range infos {
 		all[i] = &found{Info: info}
@@ -167,7 +168,7 @@ func (r *rebuild) look(ctx context.Context, t recording.Tenant, infos []blob.Inf
 	if err := r.lookUp(ctx, t, there); err != nil {
 		return nil, err
 	}
-	return there, r.filedAnew(ctx, t, there)
+	return there, r.filedAnew(ctx, s, there)
 }
 
 // each works on all, some at a time, and gives an error that is no fault of a blob.

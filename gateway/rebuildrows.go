@@ -21,7 +21,7 @@ func (r *rebuild) restoreSome(ctx context.Context, t recording.Tenant, infos []b
 		return err
 	}
 	defer s.end()
-	all, err := r.look(ctx, t, infos)
+	all, err := r.look(ctx, s, infos)
 	if err != nil {
 		return err
 	}
@@ -294,7 +294,7 @@ func (r *rebuild) leaveSome(ctx context.Context, t recording.Tenant, infos []blo
 		return err
 	}
 	defer s.end()
-	all, err := r.look(ctx, t, infos)
+	all, err := r.look(ctx, s, infos)
 	if err != nil {
 		return err
 	}

@@ -160,7 +160,10 @@ func (r *rebuild) erasures(ctx context.Context, t *catalog.Tenant) error {
 	defer keys.Clear()
 	_, err = r.following().RequeueAll(ctx, t.ID, keys)
 	if err == nil {
-		err = r.following().Recertify(ctx, t.ID)
+		err = r.catalog.DateRestored(ctx, t.ID, t.Stage.Written())
+	}
+	if err == nil {
+		err = r.following().Recertify(ctx, *t, keys)
 	}
 	for more := true; more && err == nil; {
 		var gone []catalog.Version

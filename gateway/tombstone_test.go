@@ -27,8 +27,8 @@ func TestForgedTombstoneDestroysNoKey(t *testing.T) {
 	}
 	forged, unknown := recording.NewErasureID(), recording.NewErasureID()
 	execute(t, f.Dir, `INSERT INTO erasures (id, tenant, scope, state, who, reason, commitment, asked_at, base, record, recorded, versions, refiled, epoch)
-		SELECT ?, tenant, scope, 'certified', who, reason, commitment, asked_at, base, record, recorded, 0, 0, 0 FROM erasures WHERE id = ?`,
-		forged[:], id[:]) // with the record of another
+		SELECT ?, tenant, scope, 'certified', who, reason, commitment, asked_at, base, record, recorded, 0, 0, 0
+		FROM erasures WHERE id = ?`, forged[:], id[:]) // with the record of another
 	forge(catalog.TreeRecordings, kept.Slots.Recording, forged[:])
 	forge(catalog.TreeDays, kept.Slots.Day, nil)
 	forge(catalog.TreeSubjects, kept.Slots.Subject, unknown[:])

@@ -89,6 +89,7 @@ func (p *program) serve(ctx context.Context, s config.Config) (err error) {
 		Roles:   roles(s),
 
 		Signer:        base.certificates,
+		Superseded:    superseded(s),
 		Observer:      watch,
 		StaleUpload:   s.Uploads.StaleAfter,
 		RetentionHour: s.Retention.Hour,
@@ -110,6 +111,19 @@ type live struct {
 	telemetry *telemetry.Telemetry
 	owner     gateway.Secret
 	log       *slog.Logger
+}
+
+// leastSuperseded is for how long what is superseded is kept in any case: for whoever
+// makes a copy now and then, and calls it none.
+const leastSuperseded = 7 * 24 * time.Hour
+
+// superseded is for how long superseded heads and packs are kept: until the last copies
+// of Vault and of the catalog from before are gone, and for ever if nobody tells when.
+func superseded(s config.Config) time.Duration {
+	if s.Vault.Address == "" || !s.Backups.Vault.Told || !s.Backups.Catalog.Told {
+		return 0
+	}
+	return max(s.Backups.Vault.Kept, s.Backups.Catalog.Kept, leastSuperseded)
 }
 
 // roles are those of the process, as the gateway names them.

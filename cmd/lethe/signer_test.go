@@ -146,3 +146,30 @@ func TestServerRefusesKeyForCertificates(t *testing.T) {
 		}
 	}
 }
+
+// What is superseded is kept for whoever may put back a copy of Vault or of the catalog,
+// and for ever if nobody tells how old that may be.
+func TestSupersededIsKeptForCopies(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	told := func(kept time.Duration) config.Backup { return config.Backup{Told: true, Kept: kept} }
+	for _, tt := range []struct {
+		vault, catalog config.Backup
+		want           time.Duration
+	}{
+		{told(30 * day), told(10 * day), 30 * day},
+		{told(10 * day), told(30 * day), 30 * day},
+		{told(0), told(0), 7 * day},
+		{told(30 * day), config.Backup{}, 0},
+		{config.Backup{}, told(30 * day), 0},
+	} {
+		s := config.Config{Backups: config.Backups{Vault: tt.vault, Catalog: tt.catalog}}
+		if got := superseded(s); got != 0 {
+			t.Errorf("with local keys: %v, want for ever", got)
+		}
+		s.Vault.Address = "https://vault.example:8200"
+		if got := superseded(s); got != tt.want {
+			t.Errorf("%+v: %v, want %v", tt, got, tt.want)
+		}
+	}
+}

@@ -21,5 +21,6 @@ const (
 	LabelAudit      = "lethe/v1/audit"
 	LabelPage       = "lethe/v1/list-token"
 	LabelErasure    = "lethe/v1/erasure"
+	LabelSuperseded = "lethe/v1/superseded"
 	LabelHold       = "lethe/v1/hold" // under a key of the recordings tree
 )

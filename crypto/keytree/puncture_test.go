@@ -6,7 +6,9 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"io"
 	"io/fs"
+	"maps"
 	"math/big"
 	"slices"
 	"testing"
@@ -365,5 +367,55 @@ func TestSupersede(t *testing.T) {
 			t.Errorf("%d slots: the slot that the lost head had punctured: %v", len(slots), err)
 		}
 		now.Clear()
+	}
+}
+
+// hiding is a store that has lost some packs.
+type hiding struct {
+	keytree.Store
+	packs map[string]bool
+}
+
+func (h hiding) Open(ctx context.Context, key string, off, n int64) (io.ReadCloser, error) {
+	if h.packs[key] {
+		return nil, fs.ErrNotExist
+	}
+	return h.Store.Open(ctx, key, off, n)
+}
+
+// A head needs the packs that it says, each of them, and no other.
+func TestPacksOfAHead(t *testing.T) {
+	p, s := provider(t), store(t)
+	head := plantIn(t, p, s)
+	var all []keytree.PackID
+	for range 60 {
+		head = punctured(t, p, s, head, randomSlot())
+		all = append(all, head.Pack)
+	}
+	keys := open(t, p, s, head)
+	defer keys.Clear()
+	used, err := keys.Packs(t.Context())
+	if err != nil || !used[head.Pack] || len(used) == len(all) {
+		t.Fatalf("%d of %d packs are used, %v; want that of the head, and not all", len(used), len(all), err)
+	}
+	lost := map[string]bool{}
+	for _, id := range all {
+		if !used[id] {
+			lost[keytree.PackKey(head.Tenant, id)] = true
+		}
+	}
+	rest := open(t, p, hiding{s, lost}, head)
+	defer rest.Clear()
+	for range 2_000 {
+		if _, err := rest.Slot(t.Context(), keytree.Recordings, randomSlot().Number); err != nil && !errors.Is(err, keytree.ErrPunctured) {
+			t.Fatalf("without what is not used: %v", err)
+		}
+	}
+	if again, err := rest.Packs(t.Context()); err != nil || !maps.Equal(again, used) {
+		t.Errorf("Packs = %d packs, %v; want %d", len(again), err, len(used))
+	}
+	keys.Clear()
+	if _, err := keys.Packs(t.Context()); err == nil {
+		t.Error("Packs of cleared keys")
 	}
 }

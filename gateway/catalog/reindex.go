@@ -124,8 +124,7 @@ func (c *Catalog) BeginMove(ctx context.Context, m Move) (begun bool, err error)
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE erasures SET generation = $1 WHERE generation = 0 AND tenant = $2`, m.To.Newer(), m.Tenant[:])
-		if err != nil {
+		if err := dateRestored(ctx, tx, m.Tenant, m.To.Newer()); err != nil {
 			return err
 		}
 		for id, index := range m.Buckets {

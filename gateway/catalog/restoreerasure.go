@@ -85,13 +85,29 @@ func (r *restoring) eraseVersions(ctx context.Context, versions []recording.Vers
 	return nil
 }
 
+// DateRestored says of a tenant's restored erasures that they were asked for while a
+// generation was written, or one before.
+func (c *Catalog) DateRestored(ctx context.Context, tenant recording.Tenant, generation uint32) error {
+	return c.write(ctx, "DateRestored", func(ctx context.Context, tx *sql.Tx) error { return dateRestored(ctx, tx, tenant, generation) })
+}
+
+func dateRestored(ctx context.Context, tx *sql.Tx, tenant recording.Tenant, generation uint32) error {
+	_, err := tx.ExecContext(ctx, `UPDATE erasures SET generation = $1 WHERE generation = 0 AND tenant = $2`, generation, tenant[:])
+	return err
+}
+
 // RestoreCertificate ends an erasure, all of which is punctured, with the
-// certificate that the store has of it. One that is not is left as it is.
-func (c *Catalog) RestoreCertificate(ctx context.Context, e ErasureRow) error {
+// certificate that the store has of it. What it does not know the epoch of was
+// punctured by the one that is given, at the latest.
+func (c *Catalog) RestoreCertificate(ctx context.Context, e ErasureRow, epoch int64) error {
 	return c.write(ctx, "RestoreCertificate", func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE erasures SET state = 'certified', certificate = $1, certified_at = $2, unlinkable_at = $3
-			WHERE id = $4 AND tenant = $5 AND state IN ('punctured', 'effective')`,
-			e.Certificate, e.CertifiedAt.UnixMicro(), microsOrNull(e.UnlinkableAt), e.ID[:], e.Tenant[:])
+		_, err := tx.ExecContext(ctx, `UPDATE punctures SET epoch = $1 WHERE erasure = $2 AND tenant = $3 AND epoch IS NULL`, epoch, e.ID[:], e.Tenant[:])
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE erasures SET state = 'certified', certificate = $1, certified_at = $2, unlinkable_at = $3,
+			epoch = CASE WHEN epoch = 0 THEN $4 ELSE epoch END WHERE id = $5 AND tenant = $6`,
+			e.Certificate, e.CertifiedAt.UnixMicro(), microsOrNull(e.UnlinkableAt), epoch, e.ID[:], e.Tenant[:])
 		return err
 	})
 }

@@ -77,7 +77,7 @@ func (e *Eraser) issue(ctx context.Context, how issuing) (more bool, failed erro
 	for range certifyMost / certifyBatch {
 		rows, err := how.due(ctx, after)
 		if err == nil && len(rows) > 0 {
-			err = e.signing(ctx)
+			_, err = e.signing(ctx) // nothing is done for one that could not be kept
 		}
 		if err != nil || len(rows) == 0 {
 			return false, errors.Join(failed, err)
@@ -164,11 +164,15 @@ func (e *Eraser) keep(ctx context.Context, key string, signed []byte, ours func(
 	if !errors.Is(err, fs.ErrExist) {
 		return signed, err
 	}
+	known, err := e.signing(ctx)
+	if err != nil {
+		return nil, err
+	}
 	made, err := e.following().read(ctx, key, maxCertificate)
 	if err != nil {
 		return nil, err
 	}
-	if of, err := e.verify(made); err != nil || !ours(of) {
+	if of, err := known.verify(made); err != nil || !ours(of) {
 		return nil, errors.Join(fmt.Errorf("%w: the certificate in the store, %s, is not ours", recording.ErrIncident, key), err)
 	}
 	return made, nil
@@ -202,7 +206,11 @@ func (e *Eraser) unlink(ctx context.Context, t recording.Tenant) (more bool, err
 // unlinkOne issues a certificate again, with the date from which the erasure is
 // unlinkable. The first stays where it is.
 func (e *Eraser) unlinkOne(ctx context.Context, row catalog.ErasureRow, at time.Time) ([]byte, error) {
-	first, err := e.verify(row.Certificate)
+	known, err := e.signing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	first, err := known.verify(row.Certificate)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the catalog's certificate is not ours: %w", recording.ErrIncident, err)
 	}

@@ -48,9 +48,11 @@ type Config struct {
 	// Told is Following's; nil only where nothing is filed anew.
 	Told func(context.Context, *keytree.Keys, catalog.Version, keytree.Filing) (catalog.Refiled, error)
 
-	Floor    time.Duration // between two epochs of a tenant, so that erasures share one; 0 is DefaultFloor
-	ScrapAge time.Duration // after which slots of overwritten and aborted data get an epoch of their own; 0 is DefaultScrapAge
-	Drain    time.Duration // after which no replica holds anything of the epoch before; 0 is keytree.LeaseTime
+	Floor      time.Duration // between two epochs of a tenant, so that erasures share one; 0 is DefaultFloor
+	ScrapAge   time.Duration // after which slots of overwritten and aborted data get an epoch of their own; 0 is DefaultScrapAge
+	Superseded time.Duration // how long heads and packs are kept that later ones superseded; 0 is for ever
+
+	Drain time.Duration // after which no replica holds anything of the epoch before; 0 is keytree.LeaseTime
 }
 
 // The defaults of Config.
@@ -82,9 +84,8 @@ type Eraser struct {
 	unlinked time.Time // when it was last looked for what is unlinkable by now; zero if more is left
 
 	signer struct { // see signing
-		mu       sync.Mutex // guards all below
-		own      bool       // the key in use is this process's
-		accepted map[string]*claim.PublicKey
+		mu   sync.Mutex // guards ours
+		ours keys       // nil until this process's is known to be the one in use
 	}
 }
 
@@ -117,7 +118,8 @@ func (e *Eraser) Run(ctx context.Context) {
 	var inspecting sync.WaitGroup
 	defer inspecting.Wait()
 	inspecting.Go(func() { e.inspectAlways(ctx) })
-	if err := e.signing(ctx); err != nil && ctx.Err() == nil { // told before it matters
+	inspecting.Go(func() { e.dropAlways(ctx) })
+	if _, err := e.signing(ctx); err != nil && ctx.Err() == nil { // told before it matters
 		e.Logger.Error("erasures get no certificates yet", "error", err)
 	}
 	look := time.NewTicker(lookEvery)

@@ -130,7 +130,7 @@ func (f Following) refile(ctx context.Context, t recording.Tenant, newest *keytr
 		if err != nil {
 			return err
 		}
-		if all, err = opening(ctx, newest, all); err != nil {
+		if all, err = OpenFilings(ctx, newest, all); err != nil {
 			return err
 		}
 		if err := f.Refile(ctx, newest, row, all); err != nil {
@@ -196,7 +196,7 @@ func (f Following) RefileVersion(ctx context.Context, t recording.Tenant, keys *
 	if err != nil {
 		return err
 	}
-	if all, err = opening(ctx, keys, all); err != nil {
+	if all, err = OpenFilings(ctx, keys, all); err != nil {
 		return err
 	}
 	if row.State == catalog.Committed {
@@ -215,8 +215,8 @@ func (f Following) scrap(ctx context.Context, row catalog.Version, all []keytree
 	return f.Catalog.ScrapFilings(ctx, row.Tenant, row.Version, slots)
 }
 
-// opening are the filings that open.
-func opening(ctx context.Context, keys *keytree.Keys, all []keytree.Filing) (out []keytree.Filing, err error) {
+// OpenFilings are the filings that open.
+func OpenFilings(ctx context.Context, keys *keytree.Keys, all []keytree.Filing) (out []keytree.Filing, err error) {
 	for _, of := range all {
 		dek, err := keys.UnwrapDEK(ctx, of.Identity, of.Slots, of.Wrapped[:])
 		dek.Clear()

@@ -162,6 +162,9 @@ func (e *Eraser) supersede(ctx context.Context, t *catalog.Tenant, c chain, slot
 	if err := e.requeueAll(ctx, c.opens); err != nil {
 		return 0, err
 	}
+	if err := e.forgetNotesAfter(ctx, c.opens); err != nil {
+		return 0, err
+	}
 	// gofail: var recoverReopen string
 	// return 0, failpoint(recoverReopen)
 	if err := e.Catalog.Reopen(ctx, t.ID, due, []audit.Record{event}); err != nil {

@@ -181,24 +181,57 @@ func (f Following) read(ctx context.Context, key string, most int64) ([]byte, er
 }
 
 // Recertify gives erasures that are punctured the certificates that the store has of
-// them.
-func (f Following) Recertify(ctx context.Context, t recording.Tenant) error {
-	open, err := f.Catalog.Uncertified(ctx, t)
+// them. The packs of those that were punctured long ago may be gone: then the keys say
+// that they are.
+func (f Following) Recertify(ctx context.Context, t catalog.Tenant, keys *keytree.Keys) error {
+	open, err := f.Catalog.Uncertified(ctx, t.ID)
 	if err != nil {
 		return err
 	}
 	for _, row := range open {
+		gone, err := f.gone(ctx, keys, row)
+		if err != nil {
+			return err
+		}
+		if !gone {
+			continue
+		}
 		if err := f.certificate(ctx, &row); err != nil {
 			return err
 		}
 		if row.Certificate == nil {
 			continue
 		}
-		if err := f.Catalog.RestoreCertificate(ctx, row); err != nil {
+		if err := f.Catalog.RestoreCertificate(ctx, row, t.Epoch); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// gone reports whether all that an erasure is to have punctured is: the catalog knows, or
+// no key of the record's slots can be had.
+func (f Following) gone(ctx context.Context, keys *keytree.Keys, row catalog.ErasureRow) (bool, error) {
+	if row.State != catalog.ErasureQueued {
+		return true, nil
+	}
+	settings, err := keys.System(ctx, keytree.SettingsSlot())
+	if err != nil {
+		return false, err
+	}
+	defer settings.Clear()
+	s, err := OpenRecord(settings, row.Tenant, row.Base, row.ID, row.Record)
+	if err != nil {
+		return false, nil
+	}
+	for _, slot := range s.Slots {
+		key, err := keys.Slot(ctx, keytree.Tree(slot.Tree), uint64(slot.Number))
+		key.Clear()
+		if !errors.Is(err, keytree.ErrPunctured) {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // certificate completes a row by the newest certificate that the store has of it, if it

@@ -18,61 +18,69 @@ var ErrOtherSigner = errors.New("eraser: certificates are signed with another ke
 // The last is in use.
 func publishedKey(n int) string { return fmt.Sprintf("signers/%08x", n) }
 
-// signing makes sure, once, that this process signs with the key that is in use, and
-// publishes it if there is none, or if it is told that its own comes after that one.
-// Otherwise a certificate would be found that another key signed, which nobody here can
-// tell from a forged one. ErrOtherSigner.
-func (e *Eraser) signing(ctx context.Context) error {
-	e.signer.mu.Lock()
-	defer e.signer.mu.Unlock()
-	if e.signer.own {
-		return nil
-	}
-	own, f := e.Signer.PublicKey(), e.following()
-	accepted := map[string]*claim.PublicKey{own.ID(): own}
-	var last *claim.PublicKey
-	for n := 1; ; n++ {
-		pem, err := f.read(ctx, publishedKey(n), maxCertificate)
-		if errors.Is(err, fs.ErrNotExist) && last != nil && last.ID() == own.ID() {
-			e.signer.own, e.signer.accepted = true, accepted
-			return nil
-		}
-		if errors.Is(err, fs.ErrNotExist) && (last == nil || e.Signer.Follows(last)) {
-			pem = own.PEM()
-			err = e.Blobs.Create(ctx, publishedKey(n), bytes.NewReader(pem), int64(len(pem)))
-			if errors.Is(err, fs.ErrExist) { // another was first
-				n--
-				continue
-			}
-		}
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return fmt.Errorf("%w: theirs is %s, this one's %s; give it that key, or, if its own is to be used from now on, name the other in certificates.older-keys",
-				ErrOtherSigner, last.ID(), own.ID())
-		case err != nil:
-			return err
-		}
-		if last, err = claim.ParsePublicKey(pem); err != nil {
-			return fmt.Errorf("%w: %s in the store is no public key: %w", recording.ErrIncident, publishedKey(n), err)
-		}
-		if e.Signer.Follows(last) {
-			accepted[last.ID()] = last
-		}
-	}
-}
+// keys are those whose certificates are ours, by their ids.
+type keys map[string]*claim.PublicKey
 
-// verify reads a certificate that this process, or one with a key that was used before,
-// has signed.
-func (e *Eraser) verify(signed []byte) (*claim.Erasure, error) {
-	e.signer.mu.Lock()
-	accepted := e.signer.accepted
-	e.signer.mu.Unlock()
+// verify reads a certificate that one of the keys has signed.
+func (k keys) verify(signed []byte) (*claim.Erasure, error) {
 	err := claim.ErrOtherKey
-	for _, key := range accepted {
+	for _, key := range k {
 		var of *claim.Erasure
 		if of, err = key.Verify(signed); !errors.Is(err, claim.ErrOtherKey) {
 			return of, err
 		}
 	}
 	return nil, err
+}
+
+// published reads the published keys: this process's own, and those that it was told
+// were used before, are ours. It gives the last of all too, nil if there is none, and the
+// number of the next.
+func (e *Eraser) published(ctx context.Context) (ours keys, last *claim.PublicKey, next int, err error) {
+	own := e.Signer.PublicKey()
+	ours = keys{own.ID(): own}
+	for next = 1; ; next++ {
+		pem, err := e.following().read(ctx, publishedKey(next), maxCertificate)
+		if errors.Is(err, fs.ErrNotExist) {
+			return ours, last, next, nil
+		}
+		if err != nil {
+			return nil, nil, 0, err
+		}
+		if last, err = claim.ParsePublicKey(pem); err != nil {
+			return nil, nil, 0, fmt.Errorf("%w: %s in the store is no public key: %w", recording.ErrIncident, publishedKey(next), err)
+		}
+		if e.Signer.Follows(last) {
+			ours[last.ID()] = last
+		}
+	}
+}
+
+// signing makes sure, once, that this process signs with the key that is in use, and
+// gives those whose certificates are ours. It publishes its own if there is none, or if
+// it is told that its own follows. Otherwise a certificate would be found that another
+// key signed, which nobody here can tell from a forged one. ErrOtherSigner.
+func (e *Eraser) signing(ctx context.Context) (keys, error) {
+	e.signer.mu.Lock()
+	defer e.signer.mu.Unlock()
+	own := e.Signer.PublicKey()
+	for e.signer.ours == nil {
+		ours, last, next, err := e.published(ctx)
+		switch {
+		case err != nil:
+			return nil, err
+		case last != nil && last.ID() == own.ID():
+			e.signer.ours = ours
+			continue
+		case last != nil && !e.Signer.Follows(last):
+			return nil, fmt.Errorf("%w: theirs is %s, this one's %s; give it that key, or, if its own is to be used from now on, name the other in certificates.older-keys",
+				ErrOtherSigner, last.ID(), own.ID())
+		}
+		pem := own.PEM()
+		err = e.Blobs.Create(ctx, publishedKey(next), bytes.NewReader(pem), int64(len(pem)))
+		if err != nil && !errors.Is(err, fs.ErrExist) { // another may be first
+			return nil, err
+		}
+	}
+	return e.signer.ours, nil
 }

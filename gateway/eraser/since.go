@@ -141,8 +141,12 @@ func (e *Eraser) packed(ctx context.Context, heads []keytree.Head, s *since) err
 }
 
 // certifiedPacks gives the SHA-256 of the packs that a tenant's certificates name.
-// Those that another key has signed say nothing.
+// Those that a key has signed which is not ours say nothing.
 func (e *Eraser) certifiedPacks(ctx context.Context, t recording.Tenant) (map[string]bool, error) {
+	ours, _, _, err := e.published(ctx)
+	if err != nil {
+		return nil, err
+	}
 	packs := map[string]bool{}
 	for info, err := range e.Blobs.List(ctx, fmt.Sprintf("certificates/%v/", t)) {
 		if err != nil {
@@ -152,7 +156,7 @@ func (e *Eraser) certifiedPacks(ctx context.Context, t recording.Tenant) (map[st
 		if err != nil {
 			return nil, err
 		}
-		of, err := e.Signer.PublicKey().Verify(signed)
+		of, err := ours.verify(signed)
 		if err != nil || of.Tenant != t.String() {
 			continue
 		}

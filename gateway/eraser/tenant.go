@@ -115,7 +115,7 @@ func (e *Eraser) CertifyTenant(ctx context.Context, erased keytree.Head) ([]byte
 	if err := e.destroyed(ctx, before); err != nil {
 		return nil, nil, err
 	}
-	if err := e.signing(ctx); err != nil {
+	if _, err := e.signing(ctx); err != nil {
 		return nil, nil, err
 	}
 	signed, err := e.Signer.Sign(tenantStatement(row, record, before, erased))

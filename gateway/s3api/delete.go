@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/lethe-vault/lethe/crypto/claim"
 	"github.com/lethe-vault/lethe/fault"
 	"github.com/lethe-vault/lethe/gateway"
 	"github.com/lethe-vault/lethe/recording"
@@ -42,7 +41,7 @@ func (f *Front) deleteObject(w http.ResponseWriter, r *http.Request, in verified
 	if found.Erasure != (recording.ErasureID{}) {
 		w.Header().Set("X-Lethe-Erasure", found.Erasure.String())
 	}
-	if found.Salt != (claim.Salt{}) {
+	if found.Salt != (gateway.Erased{}).Salt {
 		w.Header().Set("X-Lethe-Erasure-Salt", found.Salt.String())
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -2,8 +2,6 @@ package faults_test
 
 import (
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -11,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lethe-vault/lethe/crypto/claim"
 	"github.com/lethe-vault/lethe/recording"
 	"github.com/lethe-vault/lethe/test/servers"
 	"github.com/lethe-vault/lethe/test/system"
@@ -74,14 +71,10 @@ func apart(t testing.TB) []*system.System {
 	return []*system.System{front, front.Process("eraser,sweeper")}
 }
 
-// together are two processes that have every role each, and sign with one key.
+// together are two processes that have every role each.
 func together(t testing.TB) []*system.System {
 	t.Helper()
-	key := filepath.Join(t.TempDir(), "certificate.pem")
-	if err := os.WriteFile(key, claim.NewKey(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	one := system.On(t, servers.Vault(t), servers.MinIO(t), servers.PostgreSQL(t), "LETHE_CERTIFICATES_KEY_FILE="+key)
+	one := system.On(t, servers.Vault(t), servers.MinIO(t), servers.PostgreSQL(t))
 	return []*system.System{one, one.Replica()}
 }
 

@@ -33,7 +33,8 @@ func (th *thief) restore(d *dump) {
 
 // serveRestored has a server run on every dump there is. It serves nothing that was
 // erased since. What it lacks it tells to rebuild, and then it serves all that lives.
-func (th *thief) serveRestored(v *vault) {
+// A tenant it may refuse altogether, with some other status.
+func (th *thief) serveRestored(v *vault, also ...int) {
 	th.t.Helper()
 	th.s.Stop()
 	for _, d := range th.dumps {
@@ -41,7 +42,7 @@ func (th *thief) serveRestored(v *vault) {
 		th.restore(d)
 		from := len(th.s.Log())
 		th.s.Start()
-		missing := v.answers(when)
+		missing := v.answers(when, also...)
 		th.s.Stop()
 		if told := th.s.Log()[from:]; len(missing) > 0 && !strings.Contains(told, "lethe rebuild") {
 			th.t.Errorf("%s: %v are missing, and the log does not say what to do", when, missing)

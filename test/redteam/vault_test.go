@@ -289,7 +289,7 @@ func (v *vault) reindex() {
 		Moved, Damaged int
 		Linkable       bool
 	}
-	for begun := time.Now(); r.State != "forgotten" && time.Since(begun) < 10*time.Minute; {
+	for begun := time.Now(); r.State != "forgotten" && time.Since(begun) < 5*time.Minute; {
 		if err := v.s.Lethe(&r, "reindex", tenant, "--wait", "--wait-for", "2m"); err != nil {
 			v.t.Logf("not yet: %v", err)
 		}
@@ -377,16 +377,17 @@ func (v *vault) names(tenant string) []string {
 }
 
 // answers checks that the server serves no byte of what is erased, and gives which of
-// the others it does not serve.
-func (v *vault) answers(when string) (missing []*call) {
+// the others it does not serve. It may also refuse with some other status.
+func (v *vault) answers(when string, also ...int) (missing []*call) {
 	v.t.Helper()
+	refusals := append([]int{http.StatusNotFound, http.StatusGone, http.StatusServiceUnavailable}, also...)
 	for _, c := range v.calls {
 		if c.version == "" {
 			continue
 		}
 		got, refused := v.read(c)
 		switch {
-		case c.erased && (len(got) > 0 || !slices.Contains([]int{http.StatusNotFound, http.StatusGone, http.StatusServiceUnavailable}, refused)):
+		case c.erased && (len(got) > 0 || !slices.Contains(refusals, refused)):
 			v.t.Errorf("%s: %v was erased: %d bytes, status %d", when, c, len(got), refused)
 		case !c.erased && refused != 0:
 			missing = append(missing, c)

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lethe-vault/lethe/crypto/claim"
 	"github.com/lethe-vault/lethe/crypto/hashivault"
 	"github.com/lethe-vault/lethe/test/servers"
 )
@@ -152,7 +153,11 @@ func prepare(t testing.TB, v *servers.VaultServer, store *servers.S3Server, pg *
 		}
 		s.env = append(s.env, prefix+"ROLE_ID="+id, prefix+"SECRET_ID_FILE="+file)
 	}
-	s.env = append(s.env, env...)
+	key := filepath.Join(s.Dir, "certificate.pem") // all processes of a system sign with one
+	if err := os.WriteFile(key, claim.NewKey(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.env = append(append(s.env, "LETHE_CERTIFICATES_KEY_FILE="+key), env...)
 	return s
 }
 

@@ -196,7 +196,7 @@ var keys = []Key{
 
 	{Path: "backups.catalog", Flag: "backups-catalog", Env: "LETHE_BACKUPS_CATALOG",
 		Is:  backup(func(c *Config) *Backup { return &c.Backups.Catalog }),
-		Doc: "how often the database is backed up and how long a copy is kept, such as 1d/30d; lethe doctor judges it"},
+		Doc: "how often the database is backed up and how long a copy is kept, such as 1d/30d; lethe doctor judges it; what an older copy needs of the store is deleted in time"},
 	{Path: "backups.store", Flag: "backups-store", Env: "LETHE_BACKUPS_STORE",
 		Is:  backup(func(c *Config) *Backup { return &c.Backups.Store }),
 		Doc: "the same of the bucket; a replica of it counts"},

@@ -148,8 +148,6 @@ func testRestoreErasure(t *testing.T, v *Vault) {
 	wantEqual(t, "erased", v.State(t, gone.Version), catalog.Erased)
 	wantEqual(t, "what takes its place", v.Current(t, name), versions[0].Version)
 
-	row.Certificate, row.CertifiedAt = []byte("certificate"), now()
-	must(t, v.RestoreCertificate(ctx, row)) // too early: not believed
 	got, err := v.Erasure(ctx, v.Tenant, row.ID)
 	must(t, err)
 	wantEqual(t, "state", []any{got.State, got.Recorded, got.Versions}, []any{catalog.ErasureQueued, true, int64(2)})
@@ -159,10 +157,21 @@ func testRestoreErasure(t *testing.T, v *Vault) {
 	open, err := v.Uncertified(ctx, v.Tenant)
 	must(t, err)
 	wantEqual(t, "uncertified", len(open), 1)
-	must(t, v.RestoreCertificate(ctx, row))
+	row.Certificate, row.CertifiedAt = []byte("certificate"), now()
+	must(t, v.RestoreCertificate(ctx, row, 5))
 	got, err = v.Erasure(ctx, v.Tenant, row.ID)
 	must(t, err)
-	wantEqual(t, "state", []any{got.State, string(got.Certificate)}, []any{catalog.ErasureCertified, "certificate"})
+	wantEqual(t, "state", []any{got.State, string(got.Certificate), got.Epoch}, []any{catalog.ErasureCertified, "certificate", int64(2)})
+
+	// One whose epoch nobody knows any more.
+	row.ID, slot.Number = recording.NewErasureID(), 1<<39
+	wantEqual(t, "lost", restore(row), true)
+	wantEqual(t, "slots to puncture", v.toPuncture(t), []catalog.Slot{slot})
+	must(t, v.RestoreCertificate(ctx, row, 5))
+	got, err = v.Erasure(ctx, v.Tenant, row.ID)
+	must(t, err)
+	wantEqual(t, "state", []any{got.State, got.Epoch}, []any{catalog.ErasureCertified, int64(5)})
+	wantEqual(t, "slots to puncture", len(v.toPuncture(t)), 0)
 }
 
 // testRestoreErased makes a tenant erased whatever it was.

@@ -1,0 +1,217 @@
+package gateway_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"testing"
+	"time"
+
+	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/gateway"
+	epochs "github.com/lethe-vault/lethe/gateway/eraser"
+	"github.com/lethe-vault/lethe/gateway/gatewaytest"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// eraseCertified erases a recording and gives its erasure once it is certified.
+func eraseCertified(t *testing.T, f *gatewaytest.Fixture, name recording.Name) recording.ErasureID {
+	t.Helper()
+	return erasedCertified(t, f, ofRecording(name))
+}
+
+func erasedCertified(t *testing.T, f *gatewaytest.Fixture, what gateway.ErasureRequest) recording.ErasureID {
+	t.Helper()
+	info, err := f.EraseFor(t.Context(), f.Operator(), "acme", what)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certify(t, f, info.ID)
+	return info.ID
+}
+
+// certify waits until an erasure is certified.
+func certify(t *testing.T, f *gatewaytest.Fixture, id recording.ErasureID) {
+	t.Helper()
+	until(t, "certified", 10*time.Second, func() bool {
+		if err := f.CertifyNow(t.Context(), tenantOf(t, f).ID); err != nil { // or another drives it
+			t.Fatal(err)
+		}
+		info, err := f.Erasure(t.Context(), f.Operator(), id)
+		return err == nil && info.State == "certified"
+	})
+}
+
+// dropSuperseded drops what is superseded, at once.
+func dropSuperseded(t *testing.T, f *gatewaytest.Fixture, keep time.Duration) {
+	t.Helper()
+	time.Sleep(time.Millisecond) // older than a nanosecond
+	if err := f.DropSuperseded(t.Context(), tenantOf(t, f).ID, keep); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantBlobs checks how many heads and packs the store has.
+func wantBlobs(t *testing.T, f *gatewaytest.Fixture, what string, heads, packs int) {
+	t.Helper()
+	if h, p := blobs(t, f, "head/"), blobs(t, f, "pages/"); h != heads || p != packs {
+		t.Errorf("%s: %d heads and %d packs in the store, want %d and %d", what, h, p, heads, packs)
+	}
+}
+
+// Superseded heads and packs go in two steps, of which each leaves what the newest head
+// needs, and whatever a copy may that is younger than the first. A catalog is rebuilt
+// without them: the keys say what was erased, and where what moved is.
+func TestSupersededIsDropped(t *testing.T) {
+	dir := t.TempDir()
+	var who string
+	var erased []recording.ErasureID
+	t.Run("dropped", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
+		who = reader.Who
+		mustPut(t, f, recorder, "", "moved", "kept")
+		_, expires := keytree.ExpiryOf(uint64(versionOf(t, f, reader, "moved").Slots.Day))
+		info, err := keep(f, "moved", expires.AddDate(1, 0, 0))
+		wantRefiled(t, 1, info, err)
+		for i := range 5 {
+			name := recording.Name(fmt.Sprint("gone-", i))
+			mustPut(t, f, recorder, "", name)
+			erased = append(erased, eraseCertified(t, f, name))
+		}
+		wantBlobs(t, f, "before", 6, 5)
+		dropSuperseded(t, f, 0)
+		dropSuperseded(t, f, time.Nanosecond)
+		dropSuperseded(t, f, time.Nanosecond)
+		wantBlobs(t, f, "noted", 6, 5)
+
+		mustPut(t, f, recorder, "", "gone-late")
+		late, err := f.EraseFor(t.Context(), f.Operator(), "acme", ofRecording("gone-late"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.PunctureNow(t.Context(), tenantOf(t, f).ID); err != nil {
+			t.Fatal(err)
+		}
+		dropSuperseded(t, f, time.Hour)
+		wantBlobs(t, f, "too early", 7, 6)
+		dropSuperseded(t, f, time.Nanosecond)
+		wantBlobs(t, f, "of epoch 5", 3, 2)
+		erased = append(erased, late.ID)
+		certify(t, f, late.ID)
+		wantNames(t, f, reader, "kept", "moved")
+	})
+	drop(t, dir)
+	if report := rebuild(t, dir); !report.Complete || report.Recordings != 2 {
+		t.Errorf("rebuilt: %+v", report)
+	}
+	t.Run("rebuilt", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		wantNames(t, f, f.Caller(who), "kept", "moved")
+		for _, id := range erased {
+			if info, err := f.Erasure(t.Context(), f.Operator(), id); err != nil || info.State != "certified" {
+				t.Errorf("erasure %v is %s, %v; want certified", id, info.State, err)
+			}
+		}
+		due, _, _, err := f.Catalog.ToPuncture(t.Context(), tenantOf(t, f).ID, 100)
+		if err != nil || len(due) > 1 { // where moved was, which nobody knows to be punctured
+			t.Errorf("%v are to be punctured again, %v", due, err)
+		}
+		eraseCertified(t, f, "kept")
+		eraseCertified(t, f, "moved")
+		wantNames(t, f, f.Caller(who))
+		sweep(t, impatient(t, f.Parts))
+		if n := blobs(t, f, "recordings/"); n != 0 {
+			t.Errorf("%d blobs of recordings are left", n)
+		}
+	})
+}
+
+// Nothing goes of what a certificate is still to be made from.
+func TestSupersededWaitsForCertificates(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	mustPut(t, f, recorder, "", "a", "b", "c", "d")
+	var last recording.ErasureID
+	for _, name := range []recording.Name{"a", "b", "c", "d"} {
+		info, err := f.EraseFor(t.Context(), f.Operator(), "acme", ofRecording(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = info.ID
+		if err := f.PunctureNow(t.Context(), tenantOf(t, f).ID); err != nil {
+			t.Fatal(err)
+		}
+		dropSuperseded(t, f, time.Nanosecond)
+	}
+	wantBlobs(t, f, "uncertified", 5, 4)
+	certify(t, f, last)
+	dropSuperseded(t, f, time.Nanosecond)
+	wantBlobs(t, f, "certified", 3, 2)
+}
+
+// Killed between any two deletions, the rest goes the next time, and nothing else.
+func TestDroppingIsKilled(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	mustPut(t, f, recorder, "", "a", "b", "c", "d", "kept")
+	for _, name := range []recording.Name{"a", "b", "c", "d"} {
+		eraseCertified(t, f, name)
+		dropSuperseded(t, f, time.Hour) // notes
+	}
+	tries, left := 0, 0
+	g := gatewaytest.On(t, gatewaytest.Parts{Blobs: mortalStore{f.Blobs, &left}, Catalog: f.Catalog, Keys: f.Parts.Keys})
+	for ; g.DropSuperseded(t.Context(), tenantOf(t, f).ID, time.Nanosecond) != nil && tries < 20; tries++ {
+		left = tries + 1
+		fresh := gatewaytest.On(t, f.Parts)
+		if got := read(t, fresh, fresh.Caller(reader.Who), "kept"); len(got) != 1000 {
+			t.Errorf("read %d bytes after %d deletions", len(got), tries)
+		}
+	}
+	if tries < 5 || tries == 20 {
+		t.Errorf("done after %d tries", tries)
+	}
+	wantBlobs(t, f, "after all", 3, 2)
+	if n := blobs(t, f, "superseded/"); n != 1 {
+		t.Errorf("%d notes are left, want the newest", n)
+	}
+}
+
+// A provider that is put back from a copy which is younger than what was noted finds all
+// that its recovery takes, whatever was dropped since; older ones find nothing.
+func TestRecoverVaultWithoutWhatIsSuperseded(t *testing.T) {
+	r := restoring(t, localRestorable(t))
+	r.put("live", "gone-1", "gone-2", "gone-3", "gone-4", "gone-5")
+	certified := func(name recording.Name) { eraseCertified(t, r.Fixture, name) }
+	subject := func(of string) {
+		erasedCertified(t, r.Fixture, gateway.ErasureRequest{Subject: recording.Subject("+49151" + of), Reason: "request"})
+	}
+	subject("gone-1") // whose pages the noted head has, and no later one
+	certified("gone-2")
+	noted := r.head()
+	dropSuperseded(t, r.Fixture, time.Nanosecond)
+	putBack := r.copy(t)
+	subject("gone-3")
+	r.put("since")
+	dropSuperseded(t, r.Fixture, time.Nanosecond) // notes
+	dropSuperseded(t, r.Fixture, time.Nanosecond)
+	certified("gone-4")
+	if _, err := keytree.ReadHead(t.Context(), r.Blobs, noted.Tenant, noted.Epoch-1); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("the head before the noted one: %v, want ErrNotExist", err)
+	}
+	r.Gateway.Close()
+	putBack()
+	if got := r.recover(epochs.Recovery{}); got.Err != nil || got.Opens != noted.Epoch || got.Slots != 2 || got.Lost != 0 {
+		t.Fatalf("recovered: %+v", got)
+	}
+	if n := blobs(t, r.Fixture, "superseded/"); n != 0 {
+		t.Errorf("%d notes are left of heads that were passed over", n)
+	}
+	r.start(r.Parts)
+	r.reader, r.recorder = r.Caller(r.reader.Who), r.Caller(r.recorder.Who)
+	r.plays([]recording.Name{"live", "since"}, []recording.Name{"gone-1", "gone-2", "gone-3", "gone-4"})
+	certified("gone-5")
+	dropSuperseded(t, r.Fixture, time.Nanosecond)
+	dropSuperseded(t, r.Fixture, time.Nanosecond)
+	r.plays([]recording.Name{"live", "since"}, []recording.Name{"gone-5"})
+}
