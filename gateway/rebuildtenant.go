@@ -92,7 +92,7 @@ func (r *rebuild) rollTo(ctx context.Context, l lineage, newest keytree.Head) (t
 		return t, err
 	}
 	was, journal := t.Epoch, t.Journal
-	generation, err := r.beginMove(ctx, &t, newest)
+	generation, err := r.leaveOlder(ctx, &t, newest)
 	if err != nil {
 		return t, err
 	}
@@ -103,7 +103,7 @@ func (r *rebuild) rollTo(ctx context.Context, l lineage, newest keytree.Head) (t
 		return t, fmt.Errorf("%w: the catalog has a head of epoch %d that the store lacks", recording.ErrIncident, t.Epoch)
 	}
 	r.report.Heads += t.Epoch - was
-	if err := r.moveAll(ctx, &t, generation); err != nil {
+	if err := r.moveRows(ctx, &t, generation); err != nil {
 		return t, err
 	}
 	if err := r.rollForward(ctx, &t); err != nil {
