@@ -176,6 +176,7 @@ func (r *rebuild) erasures(ctx context.Context, t *catalog.Tenant) error {
 // following is the gateway's, which counts what was lost.
 func (r *rebuild) following() eraser.Following {
 	f := r.Gateway.following()
+	f.Lost = func() { r.report.Lost++ }
 	f.Restored = func(t recording.Tenant, lost []recording.ErasureID) { r.report.Erasures += int64(len(lost)) }
 	return f
 }

@@ -178,3 +178,25 @@ func TestReindex(t *testing.T) {
 		t.Errorf("names once their subject is erased: %v, want %v", names, want)
 	}
 }
+
+// An upload in parts goes with its subject, however many generations it is open: nothing
+// else may tell of them yet.
+func TestReindexKeepsSubjectsOfUploads(t *testing.T) {
+	f := gatewaytest.In(t, t.TempDir(), gateway.Announce(shortly))
+	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	begun := begin(t, f, recorder, "open")
+	part := mustPutPart(t, f, recorder, begun, 1, sound(3, 1000))
+	for range 2 {
+		mustPut(t, f, recorder, "", "gone")
+		if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", ofRecording("gone")); err != nil {
+			t.Fatal(err)
+		}
+		reindex(t, f, "acme")
+	}
+	if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", gateway.ErasureRequest{Subject: "+4930901820", Reason: "request"}); err != nil {
+		t.Errorf("erasure of the subject: %v", err)
+	}
+	if _, err := complete(f, recorder, begun, part); !errors.Is(err, recording.ErrNoUpload) {
+		t.Errorf("complete what tells of an erased subject: %v, want ErrNoUpload", err)
+	}
+}

@@ -445,12 +445,22 @@ const (
 
 // ToMove gives versions of a tenant in the order in which they move, after what was
 // reached, at most limit of them, and what is reached with them; none if that was all.
-func (c *Catalog) ToMove(ctx context.Context, tenant recording.Tenant, reached []byte, limit int) ([]Version, []byte, error) {
-	q := c.read("ToMove")
-	for at := placeOf(reached); ; {
-		rows, err := all[Version](ctx, q, selectToMove, at.bucket[:], at.state(), at.version[:], tenant[:], limit)
+// It looks in a serializable transaction, which a Create does not survive that saw no
+// move begin, and is not seen here.
+func (c *Catalog) ToMove(ctx context.Context, tenant recording.Tenant, reached []byte, limit int) (rows []Version, to []byte, err error) {
+	err = c.write(ctx, "ToMove", func(ctx context.Context, tx *sql.Tx) error {
+		var failed error
+		rows, to, failed = toMove(ctx, tx, tenant, placeOf(reached), limit)
+		return failed
+	})
+	return rows, to, err
+}
+
+func toMove(ctx context.Context, tx *sql.Tx, tenant recording.Tenant, at place, limit int) ([]Version, []byte, error) {
+	for {
+		rows, err := all[Version](ctx, tx, selectToMove, at.bucket[:], at.state(), at.version[:], tenant[:], limit)
 		if err != nil {
-			return nil, nil, explain(ctx, err)
+			return nil, nil, err
 		}
 		if n := len(rows); n > 0 {
 			at.version = rows[n-1].Version
@@ -460,9 +470,9 @@ func (c *Catalog) ToMove(ctx context.Context, tenant recording.Tenant, reached [
 			at = place{bucket: at.bucket, replaced: true}
 			continue
 		}
-		next, err := all[Bucket](ctx, q, selectNextBucket, tenant[:], at.bucket[:])
+		next, err := all[Bucket](ctx, tx, selectNextBucket, tenant[:], at.bucket[:])
 		if err != nil || len(next) == 0 {
-			return nil, nil, explain(ctx, err)
+			return nil, nil, err
 		}
 		at = place{bucket: next[0].ID}
 	}
