@@ -62,7 +62,7 @@ func reindex(t *testing.T, f *gatewaytest.Fixture, tenant string) gateway.Reinde
 	if info.State == "none" || info.State == "forgotten" {
 		t.Fatalf("reindex: %+v, want that it is under way", info)
 	}
-	until(t, "the generation is forgotten", 30*time.Second, func() bool {
+	until(t, "the generation is forgotten", 2*time.Minute, func() bool {
 		if err := f.ForgetOlder(t.Context()); err != nil {
 			t.Fatalf("reindex: %v", err)
 		}

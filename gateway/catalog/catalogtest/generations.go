@@ -1,10 +1,8 @@
 package catalogtest
 
 import (
-	"database/sql"
 	"errors"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -471,12 +469,7 @@ func testEraseSubjectWhileMoving(t *testing.T, v *Vault) {
 // countTerms counts the rows of a term, whatever becomes of their versions.
 func (v *Vault) countTerms(t testing.TB, term catalog.Index) (n int) {
 	t.Helper()
-	driver, dsn := "pgx", v.DSN
-	if path, ok := strings.CutPrefix(v.DSN, "sqlite:"); ok {
-		driver, dsn = "sqlite3", "file:"+path
-	}
-	db, err := sql.Open(driver, dsn) // as the catalog has registered them
-	must(t, err)
+	db := v.database(t)
 	defer db.Close()
 	must(t, db.QueryRowContext(t.Context(), `SELECT count(*) FROM terms WHERE term = $1`, term[:]).Scan(&n))
 	return n
