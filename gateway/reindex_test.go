@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"database/sql"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -73,6 +74,27 @@ func reindex(t *testing.T, f *gatewaytest.Fixture, tenant string) gateway.Reinde
 	return info
 }
 
+// What was erased long enough ago has its generation forgotten by itself.
+func TestReindexBySchedule(t *testing.T) {
+	t.Parallel() // it waits for the background
+	f := gatewaytest.In(t, t.TempDir(), gateway.Announce(shortly), func(c *gateway.Config) { c.ReindexEvery = time.Millisecond })
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	mustPut(t, f, recorder, string(caller), "gone", "kept")
+	if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", ofRecording("gone")); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the generation is forgotten", time.Minute, func() bool {
+		info, err := f.Reindexed(t.Context(), f.Operator(), "acme")
+		return err == nil && info.State == "forgotten" && !info.Linkable
+	})
+	if got := read(t, f, reader, "kept"); len(got) != 1000 {
+		t.Errorf("read %d bytes", len(got))
+	}
+	if s := f.Stats().Reindex; s.Moved != 1 || s.Damaged+s.Failures != 0 {
+		t.Errorf("the process counts %+v", s)
+	}
+}
+
 // Once a generation is forgotten no row has an index of it, and the key of none can be
 // had; and all that is left is found as before.
 func TestReindex(t *testing.T) {
@@ -114,6 +136,14 @@ func TestReindex(t *testing.T) {
 		if _, err := f.BlindSubject(t.Context(), tenantOf(t, f), generation, caller); !errors.Is(err, keytree.ErrPunctured) {
 			t.Errorf("key of the generation before: %v, want ErrPunctured", err)
 		}
+		for n := range 100 { // whoever has every key there is tries numbers against what stood there
+			number := recording.Subject(fmt.Sprintf("+493012345%02d", n))
+			for of := uint32(1); of <= generation+2; of++ {
+				if index, err := f.BlindSubject(t.Context(), tenantOf(t, f), of, number); err == nil && before[index] != "" {
+					t.Errorf("%s stood in %s, says the key of generation %d", number, before[index], of)
+				}
+			}
+		}
 		names, _ := pages(t, f, reader, gateway.Page{Max: 2})
 		if want := []string{"2026/11/a", "2026/b", "2026/c", "gone", "parts"}; !slices.Equal(names, want) {
 			t.Errorf("names: %v, want %v", names, want)
@@ -146,5 +176,27 @@ func TestReindex(t *testing.T) {
 	names, _ := pages(t, f, reader, gateway.Page{Max: 100})
 	if want := []string{"open", "parts"}; !slices.Equal(names, want) {
 		t.Errorf("names once their subject is erased: %v, want %v", names, want)
+	}
+}
+
+// An upload in parts goes with its subject, however many generations it is open: nothing
+// else may tell of them yet.
+func TestReindexKeepsSubjectsOfUploads(t *testing.T) {
+	f := gatewaytest.In(t, t.TempDir(), gateway.Announce(shortly))
+	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	begun := begin(t, f, recorder, "open")
+	part := mustPutPart(t, f, recorder, begun, 1, sound(3, 1000))
+	for range 2 {
+		mustPut(t, f, recorder, "", "gone")
+		if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", ofRecording("gone")); err != nil {
+			t.Fatal(err)
+		}
+		reindex(t, f, "acme")
+	}
+	if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", gateway.ErasureRequest{Subject: "+4930901820", Reason: "request"}); err != nil {
+		t.Errorf("erasure of the subject: %v", err)
+	}
+	if _, err := complete(f, recorder, begun, part); !errors.Is(err, recording.ErrNoUpload) {
+		t.Errorf("complete what tells of an erased subject: %v, want ErrNoUpload", err)
 	}
 }
