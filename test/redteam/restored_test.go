@@ -87,7 +87,7 @@ func (th *thief) exploits(v *vault) {
 		th.t.Error("an old snapshot of the keys opens nothing: the thief is no thief")
 	}
 	th.t.Logf("with an old snapshot of the keys %v; %d recordings of those were erased", l, opened)
-	th.confirms("with an old snapshot of the keys", v.guess(l.indexes), erased, survivor, held, returned, stranger)
+	th.confirms("with an old snapshot of the keys", v.guess(l.indexes), erased, mistaken, survivor, held, returned, stranger)
 }
 
 // isRefused checks that a server on the old keys serves nothing, and says what to do.
