@@ -349,3 +349,24 @@ func TestOneKeySignsCertificates(t *testing.T) {
 	})
 	refused("the older again", first)
 }
+
+// Erasures that cannot be certified, however many, hold up none that was asked for later.
+func TestCertificatesThatFailHoldUpNoOther(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	mustPut(t, f, recorder, "", "gone")
+	id := erase(t, f, "gone")
+	effective(t, f, id)
+	execute(t, f.Dir, `WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 1200)
+		INSERT INTO erasures (id, tenant, scope, state, who, reason, commitment, asked_at, base, record, recorded, versions, refiled, epoch, generation)
+		SELECT randomblob(16), tenant, scope, 'effective', who, reason, commitment, asked_at - n, base, record, TRUE, 1, 0, epoch, generation
+		FROM s, erasures WHERE id = ?`, id[:]) // of which nobody knows what punctured them
+	until(t, "certified", 20*time.Second, func() bool {
+		err := f.CertifyNow(t.Context(), tenantOf(t, f).ID)
+		info, unknown := f.Erasure(t.Context(), f.Operator(), id)
+		if unknown != nil {
+			t.Fatal(unknown)
+		}
+		return info.State == "certified" && err != nil // of the others
+	})
+}

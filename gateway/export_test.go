@@ -149,13 +149,9 @@ func (g *Gateway) CertifyNow(ctx context.Context, id recording.Tenant) error {
 // DropSuperseded drops what is superseded of a tenant, as an eraser that keeps it for so
 // long.
 func (g *Gateway) DropSuperseded(ctx context.Context, id recording.Tenant, keep time.Duration) error {
-	t, err := g.catalog.Tenant(ctx, id)
-	if err != nil {
-		return err
-	}
 	c := g.eraser.Config
 	c.Superseded = keep
-	return eraser.New(c).DropSuperseded(ctx, t)
+	return eraser.New(c).DropSuperseded(ctx, id)
 }
 
 // CertificateKey is the public key of what signs certificates.

@@ -154,8 +154,22 @@ func TestLostIsAskedAbout(t *testing.T) {
 			r.start(r.Parts)
 			r.reader = r.Caller(r.reader.Who)
 			r.plays([]recording.Name{"kept"}, []recording.Name{"gone"})
+			of := certificate(t, r.Fixture, r.gone(t))
+			if last := of.Epochs[len(of.Epochs)-1]; last.After != int64(got.Head) || last.Key.Before >= last.Key.After {
+				t.Errorf("certified by %+v, want epoch %d", last, got.Head)
+			}
 		})
 	}
+}
+
+// gone is the only erasure there is.
+func (r *restoration) gone(t *testing.T) recording.ErasureID {
+	t.Helper()
+	all, _, err := r.Erasures(t.Context(), r.Operator(), "acme", recording.ErasureID{}, 2)
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d erasures: %v", len(all), err)
+	}
+	return all[0].ID
 }
 
 func (r *restoration) remove(key string) {

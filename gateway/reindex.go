@@ -24,8 +24,9 @@ import (
 const DefaultReindexEvery = 7 * 24 * time.Hour
 
 const (
-	reindexLook  = 2 * time.Second // for generations that are to be forgotten
-	reindexDue   = time.Minute     // for tenants whose rows are to move
+	reindexLook  = 2 * time.Second  // for generations that are to be forgotten
+	reindexAgain = 10 * time.Second // after what failed
+	reindexDue   = time.Minute      // for tenants whose rows are to move
 	reindexLease = 10 * time.Second
 	reindexFor   = 10 * time.Minute // of one tenant, before others have their turn
 	reindexBatch = 100
@@ -186,8 +187,8 @@ func (r *reindexing) stats() (s ReindexStatus) {
 // reindexAlways sees to generations until the gateway is closed. Many may do so at
 // once: they save each other work by leases, and are safe without them.
 func (g *Gateway) reindexAlways() {
-	due := time.Now()
-	for sleep(g.life, reindexLook) == nil {
+	due, wait := time.Now(), reindexLook
+	for ; sleep(g.life, wait) == nil; wait = reindexLook {
 		err := fault.Contain(func() error {
 			var err error
 			if g.reindexes.every > 0 && time.Now().After(due) {
@@ -198,6 +199,7 @@ func (g *Gateway) reindexAlways() {
 		})
 		if err != nil && g.life.Err() == nil {
 			g.log.Warn("indexes not renewed; it goes on soon", "error", err)
+			wait = reindexAgain
 		}
 	}
 }

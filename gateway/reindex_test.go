@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"path/filepath"
@@ -78,6 +79,27 @@ func reindex(t *testing.T, f *gatewaytest.Fixture, tenant string) gateway.Reinde
 	return info
 }
 
+// What was erased long enough ago has its generation forgotten by itself.
+func TestReindexBySchedule(t *testing.T) {
+	t.Parallel() // it waits for the background
+	f := gatewaytest.In(t, t.TempDir(), gateway.Announce(shortly), func(c *gateway.Config) { c.ReindexEvery = time.Millisecond })
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	mustPut(t, f, recorder, string(caller), "gone", "kept")
+	if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", ofRecording("gone")); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the generation is forgotten", time.Minute, func() bool {
+		info, err := f.Reindexed(t.Context(), f.Operator(), "acme")
+		return err == nil && info.State == "forgotten" && !info.Linkable
+	})
+	if got := read(t, f, reader, "kept"); len(got) != 1000 {
+		t.Errorf("read %d bytes", len(got))
+	}
+	if s := f.Stats().Reindex; s.Moved != 1 || s.Damaged+s.Failures != 0 {
+		t.Errorf("the process counts %+v", s)
+	}
+}
+
 // Once a generation is forgotten no row has an index of it, and the key of none can be
 // had; and all that is left is found as before.
 func TestReindex(t *testing.T) {
@@ -118,6 +140,14 @@ func TestReindex(t *testing.T) {
 		}
 		if _, err := f.BlindSubject(t.Context(), tenantOf(t, f), generation, caller); !errors.Is(err, keytree.ErrPunctured) {
 			t.Errorf("key of the generation before: %v, want ErrPunctured", err)
+		}
+		for n := range 100 { // whoever has every key there is tries numbers against what stood there
+			number := recording.Subject(fmt.Sprintf("+493012345%02d", n))
+			for of := uint32(1); of <= generation+2; of++ {
+				if index, err := f.BlindSubject(t.Context(), tenantOf(t, f), of, number); err == nil && before[index] != "" {
+					t.Errorf("%s stood in %s, says the key of generation %d", number, before[index], of)
+				}
+			}
 		}
 		names, _ := pages(t, f, reader, gateway.Page{Max: 2})
 		if want := []string{"2026/11/a", "2026/b", "2026/c", "gone", "parts"}; !slices.Equal(names, want) {

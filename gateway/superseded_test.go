@@ -1,14 +1,19 @@
 package gateway_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway"
+	"github.com/lethe-vault/lethe/gateway/blob"
 	epochs "github.com/lethe-vault/lethe/gateway/eraser"
 	"github.com/lethe-vault/lethe/gateway/gatewaytest"
 	"github.com/lethe-vault/lethe/recording"
@@ -148,6 +153,64 @@ func TestSupersededWaitsForCertificates(t *testing.T) {
 	certify(t, f, last)
 	dropSuperseded(t, f, time.Nanosecond)
 	wantBlobs(t, f, "certified", 3, 2)
+}
+
+// A record of which the catalog knows no erasure, as of one that was asked for again after
+// the catalog had lost it, keeps nothing: what it may still need is punctured anew.
+func TestSupersededWaitsForNoUnknownErasure(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	mustPut(t, f, recorder, "", "a", "b", "c")
+	key := epochs.RecordKey(tenantOf(t, f).ID, 0, recording.NewErasureID())
+	for _, name := range []recording.Name{"a", "b", "c"} {
+		eraseCertified(t, f, name)
+		dropSuperseded(t, f, time.Hour)
+	}
+	if err := f.Blobs.Create(t.Context(), key, strings.NewReader("lost"), 4); err != nil {
+		t.Fatal(err)
+	}
+	dropSuperseded(t, f, time.Nanosecond)
+	wantBlobs(t, f, "after all", 3, 2)
+}
+
+// unhurried fails what is read of heads and packs by someone who has to be done soon, as
+// who holds a root has. The newest head's are let go: its pages are walked.
+type unhurried struct {
+	blob.Store
+	t    *testing.T
+	last *atomic.Uint64 // epoch
+}
+
+func (s unhurried) Open(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
+	var tenant string
+	var epoch uint64
+	if n, _ := fmt.Sscanf(strings.ReplaceAll(key, "/", " "), "head %s %x", &tenant, &epoch); n == 2 && epoch < s.last.Load() {
+		if _, soon := ctx.Deadline(); soon {
+			s.t.Errorf("the head of epoch %d is read while a root is held", epoch)
+		}
+	}
+	return s.Store.Open(ctx, key, offset, length)
+}
+
+// A tenant may have a hundred thousand epochs a day: their heads and packs are not read
+// within the seconds for which a root may be held.
+func TestSupersededHeadsAreReadWithoutHaste(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	mustPut(t, f, recorder, "", "a", "b", "c", "d")
+	for _, name := range []recording.Name{"a", "b", "c"} {
+		eraseCertified(t, f, name)
+	}
+	last := &atomic.Uint64{}
+	last.Store(uint64(tenantOf(t, f).Epoch))
+	g := gatewaytest.On(t, gatewaytest.Parts{Blobs: unhurried{f.Blobs, t, last}, Catalog: f.Catalog, Keys: f.Parts.Keys}, only(gateway.Front))
+	dropSuperseded(t, g, time.Hour)
+	eraseCertified(t, f, "d")
+	last.Store(uint64(tenantOf(t, f).Epoch))
+	dropSuperseded(t, g, time.Hour)
+	if n := blobs(t, f, "superseded/"); n != 2 {
+		t.Errorf("%d notes, want 2", n)
+	}
 }
 
 // Killed between any two deletions, the rest goes the next time, and nothing else.

@@ -71,10 +71,10 @@ func (e *Eraser) certify(ctx context.Context, t recording.Tenant) error {
 }
 
 // issue issues what is due, and reports whether that was as much as one pass does. One
-// that fails holds up no other.
+// that fails holds up no other, in this pass or the next.
 func (e *Eraser) issue(ctx context.Context, how issuing) (more bool, failed error) {
 	var after catalog.ErasureCursor
-	for range certifyMost / certifyBatch {
+	for issued := 0; issued < certifyMost; {
 		rows, err := how.due(ctx, after)
 		if err == nil && len(rows) > 0 {
 			_, err = e.signing(ctx) // nothing is done for one that could not be kept
@@ -83,13 +83,16 @@ func (e *Eraser) issue(ctx context.Context, how issuing) (more bool, failed erro
 			return false, errors.Join(failed, err)
 		}
 		made, err := e.issueEach(ctx, rows, how)
-		failed = errors.Join(failed, err)
+		if failed == nil { // those of one batch say enough
+			failed = err
+		}
 		// gofail: var certificateFollow string
 		// return false, failpoint(certificateFollow)
 		if err := how.end(ctx, made); err != nil {
 			return false, errors.Join(failed, err)
 		}
 		e.counts.certificates.Add(uint64(len(made)))
+		issued += len(made)
 		after = rows[len(rows)-1].Cursor()
 	}
 	return true, failed
@@ -254,11 +257,11 @@ func (e *Eraser) epoch(ctx context.Context, row catalog.EpochRow, known *epochs)
 	if told, ok := known.of[row.Epoch]; ok {
 		return told, nil
 	}
-	before, err := keytree.ReadHead(ctx, e.Blobs, row.Tenant, uint64(row.Epoch)-1)
+	after, err := keytree.ReadHead(ctx, e.Blobs, row.Tenant, uint64(row.Epoch))
 	if err != nil {
 		return claim.Epoch{}, err
 	}
-	after, err := keytree.ReadHead(ctx, e.Blobs, row.Tenant, uint64(row.Epoch))
+	before, err := e.headBefore(ctx, after)
 	if err != nil {
 		return claim.Epoch{}, err
 	}
@@ -278,6 +281,19 @@ func (e *Eraser) epoch(ctx context.Context, row catalog.EpochRow, known *epochs)
 	}
 	known.of[row.Epoch] = told
 	return told, nil
+}
+
+// headBefore is the head before another. A recovery passes over what stands in the place
+// of one and is none of ours.
+func (e *Eraser) headBefore(ctx context.Context, after keytree.Head) (before keytree.Head, err error) {
+	for back := 1; uint64(back) <= after.Epoch; back++ {
+		before, err = keytree.ReadHead(ctx, e.Blobs, after.Tenant, after.Epoch-uint64(back))
+		ours := err == nil && before.Version == after.Version-back // each epoch takes the next
+		if ours || err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, keytree.ErrHead) {
+			return before, err
+		}
+	}
+	return before, fmt.Errorf("%w: %v has no head before that of epoch %d", recording.ErrIncident, after.Tenant, after.Epoch)
 }
 
 func count(slots []keytree.Slot) (p claim.Punctured) {

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
-	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/recording"
 )
 
@@ -47,7 +46,7 @@ func (e *Eraser) dropAlways(ctx context.Context) {
 	for ctx.Err() == nil {
 		tenants, err := e.Catalog.Tenants(ctx)
 		for _, t := range tenants {
-			if err := e.DropSuperseded(ctx, t); err != nil && ctx.Err() == nil {
+			if err := e.DropSuperseded(ctx, t.ID); err != nil && ctx.Err() == nil {
 				e.Logger.Warn("superseded heads and packs are left for now", "tenant", t.ID.String(), "error", err)
 			}
 		}
@@ -73,25 +72,66 @@ func (e *Eraser) dropAlways(ctx context.Context) {
 // every page below. Nothing goes before all erasures that were asked for before the noted
 // epoch have their certificates, which are made from heads. That of epoch 0 stays: it says
 // that the tenant was planted.
-func (e *Eraser) DropSuperseded(ctx context.Context, t catalog.Tenant) error {
-	if e.Superseded == 0 || t.State.Err() == recording.ErrTenantErased {
+func (e *Eraser) DropSuperseded(ctx context.Context, id recording.Tenant) error {
+	if e.Superseded == 0 {
 		return nil
 	}
-	head, err := ownHead(t)
+	head, packs, err := e.packsUpTo(ctx, id)
 	if err != nil || head.Kind != keytree.HeadPunctured {
 		return err
 	}
-	due, used, err := e.noteSuperseded(ctx, head)
+	due, used, err := e.noteSuperseded(ctx, head, packs)
 	if err != nil || len(due) == 0 {
 		return err
 	}
-	return e.drop(ctx, t.ID, due, used)
+	return e.drop(ctx, id, due, used)
+}
+
+// packsUpTo gives the newest head of a tenant that is not erased, and the packs of those
+// before it that no note looked at. To read them takes long, so it is not left to who
+// holds a root, and goes on until no head is new.
+func (e *Eraser) packsUpTo(ctx context.Context, id recording.Tenant) (head keytree.Head, packs map[uint64]keytree.PackID, err error) {
+	next, err := e.lastNote(ctx, id)
+	if err != nil {
+		return head, nil, err
+	}
+	for packs = map[uint64]keytree.PackID{}; ; {
+		t, err := e.Catalog.Tenant(ctx, id)
+		if err != nil || t.State.Err() == recording.ErrTenantErased {
+			return keytree.Head{}, nil, err
+		}
+		if head, err = ownHead(t); err != nil || next >= head.Epoch {
+			return head, packs, err
+		}
+		for ; next < head.Epoch; next++ {
+			pack, ok, err := e.packOf(ctx, id, next)
+			if err != nil {
+				return head, nil, err
+			}
+			if ok {
+				packs[next] = pack
+			}
+		}
+	}
+}
+
+// lastNote is the epoch of a tenant's newest note, 0 if there is none.
+func (e *Eraser) lastNote(ctx context.Context, id recording.Tenant) (last uint64, err error) {
+	for info, err := range e.Blobs.List(ctx, supersededPrefix(id)) {
+		if err != nil {
+			return 0, err
+		}
+		if epoch, ok := noteEpoch(id, info.Key); ok {
+			last = max(last, epoch)
+		}
+	}
+	return last, nil
 }
 
 // noteSuperseded notes what a head supersedes, unless that is done, and gives the notes
 // that are due and the packs that the head needs. It takes no longer than a lease, since
 // it holds the root.
-func (e *Eraser) noteSuperseded(ctx context.Context, head keytree.Head) (due []superseded, used map[keytree.PackID]bool, err error) {
+func (e *Eraser) noteSuperseded(ctx context.Context, head keytree.Head, packs map[uint64]keytree.PackID) (due []superseded, used map[keytree.PackID]bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, keytree.LeaseTime)
 	defer cancel()
 	older, err := e.older(ctx, head)
@@ -117,12 +157,13 @@ func (e *Eraser) noteSuperseded(ctx context.Context, head keytree.Head) (due []s
 		return nil, nil, err
 	}
 	if used, err = keys.Packs(ctx); err == nil && !noted {
-		err = e.note(ctx, head, settings, notes, used)
+		err = e.note(ctx, head, settings, notes, packs, used)
 	}
 	return due, used, err
 }
 
-// notes reads what was noted of a tenant, oldest first. What does not open is none.
+// notes reads what was noted of a tenant, oldest first. recording.ErrIncident: what stands
+// there is none of ours.
 func (e *Eraser) notes(ctx context.Context, t recording.Tenant, settings keytree.Key) (all []superseded, err error) {
 	for info, err := range e.Blobs.List(ctx, supersededPrefix(t)) {
 		if err != nil {
@@ -138,9 +179,13 @@ func (e *Eraser) notes(ctx context.Context, t recording.Tenant, settings keytree
 			return nil, err
 		}
 		b, err := keytree.Open(settings, keytree.LabelSuperseded, supersededBind(t, n.epoch), sealed)
-		if err == nil && json.Unmarshal(b, &n) == nil {
-			all = append(all, n)
+		if err == nil {
+			err = json.Unmarshal(b, &n)
 		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: %s in the store is not ours; delete it: %w", recording.ErrIncident, info.Key, err)
+		}
+		all = append(all, n)
 	}
 	slices.SortFunc(all, func(a, b superseded) int { return int(a.epoch) - int(b.epoch) })
 	return all, nil
@@ -175,18 +220,14 @@ func (e *Eraser) clocks(ctx context.Context) (first, last time.Time, err error) 
 }
 
 // note notes what the heads before one need and it does not.
-func (e *Eraser) note(ctx context.Context, head keytree.Head, settings keytree.Key, notes []superseded, used map[keytree.PackID]bool) error {
+func (e *Eraser) note(ctx context.Context, head keytree.Head, settings keytree.Key, notes []superseded, of map[uint64]keytree.PackID, used map[keytree.PackID]bool) error {
 	var before superseded
 	if len(notes) > 0 {
 		before = notes[len(notes)-1]
 	}
 	packs := before.Kept
 	for epoch := before.epoch; epoch < head.Epoch; epoch++ {
-		id, ok, err := e.packOf(ctx, head.Tenant, epoch)
-		if err != nil {
-			return err
-		}
-		if ok {
+		if id, ok := of[epoch]; ok {
 			packs = append(packs, id)
 		}
 	}
@@ -291,7 +332,8 @@ func (e *Eraser) forgetNotesAfter(ctx context.Context, opens keytree.Head) error
 }
 
 // certifiedBefore reports whether the store has a certificate of every erasure that was
-// asked for before an epoch.
+// asked for before an epoch. What the catalog does not know, though no epoch begins before
+// it has learnt of all that was asked for, is punctured anew if it ever comes to know it.
 func (e *Eraser) certifiedBefore(ctx context.Context, t recording.Tenant, epoch uint64) (bool, error) {
 	certified := map[string]bool{}
 	for info, err := range e.Blobs.List(ctx, fmt.Sprintf("certificates/%v/", t)) {
@@ -300,15 +342,17 @@ func (e *Eraser) certifiedBefore(ctx context.Context, t recording.Tenant, epoch 
 		}
 		certified[info.Key] = true
 	}
+	var open []recording.ErasureID
 	for r, err := range e.following().records(ctx, t, fmt.Sprintf("%s%v/", recordsBase, t)) {
 		if err != nil {
 			return false, err
 		}
 		if r.base < int64(epoch) && !certified[CertificateKey(t, r.id)] {
-			return false, nil
+			open = append(open, r.id)
 		}
 	}
-	return true, nil
+	known, err := e.Catalog.KnownErasures(ctx, t, open)
+	return len(known) == 0, err
 }
 
 // headsBefore gives the keys of heads of the store between epoch 0 and another.

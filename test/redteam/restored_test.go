@@ -10,7 +10,7 @@ import (
 
 // restore puts a copy of the catalog in the place of the server's, which must be
 // stopped. Store and keys are those of now.
-func (th *thief) restore(d *dump) {
+func (th *thief) restore(d dump) {
 	th.t.Helper()
 	from := th.load(d)
 	if th.s.Store != nil {
