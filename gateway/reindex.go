@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"sync"
 	"time"
@@ -459,6 +460,9 @@ func (g *Gateway) moved(ctx context.Context, s scope, v catalog.Version, to *cat
 	}
 	if err == nil && !s.lost && !s.isName(v.Name, f.Bucket, f.Name) {
 		err = damaged(recording.Identity{Version: v.Version}, errors.New("the row of another name"))
+	}
+	if !s.lost && (errors.Is(err, keytree.ErrPage) || errors.Is(err, fs.ErrNotExist)) { // a page that may be put back, with all that it leads to
+		return err
 	}
 	if errors.Is(err, recording.ErrErased) || errors.Is(err, recording.ErrIntegrity) {
 		g.log.Error("a recording does not open, and its indexes stay: they are to be forgotten", "tenant", v.Tenant.String(), "version", v.Version.String(), "error", err)

@@ -1,17 +1,22 @@
 package gateway_test
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway"
+	"github.com/lethe-vault/lethe/gateway/blob"
 	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/gateway/gatewaytest"
 	"github.com/lethe-vault/lethe/recording"
@@ -198,5 +203,54 @@ func TestReindexKeepsSubjectsOfUploads(t *testing.T) {
 	}
 	if _, err := complete(f, recorder, begun, part); !errors.Is(err, recording.ErrNoUpload) {
 		t.Errorf("complete what tells of an erased subject: %v, want ErrNoUpload", err)
+	}
+}
+
+// missing is a store that finds none of its packs for a while.
+type missing struct {
+	blob.Store
+	packs *atomic.Bool
+}
+
+func (m missing) Open(ctx context.Context, key string, off, n int64) (io.ReadCloser, error) {
+	if m.packs.Load() && strings.HasPrefix(key, "pages/") {
+		return nil, fs.ErrNotExist
+	}
+	return m.Store.Open(ctx, key, off, n)
+}
+
+// A page that is missing may be put back: no generation is forgotten meanwhile under
+// which recordings are found that it leads to.
+func TestReindexWaitsForPages(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	mustPut(t, f, recorder, "", "gone", "stays")
+	effective(t, f, erase(t, f, "gone"))
+	f.Gateway.Close()
+	execute(t, f.Dir, `UPDATE pages SET sealed = zeroblob(length(sealed)) WHERE tree = 1`)
+	parts, packs := f.Parts, atomic.Bool{}
+	parts.Blobs = missing{f.Blobs, &packs}
+	packs.Store(true)
+	g := gatewaytest.On(t, parts, gateway.Announce(shortly))
+	info, err := g.Reindex(t.Context(), g.Operator(), "acme")
+	if err != nil || info.State == "none" {
+		t.Fatalf("reindex: %+v, %v", info, err)
+	}
+	until(t, "rows cannot move", 20*time.Second, func() bool {
+		err = g.ForgetOlder(t.Context())
+		info, _ = g.Reindexed(t.Context(), g.Operator(), "acme")
+		return err != nil || info.State == "forgotten"
+	})
+	if info.State != "moving" || info.Damaged != 0 {
+		t.Errorf("while a page is missing: %+v, %v; want that rows are moving", info, err)
+	}
+	packs.Store(false)
+	until(t, "the generation is forgotten", 30*time.Second, func() bool {
+		g.ForgetOlder(t.Context())
+		info, _ = g.Reindexed(t.Context(), g.Operator(), "acme")
+		return info.State == "forgotten"
+	})
+	if got := read(t, g, g.Caller(reader.Who), "stays"); len(got) != 1000 {
+		t.Errorf("read %d bytes of what a missing page led to", len(got))
 	}
 }

@@ -475,6 +475,34 @@ func (v *Vault) countTerms(t testing.TB, term catalog.Index) (n int) {
 	return n
 }
 
+// testMoveAfterRebuild: a rebuild that was killed while it moved rows, and knew no older
+// index of theirs, has left a subject under both. Rows move on, and their erasure takes all.
+func testMoveAfterRebuild(t *testing.T, v *Vault) {
+	ctx, subject := t.Context(), Random()
+	slot, err := v.SubjectSlot(ctx, v.Tenant, subject, 70)
+	must(t, err)
+	terms := map[recording.Version][]catalog.Index{}
+	var gone []catalog.Intent
+	for range 2 {
+		in, _ := v.under(t, slot, 5, subject)
+		gone, terms[in.Version] = append(gone, in), []catalog.Index{subject}
+	}
+	v.beginMove(t)
+	step, _ := v.step(t, 1, terms)
+	known := next(subject)
+	step.Rows[0].Subjects, step.Rows[0].Subject = nil, &known
+	must(t, v.MoveVersions(ctx, step))
+	for v.moveSome(t, 1, terms) > 0 {
+	}
+	n := v.askedSubject(subject)
+	moving := v.moving(subject)
+	n.Subject, n.Index.Stage = &moving, v.stage
+	v.queue(t, n)
+	for _, in := range gone {
+		wantEqual(t, "erased", v.State(t, in.Version), catalog.Erased)
+	}
+}
+
 // testMoveMeetsErasure: what was erased after a step was prepared is not found again,
 // and what cannot be opened any more is found by nothing.
 func testMoveMeetsErasure(t *testing.T, v *Vault) {
