@@ -427,7 +427,7 @@ func (g *Gateway) moveUploads(ctx context.Context, s scope) error {
 
 func (g *Gateway) moveUpload(ctx context.Context, s scope, up catalog.Upload) error {
 	f, err := s.facts(ctx, catalog.Version{Intent: up.Intent, Content: catalog.Content{WrappedDEK: up.WrappedDEK, SealedFacts: up.SealedFacts}})
-	if errors.Is(err, recording.ErrErased) || errors.Is(err, recording.ErrIntegrity) { // nobody can complete it
+	if !s.waits(err) && (errors.Is(err, recording.ErrErased) || errors.Is(err, recording.ErrIntegrity)) { // nobody can complete it
 		return nil
 	}
 	if err != nil || len(f.Subjects) == 0 {
@@ -461,7 +461,7 @@ func (g *Gateway) moved(ctx context.Context, s scope, v catalog.Version, to *cat
 	if err == nil && !s.lost && !s.isName(v.Name, f.Bucket, f.Name) {
 		err = damaged(recording.Identity{Version: v.Version}, errors.New("the row of another name"))
 	}
-	if !s.lost && (errors.Is(err, keytree.ErrPage) || errors.Is(err, fs.ErrNotExist)) { // a page that may be put back, with all that it leads to
+	if s.waits(err) {
 		return err
 	}
 	if errors.Is(err, recording.ErrErased) || errors.Is(err, recording.ErrIntegrity) {
@@ -474,6 +474,12 @@ func (g *Gateway) moved(ctx context.Context, s scope, v catalog.Version, to *cat
 	}
 	to.Rows = append(to.Rows, s.moved(f, v))
 	return nil
+}
+
+// waits reports whether something does not open for want of a page of keys, which may be
+// put back, with all that it leads to. A rebuild waits for none: the older key is gone.
+func (s scope) waits(err error) bool {
+	return !s.lost && (errors.Is(err, keytree.ErrPage) || errors.Is(err, fs.ErrNotExist))
 }
 
 // facts opens what a version's row tells of it.

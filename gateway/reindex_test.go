@@ -220,37 +220,46 @@ func (m missing) Open(ctx context.Context, key string, off, n int64) (io.ReadClo
 }
 
 // A page that is missing may be put back: no generation is forgotten meanwhile under
-// which recordings are found that it leads to.
+// which recordings, or the subjects of uploads, are found that it leads to.
 func TestReindexWaitsForPages(t *testing.T) {
-	f := gatewaytest.New(t)
-	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
-	mustPut(t, f, recorder, "", "gone", "stays")
-	effective(t, f, erase(t, f, "gone"))
-	f.Gateway.Close()
-	execute(t, f.Dir, `UPDATE pages SET sealed = zeroblob(length(sealed)) WHERE tree = 1`)
-	parts, packs := f.Parts, atomic.Bool{}
-	parts.Blobs = missing{f.Blobs, &packs}
-	packs.Store(true)
-	g := gatewaytest.On(t, parts, gateway.Announce(shortly))
-	info, err := g.Reindex(t.Context(), g.Operator(), "acme")
-	if err != nil || info.State == "none" {
-		t.Fatalf("reindex: %+v, %v", info, err)
-	}
-	until(t, "rows cannot move", 20*time.Second, func() bool {
-		err = g.ForgetOlder(t.Context())
-		info, _ = g.Reindexed(t.Context(), g.Operator(), "acme")
-		return err != nil || info.State == "forgotten"
-	})
-	if info.State != "moving" || info.Damaged != 0 {
-		t.Errorf("while a page is missing: %+v, %v; want that rows are moving", info, err)
-	}
-	packs.Store(false)
-	until(t, "the generation is forgotten", 30*time.Second, func() bool {
-		g.ForgetOlder(t.Context())
-		info, _ = g.Reindexed(t.Context(), g.Operator(), "acme")
-		return info.State == "forgotten"
-	})
-	if got := read(t, g, g.Caller(reader.Who), "stays"); len(got) != 1000 {
-		t.Errorf("read %d bytes of what a missing page led to", len(got))
+	for _, names := range [][]recording.Name{{"gone", "stays"}, {"gone"}} {
+		f := gatewaytest.New(t)
+		recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+		mustPut(t, f, recorder, "", names...)
+		begun := begin(t, f, recorder, "open")
+		effective(t, f, erase(t, f, "gone"))
+		f.Gateway.Close()
+		execute(t, f.Dir, `UPDATE pages SET sealed = zeroblob(length(sealed)) WHERE tree = 1`)
+		parts, packs := f.Parts, atomic.Bool{}
+		parts.Blobs = missing{f.Blobs, &packs}
+		packs.Store(true)
+		g := gatewaytest.On(t, parts, gateway.Announce(shortly))
+		info, err := g.Reindex(t.Context(), g.Operator(), "acme")
+		if err != nil || info.State == "none" {
+			t.Fatalf("reindex: %+v, %v", info, err)
+		}
+		until(t, "rows cannot move", 20*time.Second, func() bool {
+			err = g.ForgetOlder(t.Context())
+			info, _ = g.Reindexed(t.Context(), g.Operator(), "acme")
+			return err != nil || info.State == "forgotten"
+		})
+		if info.State != "moving" || info.Damaged != 0 {
+			t.Errorf("while a page is missing: %+v, %v; want that rows are moving", info, err)
+		}
+		packs.Store(false)
+		until(t, "the generation is forgotten", 30*time.Second, func() bool {
+			g.ForgetOlder(t.Context())
+			info, _ = g.Reindexed(t.Context(), g.Operator(), "acme")
+			return info.State == "forgotten"
+		})
+		for _, name := range names[1:] {
+			if got := read(t, g, g.Caller(reader.Who), name); len(got) != 1000 {
+				t.Errorf("read %d bytes of what a missing page led to", len(got))
+			}
+		}
+		eraseSubject(t, g, "+4930901820")
+		if err := g.AbortUpload(t.Context(), g.Caller(recorder.Who), begun); !errors.Is(err, recording.ErrNoUpload) {
+			t.Errorf("upload of an erased subject: %v, want ErrNoUpload", err)
+		}
 	}
 }
