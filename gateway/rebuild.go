@@ -25,6 +25,7 @@ type RebuildReport struct {
 	Abandoned     int64 // tenants whose making was interrupted; nobody was told of them
 
 	Heads      int64 // followed
+	Lost       int64 // earlier heads, or packs of them, that are missing or not ours; what needs them is damaged
 	Entries    int64 // of journals, applied
 	Erasures   int64 // that the catalog had lost
 	Settled    int64 // rows of recordings that were erased since

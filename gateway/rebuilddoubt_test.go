@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway"
 	epochs "github.com/lethe-vault/lethe/gateway/eraser"
 	"github.com/lethe-vault/lethe/gateway/gatewaytest"
@@ -107,5 +108,36 @@ func TestRebuildDoubtsATombstone(t *testing.T) {
 	})
 	if err != nil || report.Complete || report.Damaged.Count != 1 || report.Erased != 0 {
 		t.Errorf("rebuilt: %+v, %v", report, err)
+	}
+}
+
+// An earlier epoch that the store has lost is counted, and the rest is rebuilt: what
+// hangs from its pages is damaged, and nothing is taken for erased because of it.
+func TestRebuildWithoutAnOldEpoch(t *testing.T) {
+	for what, c := range map[string]struct {
+		lose    func(*restoration, keytree.Head)
+		damaged int64
+	}{
+		"head": {func(r *restoration, h keytree.Head) { r.remove(keytree.HeadKey(h.Tenant, h.Epoch)) }, 0},
+		"pack": {func(r *restoration, h keytree.Head) { r.remove(keytree.PackKey(h.Tenant, h.Pack)) }, 1},
+	} {
+		t.Run(what, func(t *testing.T) {
+			r := restoring(t, localRestorable(t))
+			r.put("kept", "first", "second")
+			r.erase(gateway.ErasureRequest{Subject: "+49151first"})
+			h := r.head()
+			r.eraseName("second") // another tree, so that pages of the epoch before are in use
+			r.Gateway.Close()
+			c.lose(r, h)
+			r.Catalog.Close()
+			drop(t, r.dir)
+			report, err := gateway.Rebuild(t.Context(), gateway.Config{
+				Blobs: r.Blobs, Catalog: r.open(), Keys: r.Keys, Logger: slog.New(slog.DiscardHandler),
+			})
+			if err != nil || report.Lost != 1 || report.Tenants != 1 || report.Erasures != 2 || report.Erased != 1 ||
+				report.Damaged.Count != c.damaged || report.Recordings != 1-c.damaged || report.Complete != (c.damaged == 0) {
+				t.Errorf("rebuilt: %+v, %v", report, err)
+			}
+		})
 	}
 }

@@ -42,10 +42,10 @@ func (r *rebuild) generation(ctx context.Context, s scope) (last uint32, left []
 	}
 }
 
-// beginMove has all rows of a tenant be on their way to the last generation that was
+// leaveOlder has all rows of a tenant be on their way to the last generation that was
 // announced, from whichever they are under, and gives it. The key of that may be
 // forgotten, so it goes by what is sealed alone.
-func (r *rebuild) beginMove(ctx context.Context, t *catalog.Tenant, newest keytree.Head) (uint32, error) {
+func (r *rebuild) leaveOlder(ctx context.Context, t *catalog.Tenant, newest keytree.Head) (uint32, error) {
 	keys, err := keytree.Unwrap(ctx, r.provider, keytree.InStore(r.blobs), newest)
 	if err != nil {
 		return 0, err
@@ -71,8 +71,8 @@ func (r *rebuild) beginMove(ctx context.Context, t *catalog.Tenant, newest keytr
 	return last, err
 }
 
-// moveAll moves a tenant's rows to the last generation that was announced.
-func (r *rebuild) moveAll(ctx context.Context, t *catalog.Tenant, last uint32) error {
+// moveRows moves a tenant's rows to the last generation that was announced.
+func (r *rebuild) moveRows(ctx context.Context, t *catalog.Tenant, last uint32) error {
 	if t.Stage == catalog.SettledUnder(last) {
 		return nil
 	}
@@ -82,7 +82,7 @@ func (r *rebuild) moveAll(ctx context.Context, t *catalog.Tenant, last uint32) e
 	}
 	at := slices.IndexFunc(all, func(of catalog.Generation) bool { return of.Generation == last-1 })
 	for done := false; !done; {
-		if done, err = r.moveSome(ctx, t.ID, &all[at]); err != nil {
+		if done, err = r.moveNext(ctx, t.ID, &all[at]); err != nil {
 			return err
 		}
 	}
@@ -93,8 +93,8 @@ func (r *rebuild) moveAll(ctx context.Context, t *catalog.Tenant, last uint32) e
 	return err
 }
 
-// moveSome moves some rows, by keys that are leased.
-func (r *rebuild) moveSome(ctx context.Context, id recording.Tenant, of *catalog.Generation) (done bool, err error) {
+// moveNext moves some rows, by keys that are leased.
+func (r *rebuild) moveNext(ctx context.Context, id recording.Tenant, of *catalog.Generation) (done bool, err error) {
 	t, err := r.catalog.Tenant(ctx, id)
 	if err != nil {
 		return false, err

@@ -92,7 +92,7 @@ func (r *rebuild) rollTo(ctx context.Context, l lineage, newest keytree.Head) (t
 		return t, err
 	}
 	was, journal := t.Epoch, t.Journal
-	generation, err := r.beginMove(ctx, &t, newest)
+	generation, err := r.leaveOlder(ctx, &t, newest)
 	if err != nil {
 		return t, err
 	}
@@ -103,7 +103,7 @@ func (r *rebuild) rollTo(ctx context.Context, l lineage, newest keytree.Head) (t
 		return t, fmt.Errorf("%w: the catalog has a head of epoch %d that the store lacks", recording.ErrIncident, t.Epoch)
 	}
 	r.report.Heads += t.Epoch - was
-	if err := r.moveAll(ctx, &t, generation); err != nil {
+	if err := r.moveRows(ctx, &t, generation); err != nil {
 		return t, err
 	}
 	if err := r.rollForward(ctx, &t); err != nil {
@@ -176,6 +176,7 @@ func (r *rebuild) erasures(ctx context.Context, t *catalog.Tenant) error {
 // following is the gateway's, which counts what was lost.
 func (r *rebuild) following() eraser.Following {
 	f := r.Gateway.following()
+	f.Lost = func() { r.report.Lost++ }
 	f.Restored = func(t recording.Tenant, lost []recording.ErasureID) { r.report.Erasures += int64(len(lost)) }
 	return f
 }

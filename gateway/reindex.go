@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"sync"
 	"time"
@@ -23,8 +24,9 @@ import (
 const DefaultReindexEvery = 7 * 24 * time.Hour
 
 const (
-	reindexLook  = 2 * time.Second // for generations that are to be forgotten
-	reindexDue   = time.Minute     // for tenants whose rows are to move
+	reindexLook  = 2 * time.Second  // for generations that are to be forgotten
+	reindexAgain = 10 * time.Second // after what failed
+	reindexDue   = time.Minute      // for tenants whose rows are to move
 	reindexLease = 10 * time.Second
 	reindexFor   = 10 * time.Minute // of one tenant, before others have their turn
 	reindexBatch = 100
@@ -185,8 +187,8 @@ func (r *reindexing) stats() (s ReindexStatus) {
 // reindexAlways sees to generations until the gateway is closed. Many may do so at
 // once: they save each other work by leases, and are safe without them.
 func (g *Gateway) reindexAlways() {
-	due := time.Now()
-	for sleep(g.life, reindexLook) == nil {
+	due, wait := time.Now(), reindexLook
+	for ; sleep(g.life, wait) == nil; wait = reindexLook {
 		err := fault.Contain(func() error {
 			var err error
 			if g.reindexes.every > 0 && time.Now().After(due) {
@@ -197,6 +199,7 @@ func (g *Gateway) reindexAlways() {
 		})
 		if err != nil && g.life.Err() == nil {
 			g.log.Warn("indexes not renewed; it goes on soon", "error", err)
+			wait = reindexAgain
 		}
 	}
 }
@@ -375,8 +378,11 @@ func (g *Gateway) moveSome(ctx context.Context, of *catalog.Generation) (done bo
 // moveIn is moveSome in the stage that a scope knows.
 func (g *Gateway) moveIn(ctx context.Context, s scope, of *catalog.Generation) (done bool, err error) {
 	rows, reached, err := g.catalog.ToMove(ctx, of.Tenant, of.Reached, reindexBatch)
-	if err != nil || len(rows) == 0 {
-		return len(rows) == 0, unavailable(err)
+	if err != nil {
+		return false, unavailable(err)
+	}
+	if len(rows) == 0 {
+		return true, g.moveUploads(ctx, s)
 	}
 	step := catalog.Step{Tenant: of.Tenant, Stage: s.tenant.Stage, From: of.Reached, Reached: reached}
 	for _, v := range rows {
@@ -395,6 +401,43 @@ func (g *Gateway) moveIn(ctx context.Context, s scope, of *catalog.Generation) (
 		s.Damaged += step.Damaged
 	})
 	return false, nil
+}
+
+// moveUploads has the subjects of open uploads be found under the generation that is
+// written, with the slots that their parts hang from: of whom no version tells yet, an
+// erasure takes the upload all the same.
+func (g *Gateway) moveUploads(ctx context.Context, s scope) error {
+	buckets, err := g.catalog.Buckets(ctx, s.tenant.ID)
+	if err != nil {
+		return unavailable(err)
+	}
+	for _, b := range buckets {
+		open, err := g.catalog.Uploads(ctx, s.tenant.ID, b.ID)
+		if err != nil {
+			return unavailable(err)
+		}
+		for _, up := range open {
+			if err := g.moveUpload(ctx, s, up); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (g *Gateway) moveUpload(ctx context.Context, s scope, up catalog.Upload) error {
+	f, err := s.facts(ctx, catalog.Version{Intent: up.Intent, Content: catalog.Content{WrappedDEK: up.WrappedDEK, SealedFacts: up.SealedFacts}})
+	if errors.Is(err, recording.ErrErased) || errors.Is(err, recording.ErrIntegrity) { // nobody can complete it
+		return nil
+	}
+	if err != nil || len(f.Subjects) == 0 {
+		return err
+	}
+	_, err = g.catalog.SubjectSlot(ctx, s.tenant.ID, s.subject(f.Subjects[0]), up.Slots.Subject)
+	if errors.Is(err, catalog.ErrTombstoned) { // it was erased, and the upload with it
+		err = nil
+	}
+	return unavailable(err)
 }
 
 // moved adds a version to a step, by what is sealed in it. One whose keys are gone was
@@ -417,6 +460,9 @@ func (g *Gateway) moved(ctx context.Context, s scope, v catalog.Version, to *cat
 	}
 	if err == nil && !s.lost && !s.isName(v.Name, f.Bucket, f.Name) {
 		err = damaged(recording.Identity{Version: v.Version}, errors.New("the row of another name"))
+	}
+	if !s.lost && (errors.Is(err, keytree.ErrPage) || errors.Is(err, fs.ErrNotExist)) { // a page that may be put back, with all that it leads to
+		return err
 	}
 	if errors.Is(err, recording.ErrErased) || errors.Is(err, recording.ErrIntegrity) {
 		g.log.Error("a recording does not open, and its indexes stay: they are to be forgotten", "tenant", v.Tenant.String(), "version", v.Version.String(), "error", err)

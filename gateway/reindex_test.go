@@ -1,16 +1,22 @@
 package gateway_test
 
 import (
+	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway"
+	"github.com/lethe-vault/lethe/gateway/blob"
 	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/gateway/gatewaytest"
 	"github.com/lethe-vault/lethe/recording"
@@ -61,7 +67,7 @@ func reindex(t *testing.T, f *gatewaytest.Fixture, tenant string) gateway.Reinde
 	if info.State == "none" || info.State == "forgotten" {
 		t.Fatalf("reindex: %+v, want that it is under way", info)
 	}
-	until(t, "the generation is forgotten", 30*time.Second, func() bool {
+	until(t, "the generation is forgotten", 2*time.Minute, func() bool {
 		if err := f.ForgetOlder(t.Context()); err != nil {
 			t.Fatalf("reindex: %v", err)
 		}
@@ -71,6 +77,27 @@ func reindex(t *testing.T, f *gatewaytest.Fixture, tenant string) gateway.Reinde
 		return info.State == "forgotten"
 	})
 	return info
+}
+
+// What was erased long enough ago has its generation forgotten by itself.
+func TestReindexBySchedule(t *testing.T) {
+	t.Parallel() // it waits for the background
+	f := gatewaytest.In(t, t.TempDir(), gateway.Announce(shortly), func(c *gateway.Config) { c.ReindexEvery = time.Millisecond })
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	mustPut(t, f, recorder, string(caller), "gone", "kept")
+	if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", ofRecording("gone")); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the generation is forgotten", time.Minute, func() bool {
+		info, err := f.Reindexed(t.Context(), f.Operator(), "acme")
+		return err == nil && info.State == "forgotten" && !info.Linkable
+	})
+	if got := read(t, f, reader, "kept"); len(got) != 1000 {
+		t.Errorf("read %d bytes", len(got))
+	}
+	if s := f.Stats().Reindex; s.Moved != 1 || s.Damaged+s.Failures != 0 {
+		t.Errorf("the process counts %+v", s)
+	}
 }
 
 // Once a generation is forgotten no row has an index of it, and the key of none can be
@@ -114,6 +141,14 @@ func TestReindex(t *testing.T) {
 		if _, err := f.BlindSubject(t.Context(), tenantOf(t, f), generation, caller); !errors.Is(err, keytree.ErrPunctured) {
 			t.Errorf("key of the generation before: %v, want ErrPunctured", err)
 		}
+		for n := range 100 { // whoever has every key there is tries numbers against what stood there
+			number := recording.Subject(fmt.Sprintf("+493012345%02d", n))
+			for of := uint32(1); of <= generation+2; of++ {
+				if index, err := f.BlindSubject(t.Context(), tenantOf(t, f), of, number); err == nil && before[index] != "" {
+					t.Errorf("%s stood in %s, says the key of generation %d", number, before[index], of)
+				}
+			}
+		}
 		names, _ := pages(t, f, reader, gateway.Page{Max: 2})
 		if want := []string{"2026/11/a", "2026/b", "2026/c", "gone", "parts"}; !slices.Equal(names, want) {
 			t.Errorf("names: %v, want %v", names, want)
@@ -146,5 +181,76 @@ func TestReindex(t *testing.T) {
 	names, _ := pages(t, f, reader, gateway.Page{Max: 100})
 	if want := []string{"open", "parts"}; !slices.Equal(names, want) {
 		t.Errorf("names once their subject is erased: %v, want %v", names, want)
+	}
+}
+
+// An upload in parts goes with its subject, however many generations it is open: nothing
+// else may tell of them yet.
+func TestReindexKeepsSubjectsOfUploads(t *testing.T) {
+	f := gatewaytest.In(t, t.TempDir(), gateway.Announce(shortly))
+	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	begun := begin(t, f, recorder, "open")
+	part := mustPutPart(t, f, recorder, begun, 1, sound(3, 1000))
+	for range 2 {
+		mustPut(t, f, recorder, "", "gone")
+		if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", ofRecording("gone")); err != nil {
+			t.Fatal(err)
+		}
+		reindex(t, f, "acme")
+	}
+	if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", gateway.ErasureRequest{Subject: "+4930901820", Reason: "request"}); err != nil {
+		t.Errorf("erasure of the subject: %v", err)
+	}
+	if _, err := complete(f, recorder, begun, part); !errors.Is(err, recording.ErrNoUpload) {
+		t.Errorf("complete what tells of an erased subject: %v, want ErrNoUpload", err)
+	}
+}
+
+// missing is a store that finds none of its packs for a while.
+type missing struct {
+	blob.Store
+	packs *atomic.Bool
+}
+
+func (m missing) Open(ctx context.Context, key string, off, n int64) (io.ReadCloser, error) {
+	if m.packs.Load() && strings.HasPrefix(key, "pages/") {
+		return nil, fs.ErrNotExist
+	}
+	return m.Store.Open(ctx, key, off, n)
+}
+
+// A page that is missing may be put back: no generation is forgotten meanwhile under
+// which recordings are found that it leads to.
+func TestReindexWaitsForPages(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	mustPut(t, f, recorder, "", "gone", "stays")
+	effective(t, f, erase(t, f, "gone"))
+	f.Gateway.Close()
+	execute(t, f.Dir, `UPDATE pages SET sealed = zeroblob(length(sealed)) WHERE tree = 1`)
+	parts, packs := f.Parts, atomic.Bool{}
+	parts.Blobs = missing{f.Blobs, &packs}
+	packs.Store(true)
+	g := gatewaytest.On(t, parts, gateway.Announce(shortly))
+	info, err := g.Reindex(t.Context(), g.Operator(), "acme")
+	if err != nil || info.State == "none" {
+		t.Fatalf("reindex: %+v, %v", info, err)
+	}
+	until(t, "rows cannot move", 20*time.Second, func() bool {
+		err = g.ForgetOlder(t.Context())
+		info, _ = g.Reindexed(t.Context(), g.Operator(), "acme")
+		return err != nil || info.State == "forgotten"
+	})
+	if info.State != "moving" || info.Damaged != 0 {
+		t.Errorf("while a page is missing: %+v, %v; want that rows are moving", info, err)
+	}
+	packs.Store(false)
+	until(t, "the generation is forgotten", 30*time.Second, func() bool {
+		g.ForgetOlder(t.Context())
+		info, _ = g.Reindexed(t.Context(), g.Operator(), "acme")
+		return info.State == "forgotten"
+	})
+	if got := read(t, g, g.Caller(reader.Who), "stays"); len(got) != 1000 {
+		t.Errorf("read %d bytes of what a missing page led to", len(got))
 	}
 }

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -53,6 +54,31 @@ func TestForgedTombstoneDestroysNoKey(t *testing.T) {
 	}
 	if g.Stats().Epochs.Unasked < 2*keytree.MostPunctures || !strings.Contains(g.Log.String(), "nobody asked for") {
 		t.Errorf("%d forged tombstones were told of", g.Stats().Epochs.Unasked)
+	}
+}
+
+// Nor does who writes the catalog get a certificate of what was not destroyed.
+func TestForgedEpochIsNotCertified(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	mustPut(t, f, recorder, "", "gone", "alive")
+	effective(t, f, erase(t, f, "gone"))
+	front := gatewaytest.On(t, f.Parts, only(gateway.Front))
+	f.Gateway.Close()
+	id := erase(t, front, "alive")
+	execute(t, f.Dir, `UPDATE punctures SET epoch = 1 WHERE erasure = ?`, id[:])
+	execute(t, f.Dir, `UPDATE erasures SET state = 'effective', epoch = 1 WHERE id = ?`, id[:])
+	if err := front.CertifyNow(t.Context(), tenantOf(t, front).ID); !errors.Is(err, recording.ErrIncident) {
+		t.Errorf("certify: %v, want ErrIncident", err)
+	}
+	all, _, err := front.Erasures(t.Context(), front.Operator(), "acme", recording.ErasureID{}, 10)
+	if err != nil || len(all) != 2 {
+		t.Fatalf("%d erasures, %v", len(all), err)
+	}
+	for _, of := range all {
+		if certified := of.Certificate != nil; certified != (of.ID != id) {
+			t.Errorf("erasure %v is %s, certified: %t", of.ID, of.State, certified)
+		}
 	}
 }
 

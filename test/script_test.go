@@ -84,13 +84,16 @@ func cmdCalls(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // answer FIELD VAR sets an environment variable from the JSON that the last
-// command printed.
+// command printed; FIELD may be one of an object's, as erasure.salt.
 func cmdAnswer(ts *testscript.TestScript, neg bool, args []string) {
 	var answer map[string]any
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &answer))
-	value, ok := answer[args[0]]
-	if !ok {
-		ts.Fatalf("the answer has no %s", args[0])
+	var value any = answer
+	for field := range strings.SplitSeq(args[0], ".") {
+		object, _ := value.(map[string]any)
+		if value = object[field]; value == nil {
+			ts.Fatalf("the answer has no %s", args[0])
+		}
 	}
 	ts.Setenv(args[1], fmt.Sprint(value))
 }

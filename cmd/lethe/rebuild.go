@@ -83,6 +83,7 @@ type rebuilt struct {
 	Complete   bool             `json:"complete"`
 	Tenants    rebuiltTenants   `json:"tenants"`
 	Heads      int64            `json:"heads"`
+	Lost       int64            `json:"lost"`
 	Entries    int64            `json:"entries"`
 	Erasures   int64            `json:"erasures"`
 	Settled    int64            `json:"settled"`
@@ -138,7 +139,7 @@ func namedOf[T any](n gateway.Named[T], as func(T) lostBlob) named[lostBlob] {
 
 func rebuiltOf(r gateway.RebuildReport) rebuilt {
 	out := rebuilt{
-		Complete: r.Complete, Heads: r.Heads, Entries: r.Entries, Erasures: r.Erasures, Settled: r.Settled,
+		Complete: r.Complete, Heads: r.Heads, Lost: r.Lost, Entries: r.Entries, Erasures: r.Erasures, Settled: r.Settled,
 		Tenants:    rebuiltTenants{r.Tenants, r.TenantsAdded, r.TenantsErased, r.Abandoned},
 		Recordings: r.Recordings, Replaced: r.Replaced, Erased: r.Erased, Aborted: r.Aborted,
 		Damaged: namedOf(r.Damaged, func(d gateway.DamagedBlob) lostBlob {
@@ -175,7 +176,8 @@ func (r rebuilt) table() table {
 		n    int64
 	}{
 		{"tenants opened", r.Tenants.Opened}, {"tenants added", r.Tenants.Added}, {"tenants erased", r.Tenants.Erased},
-		{"tenants never finished", r.Tenants.Abandoned}, {"epochs followed", r.Heads}, {"settings applied", r.Entries},
+		{"tenants never finished", r.Tenants.Abandoned}, {"epochs followed", r.Heads}, {"earlier epochs lost", r.Lost},
+		{"settings applied", r.Entries},
 		{"erasures restored", r.Erasures}, {"rows of what was erased", r.Settled}, {"recordings restored", r.Recordings},
 		{"of these replaced", r.Replaced}, {"blobs of what was erased", r.Erased}, {"blobs of uploads that never ended", r.Aborted},
 		{"damaged", r.Damaged.Count}, {"unknown blobs", r.Unknown.Count}, {"contested", r.Contested.Count}, {"tenants not opened", int64(len(r.Unopened))},

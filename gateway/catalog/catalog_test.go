@@ -96,6 +96,7 @@ func TestHotQueriesUseIndexes(t *testing.T) {
 		wantIndexes(t, v.Catalog, v.SweepQueries())
 		wantIndexes(t, v.Catalog, catalog.ErasureQueries(version))
 		wantIndexes(t, v.Catalog, v.EpochQueries(version))
+		wantIndexes(t, v.Catalog, catalog.GenerationQueries(version))
 		if err := v.Exec(t.Context(), "ANALYZE"); err != nil {
 			t.Fatal(err)
 		}
@@ -103,6 +104,7 @@ func TestHotQueriesUseIndexes(t *testing.T) {
 		wantIndexes(t, v.Catalog, v.SweepQueries())
 		wantIndexes(t, v.Catalog, catalog.ErasureQueries(version))
 		wantIndexes(t, v.Catalog, v.EpochQueries(version))
+		wantIndexes(t, v.Catalog, catalog.GenerationQueries(version))
 	})
 }
 

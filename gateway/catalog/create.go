@@ -346,8 +346,10 @@ func (cm Commit) insertTerms(ctx context.Context, tx *sql.Tx) error {
 	for _, term := range cm.Terms {
 		rows = append(rows, []any{cm.Tenant[:], term[:], cm.Version[:]})
 	}
-	return insert(ctx, tx, `terms (tenant, term, version)`, rows)
+	return insert(ctx, tx, intoTerms, rows)
 }
+
+const intoTerms = `terms (tenant, term, version)`
 
 // Abort gives up an intent; from then on it cannot be committed, and its blob
 // and its parts are residues. Aborting what is aborted is not an error. ErrCommitted: it was committed first, and stays.

@@ -19,8 +19,10 @@ func insertDirectories(ctx context.Context, tx *sql.Tx, tenant recording.Tenant,
 	for _, d := range dirs {
 		rows = append(rows, []any{tenant[:], d.Index[:], d.Parent[:], bucket[:], generation})
 	}
-	return insert(ctx, tx, `directories (tenant, dir_index, parent_index, bucket, generation)`, rows)
+	return insert(ctx, tx, intoDirectories, rows)
 }
+
+const intoDirectories = `directories (tenant, dir_index, parent_index, bucket, generation)`
 
 var selectDirectory = `SELECT ` + versionColumns + ` FROM versions v
 	WHERE v.tenant = $1 AND v.dir_index = $2 AND ` + isCurrent + ` AND ` + notBuried

@@ -62,6 +62,23 @@ func ErasureQueries(v Version) map[string][]any {
 	}
 }
 
+// GenerationQueries are those of rows that move, each for some of many.
+func GenerationQueries(v Version) map[string][]any {
+	queries := map[string][]any{
+		selectToMove:           {v.Bucket[:], Committed, v.Version[:], v.Tenant[:], 10},
+		selectMovable + "($2)": {v.Tenant[:], v.Version[:]},
+		selectOrphan:           {v.Tenant[:], v.Version[:]},
+		selectOfGeneration:     {2, v.Tenant[:], 7, v.Version[:], 10},
+	}
+	for _, which := range named {
+		queries[updateName(which)] = []any{v.Name[:], v.Directory[:], v.Name[:], v.Tenant[:]}
+	}
+	for _, statement := range leftOvers {
+		queries[statement] = []any{v.Tenant[:], 2, 10}
+	}
+	return queries
+}
+
 // EpochQueries are those of every epoch. What earlier ones took must not count.
 func (c *Catalog) EpochQueries(v Version) map[string][]any {
 	return map[string][]any{

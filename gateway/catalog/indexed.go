@@ -43,11 +43,13 @@ var named = []string{isCurrent, `v.name_index IS NOT NULL AND NOT v.is_current`}
 // a tombstone stays where nothing finds it.
 func adoptName(ctx context.Context, tx *sql.Tx, tenant recording.Tenant, older, name, directory Index) error {
 	for _, which := range named {
-		_, err := tx.ExecContext(ctx, `UPDATE versions AS v SET name_index = $1, dir_index = $2
-			WHERE v.name_index = $3 AND v.tenant = $4 AND `+which+` AND `+notBuried, name[:], directory[:], older[:], tenant[:])
-		if err != nil {
+		if _, err := tx.ExecContext(ctx, updateName(which), name[:], directory[:], older[:], tenant[:]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func updateName(which string) string {
+	return `UPDATE versions AS v SET name_index = $1, dir_index = $2 WHERE v.name_index = $3 AND v.tenant = $4 AND ` + which + ` AND ` + notBuried
 }

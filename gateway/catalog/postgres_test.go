@@ -530,3 +530,40 @@ func TestHoldIsSerializable(t *testing.T) {
 		t.Errorf("QueueErasure() = %v after a hold was acknowledged, want ErrHeld", err)
 	}
 }
+
+// TestMovingIsSerializable lets a Create that saw no move of indexes begin race with
+// the move, which did not see what was created: both cannot stand.
+func TestMovingIsSerializable(t *testing.T) {
+	v := postgresVault(t)
+	in := v.Intend(t)
+	if err := v.Next(t, catalog.Change{Announced: &catalog.Announced{Generation: 1, Slot: 1, Journal: 3}}); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := connect(t, v.DSN).BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.Serializable})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stage catalog.Stage
+	if err := tx.QueryRow(t.Context(), `SELECT index_stage FROM tenants WHERE id = $1`, v.Tenant[:]).Scan(&stage); err != nil || stage != 1 {
+		t.Fatalf("stage: %d, %v", stage, err)
+	}
+	if _, err := tx.Exec(t.Context(), `UPDATE versions SET state = 'committed' WHERE version = $1`, in.Version[:]); err != nil {
+		t.Fatal(err)
+	}
+	row, err := v.Catalog.Tenant(t.Context(), v.Tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun, err := v.BeginMove(t.Context(), catalog.Move{Tenant: v.Tenant, From: 1, To: 2, Journal: row.Journal})
+	if err != nil || !begun {
+		t.Fatalf("BeginMove() = %t, %v", begun, err)
+	}
+	rows, _, err := v.ToMove(t.Context(), v.Tenant, nil, 10)
+	if len(rows) != 0 || err != nil {
+		t.Fatalf("ToMove() = %d, %v, want that nothing is there", len(rows), err)
+	}
+	err = tx.Commit(t.Context())
+	if pg, ok := errors.AsType[*pgconn.PgError](err); !ok || pg.Code != "40001" {
+		t.Errorf("Commit() of what was created = %v, want SQLSTATE 40001", err)
+	}
+}

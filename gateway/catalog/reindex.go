@@ -190,10 +190,8 @@ func (c *Catalog) MoveVersions(ctx context.Context, s Step) error {
 		if err != nil {
 			return err
 		}
-		for _, row := range rows {
-			if err := row.move(ctx, tx, s); err != nil {
-				return err
-			}
+		if err := s.move(ctx, tx, rows); err != nil {
+			return err
 		}
 		return c.dialect.leaveDead(ctx, tx, s)
 	})
@@ -232,32 +230,56 @@ func (d dialect) movable(ctx context.Context, tx *sql.Tx, s Step) (out []moving,
 	return out, nil
 }
 
-func (m moving) move(ctx context.Context, tx *sql.Tx, s Step) error {
-	if m.Was != m.Name {
-		if err := adoptName(ctx, tx, s.Tenant, m.Was, m.Name, m.Directory); err != nil {
+// move moves rows that are there, by few statements.
+func (s Step) move(ctx context.Context, tx *sql.Tx, rows []moving) error {
+	var versions []any
+	var directories, terms, hanging [][]any
+	made, subjects, generation := map[Index]bool{}, map[Index]Indexed{}, s.Stage.Written()
+	for _, m := range rows {
+		if m.Was != m.Name {
+			if err := adoptName(ctx, tx, s.Tenant, m.Was, m.Name, m.Directory); err != nil {
+				return err
+			}
+		}
+		for _, d := range m.Directories {
+			if !made[d.Index] {
+				directories = append(directories, []any{s.Tenant[:], d.Index[:], d.Parent[:], m.bucket[:], generation})
+			}
+			made[d.Index] = true
+		}
+		versions = append(versions, m.Version[:])
+		for _, term := range m.Terms {
+			terms = append(terms, []any{s.Tenant[:], term[:], m.Version[:]})
+		}
+		for _, subject := range m.Subjects {
+			subjects[subject.Index] = subject
+		}
+		if m.Subject != nil {
+			hanging = append(hanging, []any{s.Tenant[:], m.Subject[:], m.slots.Subject, generation})
+		}
+	}
+	for some := range slices.Chunk(versions, maxRows) {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM terms WHERE version IN `+list(1, len(some)), some...); err != nil {
 			return err
 		}
 	}
-	if err := insertDirectories(ctx, tx, s.Tenant, m.bucket, s.Stage.Written(), m.Directories); err != nil {
-		return err
-	}
-	if _, err := tx.ExecContext(ctx, `DELETE FROM terms WHERE version = $1`, m.Version[:]); err != nil {
-		return err
-	}
-	if err := (Commit{Tenant: s.Tenant, Version: m.Version, Terms: m.Terms}).insertTerms(ctx, tx); err != nil {
-		return err
-	}
-	for _, subject := range m.Subjects {
+	for _, subject := range subjects {
 		if err := subject.move(ctx, tx, s.Tenant); err != nil {
 			return err
 		}
 	}
-	if m.Subject == nil {
-		return nil
+	for _, of := range []struct {
+		into string
+		rows [][]any
+	}{{intoDirectories, directories}, {intoTerms, terms}, {intoSubjects, hanging}} {
+		if err := insert(ctx, tx, of.into, of.rows); err != nil {
+			return err
+		}
 	}
-	return insert(ctx, tx, `subjects (tenant, subject_index, slot, generation)`,
-		[][]any{{s.Tenant[:], m.Subject[:], m.slots.Subject, s.Stage.Written()}})
+	return nil
 }
+
+const intoSubjects = `subjects (tenant, subject_index, slot, generation)`
 
 var selectOrphan = `SELECT ` + versionColumns + ` FROM versions v WHERE v.tenant = $1 AND v.version = $2 AND v.state = 'replaced'
 	AND NOT EXISTS (SELECT 1 FROM versions o WHERE o.name_index = v.name_index AND o.tenant = v.tenant AND o.state = 'committed' AND o.is_current)
@@ -423,12 +445,22 @@ const (
 
 // ToMove gives versions of a tenant in the order in which they move, after what was
 // reached, at most limit of them, and what is reached with them; none if that was all.
-func (c *Catalog) ToMove(ctx context.Context, tenant recording.Tenant, reached []byte, limit int) ([]Version, []byte, error) {
-	q := c.read("ToMove")
-	for at := placeOf(reached); ; {
-		rows, err := all[Version](ctx, q, selectToMove, at.bucket[:], at.state(), at.version[:], tenant[:], limit)
+// It looks in a serializable transaction, which a Create does not survive that saw no
+// move begin, and is not seen here.
+func (c *Catalog) ToMove(ctx context.Context, tenant recording.Tenant, reached []byte, limit int) (rows []Version, to []byte, err error) {
+	err = c.write(ctx, "ToMove", func(ctx context.Context, tx *sql.Tx) error {
+		var failed error
+		rows, to, failed = toMove(ctx, tx, tenant, placeOf(reached), limit)
+		return failed
+	})
+	return rows, to, err
+}
+
+func toMove(ctx context.Context, tx *sql.Tx, tenant recording.Tenant, at place, limit int) ([]Version, []byte, error) {
+	for {
+		rows, err := all[Version](ctx, tx, selectToMove, at.bucket[:], at.state(), at.version[:], tenant[:], limit)
 		if err != nil {
-			return nil, nil, explain(ctx, err)
+			return nil, nil, err
 		}
 		if n := len(rows); n > 0 {
 			at.version = rows[n-1].Version
@@ -438,9 +470,9 @@ func (c *Catalog) ToMove(ctx context.Context, tenant recording.Tenant, reached [
 			at = place{bucket: at.bucket, replaced: true}
 			continue
 		}
-		next, err := all[Bucket](ctx, q, selectNextBucket, tenant[:], at.bucket[:])
+		next, err := all[Bucket](ctx, tx, selectNextBucket, tenant[:], at.bucket[:])
 		if err != nil || len(next) == 0 {
-			return nil, nil, explain(ctx, err)
+			return nil, nil, err
 		}
 		at = place{bucket: next[0].ID}
 	}

@@ -44,6 +44,9 @@ func (c *Catalog) Reopen(ctx context.Context, tenant recording.Tenant, slots []S
 // Undone has erasures begin again of which rows say falsely that slots are punctured:
 // those slots are due, as theirs, and they are queued.
 func (c *Catalog) Undone(ctx context.Context, tenant recording.Tenant, of []Tombstone) error {
+	if len(of) == 0 {
+		return nil
+	}
 	return c.write(ctx, "Undone", func(ctx context.Context, tx *sql.Tx) error {
 		for i := range of {
 			t := &of[i]

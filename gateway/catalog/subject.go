@@ -46,9 +46,12 @@ func (i Indexed) adopt(ctx context.Context, tx *sql.Tx, tenant recording.Tenant)
 	return i.move(ctx, tx, tenant)
 }
 
+// move brings a subject to the generation that is written, unless a rebuild that was
+// killed has put them there: then what is left is dropped with the older one.
 func (i Indexed) move(ctx context.Context, tx *sql.Tx, tenant recording.Tenant) error {
-	_, err := tx.ExecContext(ctx, `UPDATE subjects SET subject_index = $1, generation = $2 WHERE tenant = $3 AND subject_index = $4`,
-		i.Index[:], i.Stage.Written(), tenant[:], i.Older[:])
+	_, err := tx.ExecContext(ctx, `UPDATE subjects SET subject_index = $1, generation = $2 WHERE tenant = $3 AND subject_index = $4
+		AND NOT EXISTS (SELECT 1 FROM subjects n WHERE n.tenant = $5 AND n.subject_index = $6)`,
+		i.Index[:], i.Stage.Written(), tenant[:], i.Older[:], tenant[:], i.Index[:])
 	return err
 }
 

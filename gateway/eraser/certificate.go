@@ -54,19 +54,19 @@ type issuing struct {
 func (e *Eraser) certify(ctx context.Context, t recording.Tenant) error {
 	known := epochs{of: map[int64]toldEpoch{}}
 	var took map[recording.ErasureID][]catalog.EpochRow // of the batch
-	var open map[recording.ErasureID]error              // of those of it that are not done
+	var forbidden map[recording.ErasureID]error         // likewise
 	_, err := e.issue(ctx, issuing{
 		due: func(ctx context.Context, after catalog.ErasureCursor) (rows []catalog.ErasureRow, err error) {
 			if rows, err = e.Catalog.ToCertify(ctx, t, e.Drain, after, certifyBatch); err == nil {
 				took, err = e.Catalog.EpochsOf(ctx, t, rows)
 			}
-			if err == nil && len(rows) > 0 {
-				open, err = e.undone(ctx, t, rows)
+			if err == nil {
+				forbidden, err = e.alive(ctx, t, rows)
 			}
 			return rows, err
 		},
 		one: func(ctx context.Context, row catalog.ErasureRow) ([]byte, string, error) {
-			if err := open[row.ID]; err != nil {
+			if err := forbidden[row.ID]; err != nil {
 				return nil, "", err
 			}
 			signed, err := e.certifyOne(ctx, row, took[row.ID], &known)

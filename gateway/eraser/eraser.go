@@ -211,16 +211,25 @@ func (e *Eraser) driveLogged(ctx context.Context, t recording.Tenant) {
 func (e *Eraser) Drive(ctx context.Context, id recording.Tenant) error {
 	ctx, cancel := context.WithTimeout(ctx, passFor)
 	defer cancel()
-	mine, err := e.Catalog.LeaseEpochs(ctx, id, e.holder, leaseFor)
+	_, err := e.leased(ctx, id, func(ctx context.Context) error { return e.drive(ctx, id) })
+	return err
+}
+
+// leased does something while this process has the lease of a tenant's epochs, and
+// reports whether it got it.
+func (e *Eraser) leased(ctx context.Context, id recording.Tenant, do func(context.Context) error) (mine bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	mine, err = e.Catalog.LeaseEpochs(ctx, id, e.holder, leaseFor)
 	if err != nil || !mine {
-		return err
+		return false, err
 	}
 	released := e.renew(ctx, cancel, id)
-	err = e.drive(ctx, id)
+	err = do(ctx)
 	released()
-	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryAfter)
-	defer cancel()
-	return errors.Join(err, e.Catalog.LeaveEpochs(leaving, id, e.holder))
+	leaving, left := context.WithTimeout(context.WithoutCancel(ctx), retryAfter)
+	defer left()
+	return true, errors.Join(err, e.Catalog.LeaveEpochs(leaving, id, e.holder))
 }
 
 // renew keeps a tenant's lease until it is released. Once another process has it,

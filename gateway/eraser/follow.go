@@ -23,6 +23,9 @@ type Following struct {
 	Pages   *pages.Cache
 	Logger  *slog.Logger
 
+	// Lost is told of each earlier epoch whose head or pack is lost; nil tells nobody.
+	Lost func()
+
 	// Restored is told of erasures that the catalog had lost.
 	Restored func(recording.Tenant, []recording.ErasureID)
 
@@ -77,6 +80,7 @@ func (f Following) FollowTo(ctx context.Context, t *catalog.Tenant, newest keytr
 		head, err := keytree.ReadHead(ctx, f.Blobs, t.ID, epoch)
 		missing := errors.Is(err, fs.ErrNotExist) || errors.Is(err, keytree.ErrHead)
 		if missing && epoch < newest.Epoch {
+			f.passedOver(t.ID, epoch, err)
 			continue
 		}
 		if err != nil {
@@ -157,6 +161,7 @@ func (f Following) adopt(ctx context.Context, t *catalog.Tenant, h, newest keytr
 	}
 	err = distrust(t.ID, h, err)
 	if errors.Is(err, recording.ErrIncident) && h.Epoch < newest.Epoch {
+		f.passedOver(t.ID, h.Epoch, err)
 		return nil
 	}
 	if err != nil {
@@ -168,6 +173,15 @@ func (f Following) adopt(ctx context.Context, t *catalog.Tenant, h, newest keytr
 		}
 	}
 	return f.follow(ctx, t, h, pack.Slots, pack.Pages)
+}
+
+// passedOver tells of an earlier epoch that cannot be followed. What it punctured gives
+// no key; what hangs from its pages, if its pack is lost, does not either.
+func (f Following) passedOver(t recording.Tenant, epoch uint64, why error) {
+	f.Logger.Warn("an earlier epoch is passed over", "tenant", t.String(), "epoch", epoch, "error", why)
+	if lost := errors.Is(why, fs.ErrNotExist) || errors.Is(why, keytree.ErrHead) || errors.Is(why, keytree.ErrPack); lost && f.Lost != nil {
+		f.Lost()
+	}
 }
 
 // proved gives those slots of a pack that a newer head has punctured. One that it has

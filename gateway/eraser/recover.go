@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway/audit"
@@ -69,28 +68,18 @@ type Recovered struct {
 // Killed anywhere, it can be begun anew. The tenant is refused until the new head is
 // committed, and from then on every slot that it lacks is due in the catalog.
 func (e *Eraser) Recover(ctx context.Context, id recording.Tenant, r Recovery) (found Recovered, err error) {
-	mine, err := e.Catalog.LeaseEpochs(ctx, id, e.holder, recoverFor)
-	if err != nil {
-		return found, err
+	mine, err := e.leased(ctx, id, func(ctx context.Context) error {
+		t, err := e.Catalog.Tenant(ctx, id)
+		if err == nil {
+			found, err = e.recover(ctx, &t, r)
+		}
+		return err
+	})
+	if err == nil && !mine {
+		err = ErrDriven
 	}
-	if !mine {
-		return found, ErrDriven
-	}
-	defer func() {
-		leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryAfter)
-		defer cancel()
-		err = errors.Join(err, e.Catalog.LeaveEpochs(leaving, id, e.holder))
-	}()
-	t, err := e.Catalog.Tenant(ctx, id)
-	if err != nil {
-		return found, err
-	}
-	return e.recover(ctx, &t, r)
+	return found, err
 }
-
-// recoverFor is the lease of a recovery, which does not renew it: safety does not
-// hang from it.
-const recoverFor = 10 * time.Minute
 
 func (e *Eraser) recover(ctx context.Context, t *catalog.Tenant, r Recovery) (found Recovered, err error) {
 	c, err := e.chain(ctx, *t)

@@ -250,7 +250,7 @@ func newFailing(t *testing.T, dir string) *failing {
 	t.Helper()
 	tell := freeAddress(t)
 	return &failing{t: t, tell: "http://" + tell, System: system.EmbeddedOf(t, withFailpoints(t).binary, dir,
-		"GOFAIL_HTTP="+tell, `GOFAIL_FAILPOINTS=sqliteVFS=return("faulty")`)}
+		"GOFAIL_HTTP="+tell, failpoints())}
 }
 
 func freeAddress(t testing.TB) string {
@@ -294,10 +294,6 @@ func (f *failing) ask(method, path, body string) (status int, said string) {
 	return response.StatusCode, string(b)
 }
 
-// offline are failpoints of lethe recover vault, which runs beside no server. The tests
-// of eraser.Recover have every call to provider and store fail around them.
-var offline = []string{"recoverFollow", "recoverReopen", "recoverRotate"}
-
 // TestEveryFailpointIsUsed holds the table of steps to the sources: a durable step
 // that gets a failpoint must get a row, and a row needs its failpoint.
 func TestEveryFailpointIsUsed(t *testing.T) {
@@ -306,8 +302,11 @@ func TestEveryFailpointIsUsed(t *testing.T) {
 	for _, s := range steps {
 		want = append(want, s.failpoint)
 	}
+	for _, command := range offline {
+		want = append(want, command.passes...)
+	}
 	got := slices.DeleteFunc(slices.Clone(withFailpoints(t).names), func(name string) bool {
-		return name == "sqliteVFS" || slices.Contains(offline, name)
+		return name == "sqliteVFS"
 	})
 	slices.Sort(got)
 	slices.Sort(want)

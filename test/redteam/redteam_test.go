@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lethe-vault/lethe/test/blind"
 	"github.com/lethe-vault/lethe/test/servers"
@@ -78,6 +79,8 @@ func script(t *testing.T, th *thief) {
 	v.hold(v.record("pilot", 610))
 	released := v.record("pilot", 620)
 	hold := v.hold(released)
+	mistook, taken, longer, kept := v.record("calls", 640, mistaken), v.record("calls", 645, survivor), v.record("pilot", 650), v.record("kept", 655)
+	wrong := v.record("calls", 660, mistaken)
 	v.recordAs(v.call(other, "calls", []string{stranger}), []string{stranger}, 1000)
 	replaced := v.record("latest", 5000)
 	th.copyStore()
@@ -95,9 +98,20 @@ func script(t *testing.T, th *thief) {
 	v.record("calls", 1100, survivor)
 	th.come("recordings were erased")
 
-	// Three people are erased. One of his calls is on hold; and one of them calls again.
-	v.erase(hers, "--subject", erased)
+	// Two calls were put under wrong numbers, one of them hers, and are corrected. Two are
+	// to be kept for longer, whereupon one is erased all the same.
+	v.refile(mistook, "--subject", survivor)
+	v.refile(taken, "--subject", erased)
+	for _, c := range []*call{longer, kept} {
+		v.refile(c, "--retain-until", time.Now().AddDate(2, 0, 0).Format(time.DateOnly))
+	}
+	th.come("some were filed anew")
+	v.erase([]*call{kept}, "--recording", kept.bucket+"/"+kept.name)
+
+	// Four people are erased. One of his calls is on hold; and one of them calls again.
+	v.erase(append(hers, taken), "--subject", erased)
 	v.erase(his, "--subject", held)
+	v.erase([]*call{wrong}, "--subject", mistaken)
 	v.erase([]*call{back}, "--subject", returned)
 	v.effective()
 	v.record("calls", 1200, returned)
@@ -129,8 +143,8 @@ func script(t *testing.T, th *thief) {
 	// Who may still use the key of the indexes confirms whose calls there were, and with
 	// a salt whose erasure a certificate is about. With no more, nothing is confirmed.
 	living := []string{survivor, held, returned, stranger}
-	th.confirms("by the indexes", v.guess(l.indexes), append(living, erased)...)
-	th.confirms("with the salts", v.guess(nil, v.salts()...), erased, held, returned)
+	th.confirms("by the indexes", v.guess(l.indexes), append(living, erased, mistaken)...)
+	th.confirms("with the salts", v.guess(nil, v.salts()...), erased, held, mistaken, returned)
 	th.confirms("without a salt", v.guess(nil, nil, make([]byte, 32)))
 
 	// Old dumps are put back, and served.
@@ -142,6 +156,7 @@ func script(t *testing.T, th *thief) {
 		v.reindex()
 		th.come("the indexes were made anew")
 		th.logs(v)
+		th.readsNothing()
 		l = th.attack()
 		l.opens(t, "with indexes made anew", v)
 		th.confirms("by the indexes made anew", v.guess(l.indexes), living...)
@@ -166,7 +181,7 @@ func script(t *testing.T, th *thief) {
 func (th *thief) readsNothing() {
 	th.t.Helper()
 	needles := map[string][]byte{}
-	for _, text := range []string{canary, erased, survivor, held, returned, stranger} {
+	for _, text := range []string{canary, erased, mistaken, survivor, held, returned, stranger} {
 		blind.AddText(needles, text)
 		blind.AddEscaped(needles, text, text)
 	}

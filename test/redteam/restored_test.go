@@ -10,7 +10,7 @@ import (
 
 // restore puts a copy of the catalog in the place of the server's, which must be
 // stopped. Store and keys are those of now.
-func (th *thief) restore(d *dump) {
+func (th *thief) restore(d dump) {
 	th.t.Helper()
 	from := th.load(d)
 	if th.s.Store != nil {
@@ -87,7 +87,7 @@ func (th *thief) exploits(v *vault) {
 		th.t.Error("an old snapshot of the keys opens nothing: the thief is no thief")
 	}
 	th.t.Logf("with an old snapshot of the keys %v; %d recordings of those were erased", l, opened)
-	th.confirms("with an old snapshot of the keys", v.guess(l.indexes), erased, survivor, held, returned, stranger)
+	th.confirms("with an old snapshot of the keys", v.guess(l.indexes), erased, mistaken, survivor, held, returned, stranger)
 }
 
 // isRefused checks that a server on the old keys serves nothing, and says what to do.

@@ -32,18 +32,16 @@ type thief struct {
 	archive  *servers.Archive
 	database *servers.PostgresServer // where the thief loads dumps
 
-	blobs   map[string][]string // all that ever stood under a key
-	seen    map[string]bool     // versions of objects
-	markers int                 // of deletion, in the last listing
-	dumps   []*dump
-	rows    []row // of all dumps
+	blobs map[string][]string // all that ever stood under a key
+	seen  map[string]bool     // versions of objects
+	dumps []dump
+	rows  []row // of all dumps
 }
 
 // dump is the catalog at a moment.
 type dump struct {
 	when string
-	path string // SQL, or the directory of a copy
-	dsn  string // where the thief has loaded it
+	path string // of SQL, or the directory of a copy
 }
 
 // row is a row of a dump.
@@ -69,7 +67,7 @@ func (th *thief) put(name string, b []byte) string {
 func (th *thief) come(when string) {
 	th.t.Helper()
 	th.copyStore()
-	d := &dump{when: when}
+	d := dump{when: when}
 	if th.s.Store != nil {
 		d.path = th.put(fmt.Sprintf("dump-%d.sql", len(th.dumps)), th.s.Postgres.Dump(th.t, th.s.Database()))
 	} else {
@@ -94,16 +92,12 @@ func (th *thief) copyStore() {
 	}
 	client, ctx := th.s.Store.Client(th.t), th.t.Context()
 	var listing strings.Builder
-	th.markers = 0
 	for o := range client.ListObjects(ctx, th.bucket, minio.ListObjectsOptions{Recursive: true, WithVersions: true}) {
 		if o.Err != nil {
 			th.t.Fatal(o.Err)
 		}
 		fmt.Fprintf(&listing, "%+v\n", o)
 		id := o.Key + "?" + o.VersionID
-		if o.IsDeleteMarker {
-			th.markers++
-		}
 		if o.IsDeleteMarker || th.seen[id] {
 			continue
 		}
@@ -206,7 +200,7 @@ func (th *thief) logs(v *vault) {
 }
 
 // load makes a database of a dump, of the thief's own, and gives its address.
-func (th *thief) load(d *dump) (dsn string) {
+func (th *thief) load(d dump) (dsn string) {
 	th.t.Helper()
 	if th.s.Store == nil {
 		dir := th.t.TempDir()
@@ -228,7 +222,7 @@ func (th *thief) load(d *dump) (dsn string) {
 }
 
 // read gives every row of a dump.
-func (th *thief) read(d *dump) (all []row) {
+func (th *thief) read(d dump) (all []row) {
 	th.t.Helper()
 	driver, tables := "sqlite3", `SELECT name FROM sqlite_master WHERE type = 'table'`
 	if th.s.Store != nil {

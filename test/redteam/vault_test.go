@@ -31,6 +31,7 @@ const (
 	erased   = "+49301234567" // everything that tells of her is erased
 	survivor = "+49301230815"
 	held     = "+49301232222" // is erased while one of his calls is on hold
+	mistaken = "+49301231111" // is erased, and one of his calls was not his
 	returned = "+49301233333" // is erased, and calls again
 	stranger = "+49301239999" // of another tenant
 )
@@ -214,6 +215,16 @@ func (v *vault) hold(c *call) string {
 	var made struct{ Hold string }
 	v.lethe(&made, "hold", "create", "--tenant", c.tenant, "--recording", c.bucket+"/"+c.name, "--reason", "complaint of "+canary)
 	return made.Hold
+}
+
+// refile corrects of whom a call tells, or has it kept for longer.
+func (v *vault) refile(c *call, what ...string) {
+	v.t.Helper()
+	var made struct{ Refiled int }
+	v.lethe(&made, append([]string{"refile", "--tenant", c.tenant, "--recording", c.bucket + "/" + c.name}, what...)...)
+	if made.Refiled != 1 {
+		v.t.Errorf("refile %v: %+v", c, made)
+	}
 }
 
 // erase asks for an erasure by which these calls go.

@@ -140,6 +140,7 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"holds while rows move", testHoldsWhileMoving},
 		{"erase a subject while rows move", testEraseSubjectWhileMoving},
 		{"a move meets an erasure", testMoveMeetsErasure},
+		{"a move goes on after a rebuild", testMoveAfterRebuild},
 		{"directories", testDirectories},
 		{"versions", testVersions},
 		{"terms", testTerms},

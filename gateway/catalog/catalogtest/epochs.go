@@ -162,7 +162,7 @@ func testUnlink(t *testing.T, v *Vault) {
 		ids = append(ids, n.ID)
 	}
 	must(t, v.certifyAll(ctx, v.certificate(ids[0], "first"), v.certificate(ids[1], "first"))) // and not the last
-	v.behind(t, `INSERT INTO generations (tenant, generation, slot, announced_at) SELECT id, 1, 7, 0 FROM tenants`)
+	v.behind(t, `INSERT INTO generations (tenant, generation, slot, journal, announced_at) SELECT id, 1, 7, 2, 0 FROM tenants`)
 	v.wantToUnlink(t)
 	v.behind(t, `UPDATE generations SET forgotten_at = 7000000`)
 	v.wantToUnlink(t, ids[:2]...)

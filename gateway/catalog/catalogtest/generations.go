@@ -1,10 +1,8 @@
 package catalogtest
 
 import (
-	"database/sql"
 	"errors"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -471,15 +469,38 @@ func testEraseSubjectWhileMoving(t *testing.T, v *Vault) {
 // countTerms counts the rows of a term, whatever becomes of their versions.
 func (v *Vault) countTerms(t testing.TB, term catalog.Index) (n int) {
 	t.Helper()
-	driver, dsn := "pgx", v.DSN
-	if path, ok := strings.CutPrefix(v.DSN, "sqlite:"); ok {
-		driver, dsn = "sqlite3", "file:"+path
-	}
-	db, err := sql.Open(driver, dsn) // as the catalog has registered them
-	must(t, err)
+	db := v.database(t)
 	defer db.Close()
 	must(t, db.QueryRowContext(t.Context(), `SELECT count(*) FROM terms WHERE term = $1`, term[:]).Scan(&n))
 	return n
+}
+
+// testMoveAfterRebuild: a rebuild that was killed while it moved rows, and knew no older
+// index of theirs, has left a subject under both. Rows move on, and their erasure takes all.
+func testMoveAfterRebuild(t *testing.T, v *Vault) {
+	ctx, subject := t.Context(), Random()
+	slot, err := v.SubjectSlot(ctx, v.Tenant, subject, 70)
+	must(t, err)
+	terms := map[recording.Version][]catalog.Index{}
+	var gone []catalog.Intent
+	for range 2 {
+		in, _ := v.under(t, slot, 5, subject)
+		gone, terms[in.Version] = append(gone, in), []catalog.Index{subject}
+	}
+	v.beginMove(t)
+	step, _ := v.step(t, 1, terms)
+	known := next(subject)
+	step.Rows[0].Subjects, step.Rows[0].Subject = nil, &known
+	must(t, v.MoveVersions(ctx, step))
+	for v.moveSome(t, 1, terms) > 0 {
+	}
+	n := v.askedSubject(subject)
+	moving := v.moving(subject)
+	n.Subject, n.Index.Stage = &moving, v.stage
+	v.queue(t, n)
+	for _, in := range gone {
+		wantEqual(t, "erased", v.State(t, in.Version), catalog.Erased)
+	}
 }
 
 // testMoveMeetsErasure: what was erased after a step was prepared is not found again,

@@ -205,15 +205,22 @@ func (v *Vault) litter(t testing.TB, r catalog.Residue) {
 // behind executes a statement behind the catalog's back.
 func (v *Vault) behind(t testing.TB, query string, args ...any) {
 	t.Helper()
+	db := v.database(t)
+	defer db.Close()
+	_, err := db.ExecContext(t.Context(), query, args...)
+	must(t, err)
+}
+
+// database opens the vault's database beside the catalog.
+func (v *Vault) database(t testing.TB) *sql.DB {
+	t.Helper()
 	driver, dsn := "pgx", v.DSN
 	if path, ok := strings.CutPrefix(v.DSN, "sqlite:"); ok {
 		driver, dsn = "sqlite3", "file:"+path+"?_pragma=busy_timeout(10000)"
 	}
 	db, err := sql.Open(driver, dsn)
 	must(t, err)
-	defer db.Close()
-	_, err = db.ExecContext(t.Context(), query, args...)
-	must(t, err)
+	return db
 }
 
 // testRaceToClaim: each residue is claimed by one of many sweepers.

@@ -1,0 +1,109 @@
+package faults_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/recording"
+)
+
+// offline are the commands that work beside no server, and the failpoints that they pass
+// on the way to what they are for.
+var offline = []struct {
+	name   string
+	run    func(d *deeds) (map[string]any, error)
+	passes []string
+}{
+	{"recover vault", func(d *deeds) (map[string]any, error) { return d.s.RecoverVault() }, []string{
+		"txBegin", "txCommit", "txCommitted", "recoverReopen", "recoverRotate", "packCreate", "rootWrap", "headCommit", "recoverFollow",
+		"pagesFollow", "headFollow", "rootRetire", "epochEffective",
+	}},
+	{"rebuild", func(d *deeds) (map[string]any, error) { return d.s.Rebuild() }, []string{
+		"txBegin", "txCommit", "txCommitted", "journalApply", "pagesFollow", "headFollow",
+	}},
+}
+
+// TestOfflineFailpoints crashes the commands that work beside no server, and has them
+// fail, where they pass a durable step, and runs them again, as their help says to do.
+// What was kept is there, and what was erased is gone.
+func TestOfflineFailpoints(t *testing.T) {
+	t.Parallel()
+	d := newDeeds(t)
+	for _, name := range []string{"one", "two", "gone"} {
+		d.must(d.client.putText(t.Context(), name, "hello"))
+	}
+	d.keep("one")
+	d.keep("two")
+	d.s.Stop()
+	keys, whole := t.TempDir(), t.TempDir()
+	d.must(os.CopyFS(keys, os.DirFS(filepath.Join(d.s.Dir, "keys"))))
+	d.restart()
+	var e erasure
+	d.must(d.s.Lethe(&e, "erase", "--tenant", "acme", "--recording", "calls/gone"))
+	d.must(d.untilDestroyed(e))
+	first := d.firstHead()
+	d.s.Stop()
+	d.must(os.CopyFS(whole, os.DirFS(d.s.Dir)))
+	for _, command := range offline {
+		for _, name := range command.passes {
+			for _, f := range sized(t, faults[:1], faults, faults) {
+				at := command.name + ", " + f.name + " at " + name
+				d.must(errors.Join(os.RemoveAll(d.s.Dir), os.CopyFS(d.s.Dir, os.DirFS(whole))))
+				if command.name == "rebuild" {
+					d.s.DropCatalog()
+				} else {
+					inUse := filepath.Join(d.s.Dir, "keys")
+					d.must(errors.Join(os.RemoveAll(inUse), os.CopyFS(inUse, os.DirFS(keys))))
+				}
+				d.s.Set(failpoints(name + "=" + f.terms))
+				_, err := command.run(d)
+				d.s.Set(failpoints())
+				if f.name == "crash" && (err == nil || !strings.Contains(err.Error(), "killed")) {
+					t.Errorf("%s: it was not reached: %v", at, err)
+				}
+				if f.name == "sleep" && err != nil {
+					t.Errorf("%s: %v", at, err)
+				}
+				_, err = command.run(d)
+				for end := time.Now().Add(10 * time.Second); err != nil && strings.Contains(err.Error(), "leaves its lease") && time.Now().Before(end); {
+					time.Sleep(200 * time.Millisecond)
+					_, err = command.run(d)
+				}
+				if err != nil {
+					t.Fatalf("%s, and again: %v", at, err)
+				}
+				d.s.Start()
+				d.client = newClient(t, d.s.S3, d.keys, "calls")
+				d.complete()
+				if err := d.s.Behind().Opens(t.Context(), first); !errors.Is(err, keytree.ErrForgotten) {
+					t.Errorf("%s: the root from before the erasure opens with %v, want ErrForgotten", at, err)
+				}
+				d.client.close()
+				d.s.Stop()
+			}
+		}
+	}
+}
+
+// failpoints is the environment in which failpoints do something.
+func failpoints(armed ...string) string {
+	return "GOFAIL_FAILPOINTS=" + strings.Join(slices.Insert(armed, 0, `sqliteVFS=return("faulty")`), ";")
+}
+
+// firstHead is the tenant's head from before every erasure.
+func (d *deeds) firstHead() keytree.Head {
+	d.t.Helper()
+	var list struct{ Tenants []struct{ ID string } }
+	d.must(d.s.Lethe(&list, "tenant", "list"))
+	id, err := recording.ParseTenant(list.Tenants[0].ID)
+	d.must(err)
+	h, err := d.s.Behind().Head(d.t.Context(), id, 0)
+	d.must(err)
+	return h
+}
