@@ -35,7 +35,7 @@ test: packages servers
 	@$(MAKE) --no-print-directory -j2 --output-sync=line raced unraced
 
 raced:
-	$(GO) test -race -count=1 -timeout 30m -p 3 $$($(GO) list $(LONGEST) ./... | grep -vE '$(UNRACED)')
+	$(GO) test -race -count=1 -timeout 30m -p 3 -parallel 4 $$($(GO) list $(LONGEST) ./... | grep -vE '$(UNRACED)')
 
 unraced:
 	$(GO) test -count=1 -timeout 30m -p 3 -parallel 4 $$($(GO) list ./... | grep -E '$(UNRACED)' | sort -r)

@@ -175,6 +175,7 @@ func timed(t *testing.T, name string, part func(*testing.T)) {
 // Of two records in the store that say who asked, the one that the journal has counts:
 // before anything is destroyed, another is found out.
 func TestForgedTenantRecordIsAnIncident(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	f.Tenant("acme")
 	row, err := f.Catalog.TenantByName(t.Context(), "acme")

@@ -241,6 +241,7 @@ func TestRefusalWhileErasing(t *testing.T) {
 // Who writes rows destroys no key: an erasure must stand in the journal, and a
 // head that opens nothing is no reason not to read it there.
 func TestErasureThatNobodyAskedForIsRefused(t *testing.T) {
+	t.Parallel()
 	for forged, head := range map[string]func(*keytree.Head){
 		"the state alone": func(*keytree.Head) {},
 		"a head that says erased": func(h *keytree.Head) {

@@ -47,6 +47,7 @@ func onPostgres(t *testing.T, dsn string) gatewaytest.Parts {
 // A standby took over that had not heard of the last commits, no sweep since: it
 // has an upload open that was acknowledged, and its blob is not deleted.
 func TestSweepAfterFailover(t *testing.T) {
+	t.Parallel()
 	primary := servers.PostgreSQL(t)
 	dsn := primary.Database(t)
 	parts := onPostgres(t, dsn)
@@ -94,6 +95,7 @@ func putAcross(t *testing.T, f *gatewaytest.Fixture, c gateway.Caller, primary *
 // A standby took over that had not heard of a revocation: it is read in the
 // store's journal, by a process that goes on.
 func TestRevocationOutlivesFailover(t *testing.T) {
+	t.Parallel()
 	primary := servers.PostgreSQL(t)
 	dsn := primary.Database(t)
 	parts := onPostgres(t, dsn)
@@ -131,6 +133,7 @@ func TestRevocationOutlivesFailover(t *testing.T) {
 // One replica erases what another streams: the stream ends within the bound that
 // is promised, and neither opens it again.
 func TestTwoReplicasForget(t *testing.T) {
+	t.Parallel()
 	parts := onPostgres(t, servers.PostgreSQL(t).Database(t))
 	one, other := gatewaytest.On(t, parts), gatewaytest.On(t, parts)
 	recorder, reader := one.Pair("acme", gateway.BucketSettings{Name: calls})

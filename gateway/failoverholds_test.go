@@ -55,6 +55,7 @@ func patiently(t *testing.T, do func() error) error {
 // A hold that the server which took over has not heard of forbids an erasure from the
 // first request on.
 func TestHoldOutlivesFailover(t *testing.T) {
+	t.Parallel()
 	f, other := newFailedOver(t, gateway.BucketSettings{Name: calls}, "held", "free")
 	mustHold(t, f.Fixture, onRecording("held"))
 	f.primary.Stop()
@@ -72,6 +73,7 @@ func TestHoldOutlivesFailover(t *testing.T) {
 
 // Nor does what is put under its name replace it.
 func TestHeldIsKeptAfterFailover(t *testing.T) {
+	t.Parallel()
 	f, other := newFailedOver(t, gateway.BucketSettings{Name: calls, Overwrite: gateway.OverwriteReplace}, "held")
 	mustHold(t, f.Fixture, onRecording("held"))
 	was := versionOf(t, f.Fixture, f.reader, "held")
@@ -93,6 +95,7 @@ func TestHeldIsKeptAfterFailover(t *testing.T) {
 
 // A filing that the server which took over has not heard of is erased with its recording.
 func TestErasureTakesFilingsThatAFailoverLost(t *testing.T) {
+	t.Parallel()
 	f, other := newFailedOver(t, gateway.BucketSettings{Name: calls, RetentionDays: 90}, "a", "kept")
 	first := versionOf(t, f.Fixture, f.reader, "a")
 	if err := f.Refile(t.Context(), first, keytree.Nobody, 90<<16|30_000); err != nil {

@@ -17,6 +17,7 @@ import (
 // A catalog whose indexes are under a key that is forgotten since, or that is lost, is
 // refused until it is rebuilt; then all is found by indexes of the last generation.
 func TestRebuildOfOlderIndexes(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var who string
 	copies := map[string]map[string][]byte{}

@@ -187,6 +187,7 @@ func TestReindex(t *testing.T) {
 // An upload in parts goes with its subject, however many generations it is open: nothing
 // else may tell of them yet.
 func TestReindexKeepsSubjectsOfUploads(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.In(t, t.TempDir(), gateway.Announce(shortly))
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	begun := begin(t, f, recorder, "open")

@@ -50,6 +50,7 @@ func (h *holdUp) Begin(ctx context.Context, c observe.Call) (context.Context, fu
 // What a request reads by indexes that rows have left since is not taken for all there
 // is: it is told to try again.
 func TestRequestOutlastsAnnouncement(t *testing.T) {
+	t.Parallel()
 	dir, held := t.TempDir(), &holdUp{}
 	blobs, err := filestore.New(filepath.Join(dir, "blobs"))
 	if err != nil {

@@ -109,6 +109,7 @@ func TestSweepLostPuts(t *testing.T) {
 
 // A put that lasts for many leases, swept all the time, is done in the end.
 func TestPutOutlivesSweeps(t *testing.T) {
+	t.Parallel()
 	const lease = 2 * time.Second
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})

@@ -59,7 +59,7 @@ func TestBashCompletes(t *testing.T) {
 	answers[any](t, "bucket", "create", "calls", "--tenant", "acme", "--data", s.dir)
 	r := answers[map[string]string](t, "reader", "create", "r", "--tenant", "acme", "--bucket", "*", "--data", s.dir)
 	data := " --data " + s.dir + " "
-	keys := fmt.Sprintf("%s--access-key %s --secret-key %s ", data, r["access_key"], r["secret_key"])
+	keys := fmt.Sprintf("%s--access-key %s --secret-key=%s ", data, r["access_key"], r["secret_key"])
 	for line, want := range map[string][]string{
 		"lethe ten":                                                {"tenant"},
 		"lethe tenant r":                                           {"restore", "revoke"},
