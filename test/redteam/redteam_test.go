@@ -79,7 +79,8 @@ func script(t *testing.T, th *thief) {
 	v.hold(v.record("pilot", 610))
 	released := v.record("pilot", 620)
 	hold := v.hold(released)
-	mistook, taken, longer, kept := v.record("calls", 640, mistaken), v.record("calls", 645, survivor), v.record("pilot", 650), v.record("kept", 655)
+	mistook := v.recordAs(v.call(tenant, "calls", nil), []string{mistaken}, 640) // a name lives with its call
+	taken, longer, kept := v.record("calls", 645, survivor), v.record("pilot", 650), v.record("kept", 655)
 	wrong := v.record("calls", 660, mistaken)
 	v.recordAs(v.call(other, "calls", []string{stranger}), []string{stranger}, 1000)
 	replaced := v.record("latest", 5000)
