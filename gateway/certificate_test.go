@@ -370,3 +370,44 @@ func TestCertificatesThatFailHoldUpNoOther(t *testing.T) {
 		return info.State == "certified" && err != nil // of the others
 	})
 }
+
+// Whoever writes the catalog has nothing certified that lives: rows that say that its key
+// was destroyed are seen to be wrong, and it is destroyed then.
+func TestForgedPunctureIsNotCertified(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	mustPut(t, f, recorder, "", "first", "second")
+	second := versionOf(t, f, reader, "second")
+	effective(t, f, erase(t, f, "first"))
+	f.Gateway.Close()
+	id := erase(t, gatewaytest.On(t, f.Parts, only(gateway.Front)), "second")
+	execute(t, f.Dir, `UPDATE punctures SET epoch = 1 WHERE erasure = ?`, id[:])
+	execute(t, f.Dir, `UPDATE erasures SET state = 'effective', epoch = 1 WHERE id = ?`, id[:])
+	g := gatewaytest.On(t, f.Parts, only(gateway.Front, gateway.Eraser))
+	until(t, "certified", 20*time.Second, func() bool {
+		_ = g.CertifyNow(t.Context(), tenantOf(t, g).ID) // which finds it
+		info, err := g.Erasure(t.Context(), g.Operator(), id)
+		return err == nil && info.State == "certified"
+	})
+	wantGone(t, g, "what was certified", second)
+	if e := certificate(t, g, id); len(e.Epochs) != 1 || e.Epochs[0].After != tenantOf(t, g).Epoch || e.Epochs[0].After == 1 {
+		t.Errorf("certified by %+v", e.Epochs)
+	}
+}
+
+// What is no key in the place of one that signs keeps nobody from signing.
+func TestForgedSignerIsPassedOver(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	mustPut(t, f, recorder, "", "gone", "later")
+	certificate(t, f, erase(t, f, "gone"))
+	if err := f.Blobs.Create(t.Context(), "signers/00000002", strings.NewReader("no key"), 6); err != nil {
+		t.Fatal(err)
+	}
+	f.Gateway.Close()
+	g := gatewaytest.On(t, f.Parts)
+	certificate(t, g, erase(t, g, "later"))
+	if !strings.Contains(g.Log.String(), "signers/00000002") {
+		t.Error("nobody is told of it")
+	}
+}

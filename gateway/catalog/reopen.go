@@ -40,3 +40,27 @@ func (c *Catalog) Reopen(ctx context.Context, tenant recording.Tenant, slots []S
 		return insertEvents(ctx, tx, events)
 	})
 }
+
+// Undone has erasures begin again of which rows say falsely that slots are punctured:
+// those slots are due, as theirs, and they are queued.
+func (c *Catalog) Undone(ctx context.Context, tenant recording.Tenant, of []Tombstone) error {
+	if len(of) == 0 {
+		return nil
+	}
+	return c.write(ctx, "Undone", func(ctx context.Context, tx *sql.Tx) error {
+		for i := range of {
+			t := &of[i]
+			_, err := tx.ExecContext(ctx, intoPunctures+`VALUES ($1, $2, $3, $4, NULL, `+c.dialect.now+`, $5)
+				ON CONFLICT (tenant, tree, slot) DO UPDATE SET epoch = NULL, erasure = excluded.erasure`, tenant[:], t.Tree, t.Number, t.Erasure[:], t.Tree)
+			if err != nil {
+				return err
+			}
+			_, err = tx.ExecContext(ctx, `UPDATE erasures SET state = 'queued', epoch = 0 WHERE tenant = $1 AND id = $2 AND state <> 'certified'`,
+				tenant[:], t.Erasure[:])
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -52,7 +52,7 @@ type issuing struct {
 // certify ends a tenant's erasures that have drained: each gets its certificate,
 // first in the store and then in the catalog.
 func (e *Eraser) certify(ctx context.Context, t recording.Tenant) error {
-	known := epochs{of: map[int64]claim.Epoch{}}
+	known := epochs{of: map[int64]toldEpoch{}}
 	var took map[recording.ErasureID][]catalog.EpochRow // of the batch
 	var forbidden map[recording.ErasureID]error         // likewise
 	_, err := e.issue(ctx, issuing{
@@ -251,19 +251,32 @@ func statement(row catalog.ErasureRow, epochs []claim.Epoch) claim.Erasure {
 	}
 }
 
-// epochs are those that were told of in this pass.
+// epochs are those that were looked at in this pass.
 type epochs struct {
 	mu sync.Mutex // guards of
-	of map[int64]claim.Epoch
+	of map[int64]toldEpoch
 }
 
-// epoch tells of an epoch by what the store has of it.
+// toldEpoch is what there is to tell of an epoch, or why that is nothing.
+type toldEpoch struct {
+	claim.Epoch
+	error
+}
+
+// epoch is readEpoch, once for all erasures that have it.
 func (e *Eraser) epoch(ctx context.Context, row catalog.EpochRow, known *epochs) (claim.Epoch, error) {
 	known.mu.Lock()
 	defer known.mu.Unlock()
-	if told, ok := known.of[row.Epoch]; ok {
-		return told, nil
+	told, ok := known.of[row.Epoch]
+	if !ok {
+		told.Epoch, told.error = e.readEpoch(ctx, row)
+		known.of[row.Epoch] = told
 	}
+	return told.Epoch, told.error
+}
+
+// readEpoch tells of an epoch by what the store has of it.
+func (e *Eraser) readEpoch(ctx context.Context, row catalog.EpochRow) (claim.Epoch, error) {
 	after, err := keytree.ReadHead(ctx, e.Blobs, row.Tenant, uint64(row.Epoch))
 	if err != nil {
 		return claim.Epoch{}, err
@@ -276,7 +289,7 @@ func (e *Eraser) epoch(ctx context.Context, row catalog.EpochRow, known *epochs)
 	if err != nil {
 		return claim.Epoch{}, err
 	}
-	told := claim.Epoch{
+	return claim.Epoch{
 		Before: int64(before.Epoch), After: int64(after.Epoch),
 		HeadBefore: sum(before.Marshal()), HeadAfter: sum(after.Marshal()),
 		OldRoot: sum(before.Wrapped), OldRootPrefix: wrappedPrefix(before.Wrapped),
@@ -285,9 +298,7 @@ func (e *Eraser) epoch(ctx context.Context, row catalog.EpochRow, known *epochs)
 			Before: int64(before.Version), After: int64(after.Version),
 			OldestBefore: row.OldestBefore, OldestAfter: row.OldestAfter,
 		},
-	}
-	known.of[row.Epoch] = told
-	return told, nil
+	}, nil
 }
 
 // headBefore is the head before another. A recovery passes over what stands in the place

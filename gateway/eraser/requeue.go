@@ -227,7 +227,11 @@ func (f Following) gone(ctx context.Context, keys *keytree.Keys, row catalog.Era
 	for _, slot := range s.Slots {
 		key, err := keys.Slot(ctx, keytree.Tree(slot.Tree), uint64(slot.Number))
 		key.Clear()
-		if !errors.Is(err, keytree.ErrPunctured) {
+		switch {
+		case errors.Is(err, keytree.ErrPunctured):
+		case err == nil, errors.Is(err, keytree.ErrPage), errors.Is(err, fs.ErrNotExist): // it is there, or nobody can tell
+			return false, nil
+		default:
 			return false, err
 		}
 	}

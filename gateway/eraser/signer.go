@@ -8,7 +8,6 @@ import (
 	"io/fs"
 
 	"github.com/lethe-vault/lethe/crypto/claim"
-	"github.com/lethe-vault/lethe/recording"
 )
 
 // ErrOtherSigner: certificates are signed with another key than this process has.
@@ -47,10 +46,12 @@ func (e *Eraser) published(ctx context.Context) (ours keys, last *claim.PublicKe
 		if err != nil {
 			return nil, nil, 0, err
 		}
-		if last, err = claim.ParsePublicKey(pem); err != nil {
-			return nil, nil, 0, fmt.Errorf("%w: %s in the store is no public key: %w", recording.ErrIncident, publishedKey(next), err)
+		key, err := claim.ParsePublicKey(pem)
+		if err != nil { // whoever put it there could keep all from signing, and from a recovery
+			e.Logger.Error("what the store has in the place of a public key of certificates is none, and passed over", "blob", publishedKey(next), "error", err)
+			continue
 		}
-		if e.Signer.Follows(last) {
+		if last = key; e.Signer.Follows(last) {
 			ours[last.ID()] = last
 		}
 	}
@@ -73,7 +74,8 @@ func (e *Eraser) signing(ctx context.Context) (keys, error) {
 			e.signer.ours = ours
 			continue
 		case last != nil && !e.Signer.Follows(last):
-			return nil, fmt.Errorf("%w: theirs is %s, this one's %s; give it that key, or, if its own is to be used from now on, name the other in certificates.older-keys",
+			return nil, fmt.Errorf("%w: theirs is %s, this one's %s; give it that key, or, if its own is to be used from now on, name the other in certificates.older-keys; "+
+				"if you never had a key of that id, it was forged: name it nowhere, and delete the last blob below signers/",
 				ErrOtherSigner, last.ID(), own.ID())
 		}
 		pem := own.PEM()

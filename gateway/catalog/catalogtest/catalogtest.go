@@ -113,6 +113,7 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"erasures", testErasures},
 		{"epochs", testEpochs},
 		{"reopened slots", testReopen},
+		{"undone", testUndone},
 		{"erase scraps", testEraseScraps},
 		{"scraps", testScraps},
 		{"unlink", testUnlink},
