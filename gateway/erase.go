@@ -277,7 +277,7 @@ func (g *Gateway) queueIn(ctx context.Context, s scope, n catalog.NewErasure, of
 		return catalog.Queued{}, err
 	}
 	n.Timeline = s.timeline
-	n.Index = s.written(func(by scope) catalog.Index { return by.erasureIndex(text) })
+	n.Index = s.erasure(text)
 	if of.Kind == claim.OfSubject {
 		subject := s.subject(recording.Subject(of.Subject))
 		n.Subject = &subject

@@ -137,6 +137,17 @@ const stageTries = 3
 // erasureIndex finds an erasure by its scope's canonical form.
 func (s scope) erasureIndex(of []byte) catalog.Index { return s.blind("erasure", string(of)) }
 
+// erasure is the index of an erasure as it is written: by the next generation from its
+// announcement on. A later copy of the catalog may have rows of what is erased under that.
+func (s scope) erasure(of []byte) catalog.Indexed {
+	all := s.generations()
+	out := catalog.Indexed{Index: all[len(all)-1].erasureIndex(of), Stage: s.tenant.Stage}
+	if len(all) > 1 {
+		out.Older = all[0].erasureIndex(of)
+	}
+	return out
+}
+
 func (s scope) subjectIndex(sub recording.Subject) catalog.Index {
 	return s.blind("subject", string(sub))
 }

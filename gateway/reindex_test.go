@@ -264,3 +264,39 @@ func TestReindexWaitsForPages(t *testing.T) {
 		}
 	}
 }
+
+// What is erased once the next generation is announced is found again by that, and is
+// unlinkable with it: a later copy of the catalog, of which this one knows nothing, may
+// have moved what was erased.
+func TestErasureWhileAnnounced(t *testing.T) {
+	f := gatewaytest.In(t, t.TempDir(), gateway.Announce(shortly))
+	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	mustPut(t, f, recorder, "", "before", "gone")
+	ask := func(name recording.Name) recording.ErasureID {
+		t.Helper()
+		info, err := f.EraseFor(t.Context(), f.Operator(), "acme", ofRecording(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.ID
+	}
+	before := ask("before")
+	if info, err := f.Reindex(t.Context(), f.Operator(), "acme"); err != nil || info.State != "announced" {
+		t.Fatalf("reindex: %+v, %v", info, err)
+	}
+	gone := ask("gone")
+	for name, id := range map[recording.Name]recording.ErasureID{"before": before, "gone": gone} {
+		if again := ask(name); again != id {
+			t.Errorf("%s was erased by %v, and again by %v", name, id, again)
+		}
+	}
+	if info := reindex(t, f, "acme"); !info.Linkable {
+		t.Errorf("reindexed %+v, want that something is linkable", info)
+	}
+	if again := ask("gone"); again != gone {
+		t.Errorf("what was erased by %v was again by %v", gone, again)
+	}
+	if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", ofRecording("before")); !errors.Is(err, recording.ErrNoErasure) {
+		t.Errorf("erasure of a generation that is forgotten: %v, want ErrNoErasure", err)
+	}
+}

@@ -48,7 +48,7 @@ type ErasureRow struct {
 	Versions    int64  // whose rows it has flipped by now
 	Refiled     int64
 	Epoch       int64  // that punctured its slots; 0 before
-	Generation  uint32 // of blind indexes, that was written when it was asked; 0 if it was restored, and none was announced since
+	Generation  uint32 // of blind indexes, the newest that was announced when it was asked; 0 if it was restored, and none was announced since
 	CertifiedAt time.Time
 	Certificate []byte // the newest
 
@@ -157,7 +157,7 @@ func (n NewErasure) insert(ctx context.Context, tx *sql.Tx) (fresh bool, err err
 		base, record, recorded, versions, refiled, epoch, generation)
 		VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, 0, $9, FALSE, 0, $10, 0, $11) ON CONFLICT DO NOTHING`,
 		n.ID[:], n.Tenant[:], n.Scope, n.Who, n.Reason, n.Commitment, n.Index.orNull(), n.AskedAt.UnixMicro(), []byte{}, n.Refiled,
-		n.Index.Stage.Written())
+		n.Index.Stage.Newer())
 	return added == 1, err
 }
 

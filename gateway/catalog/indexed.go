@@ -11,14 +11,14 @@ import (
 // its writer saw the tenant.
 type Indexed struct {
 	Index
-	Older Index // while rows move: by the generation that they leave
+	Older Index // by the generation that rows leave; zero if there is nothing to find by it
 	Stage Stage
 }
 
 // all are the indexes under which rows may be found, in a transaction in which the
 // tenant is in that stage.
 func (i Indexed) all() []Index {
-	if i.Stage.Moving() {
+	if i.Older != (Index{}) {
 		return []Index{i.Older, i.Index}
 	}
 	return []Index{i.Index}

@@ -128,6 +128,9 @@ func testGenerations(t *testing.T, v *Vault) {
 		v.stage = 1
 		wantEqual(t, "stage", v.row(t).Stage, catalog.Stage(1))
 	}
+	n = v.askedDay(10)
+	n.Index.Stage = v.stage
+	wantEqual(t, "generation of an erasure once the next is announced", v.queue(t, n).Erasure.Generation, uint32(2))
 	due, err = v.TenantsToReindex(ctx, -time.Hour)
 	must(t, err)
 	wantEqual(t, "due while it is under way", len(due), 0)

@@ -23,7 +23,7 @@ CREATE TABLE generations (
 );
 CREATE INDEX generations_open ON generations (tenant) WHERE forgotten_at IS NULL;
 
--- The generation that was written when it was asked: once that one is forgotten,
+-- The newest generation that was announced when it was asked: once that one is forgotten,
 -- nothing confirms by an index what was erased. Of an erasure that was restored it is
 -- not known: 0, until it is known to be at most one that rows move to.
 ALTER TABLE erasures ADD COLUMN generation BIGINT NOT NULL DEFAULT 1;
