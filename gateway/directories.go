@@ -3,6 +3,7 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -105,6 +106,9 @@ func (l *lister) unsealRun(ctx context.Context, dir string, ids []recording.Vers
 		slices.SortFunc(rows, func(a, b catalog.Version) int { return cmp.Compare(a.Slots.Recording, b.Slots.Recording) })
 		for _, v := range rows {
 			in, err := l.gateway.unsealMoved(ctx, s, l.bucket, v)
+			if errors.Is(err, recording.ErrErased) { // and its row does not say so yet
+				continue
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -210,14 +214,8 @@ func (l *lister) readNames(ctx context.Context, by scope, dir string, unread []c
 // anyBelow gives the name of some recording in a directory or below it, which
 // tells the directory's own; "" if there is none.
 func (l *lister) anyBelow(ctx context.Context, dir catalog.Index) (string, error) {
-	v, err := l.gateway.catalog.AnyIn(ctx, l.scope.tenant.ID, dir)
-	if err != nil {
-		return "", unavailable(err)
-	}
-	if v != nil {
-		in, err := l.gateway.unsealMoved(ctx, l.scope, l.bucket, *v)
-		in.dek.Clear()
-		return string(in.Name), err
+	if name, err := l.anyIn(ctx, dir); name != "" || err != nil {
+		return name, err
 	}
 	subs, err := l.gateway.catalog.Subdirectories(ctx, l.scope.tenant.ID, dir)
 	if err != nil {
@@ -229,4 +227,41 @@ func (l *lister) anyBelow(ctx context.Context, dir catalog.Index) (string, error
 		}
 	}
 	return "", nil
+}
+
+// anyIn is anyBelow for what lies directly in the directory. Mostly the first will do.
+func (l *lister) anyIn(ctx context.Context, dir catalog.Index) (string, error) {
+	v, err := l.gateway.catalog.AnyIn(ctx, l.scope.tenant.ID, dir)
+	if err != nil || v == nil {
+		return "", unavailable(err)
+	}
+	if name, err := l.nameOf(ctx, *v); name != "" || err != nil {
+		return name, err
+	}
+	ids, err := l.gateway.catalog.VersionsIn(ctx, l.scope.tenant.ID, dir)
+	if err != nil {
+		return "", unavailable(err)
+	}
+	for some := range slices.Chunk(ids, unsealRows) {
+		rows, err := l.gateway.catalog.Versions(ctx, l.scope.tenant.ID, some)
+		if err != nil {
+			return "", unavailable(err)
+		}
+		for _, v := range rows {
+			if name, err := l.nameOf(ctx, v); name != "" || err != nil {
+				return name, err
+			}
+		}
+	}
+	return "", nil
+}
+
+// nameOf gives the name of a version, "" if it is erased and its row does not say so yet.
+func (l *lister) nameOf(ctx context.Context, v catalog.Version) (string, error) {
+	in, err := l.gateway.unsealMoved(ctx, l.scope, l.bucket, v)
+	in.dek.Clear()
+	if errors.Is(err, recording.ErrErased) {
+		return "", nil
+	}
+	return string(in.Name), err
 }

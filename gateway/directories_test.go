@@ -236,3 +236,28 @@ func TestListRefusesMovedRows(t *testing.T) {
 		}
 	}
 }
+
+// What is erased, though its row does not say so, is left out of listings, and hinders
+// none: nor does it tell the name of a directory in which there is nothing else.
+func TestListPassesOverWhatIsErased(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	mustPut(t, f, recorder, string(caller), "a/gone", "b/gone", "c/d/gone", "gone")
+	mustPut(t, f, recorder, string(agent), "b/kept", "c/d/e/kept", "kept")
+	row := tenantOf(t, f)
+	if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", gateway.ErasureRequest{Subject: caller, Reason: "request"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.PunctureNow(t.Context(), row.ID); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, f.Dir, `DELETE FROM punctures`)
+	names, _ := pages(t, f, reader, gateway.Page{Max: 10})
+	if want := []string{"b/kept", "c/d/e/kept", "kept"}; !slices.Equal(names, want) {
+		t.Errorf("listed %q, want %q", names, want)
+	}
+	_, prefixes := pages(t, f, reader, gateway.Page{Max: 10, Delimiter: "/"})
+	if want := []string{"b/", "c/"}; !slices.Equal(prefixes, want) {
+		t.Errorf("listed the prefixes %q, want %q", prefixes, want)
+	}
+}
