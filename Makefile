@@ -32,7 +32,7 @@ run: build
 # servers, and the raced ones mostly compute, so both run at the same time. In
 # either the longest begin first.
 test: packages servers
-	@$(MAKE) --no-print-directory -j2 --output-sync=line raced unraced
+	@$(MAKE) --no-print-directory -j2 raced unraced
 
 raced:
 	$(GO) test -race -count=1 -timeout 30m -p 3 -parallel 4 $$($(GO) list $(LONGEST) ./... | grep -vE '$(UNRACED)')
