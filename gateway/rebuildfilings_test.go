@@ -224,3 +224,85 @@ func TestAnOlderCatalogPassesOverFilingsThatWereGivenUp(t *testing.T) {
 		t.Errorf("read %d bytes", len(got))
 	}
 }
+
+// What was filed under a subject or a day anew, and erased with that, lies in an older
+// catalog where it was put. Its row says there that it is erased, and the erasure counts
+// it, whether an epoch punctured where it was before the erasure or with it.
+func TestAnOlderCatalogErasesWhatWasFiledAnew(t *testing.T) {
+	for name, c := range map[string]moving{
+		"subject": {
+			func(t *testing.T, f *gatewaytest.Fixture, _ gateway.Caller) {
+				info, err := correct(f, "moved", agent)
+				wantRefiled(t, 1, info, err)
+			},
+			gateway.ErasureRequest{Subject: agent, Reason: "asked for"},
+		},
+		"day": {
+			func(t *testing.T, f *gatewaytest.Fixture, reader gateway.Caller) {
+				v := versionOf(t, f, reader, "moved")
+				if err := f.Refile(t.Context(), v, uint64(v.Slots.Subject), keytree.DaySlot(200, time.Now())); err != nil {
+					t.Fatal(err)
+				}
+			},
+			expiring(200),
+		},
+	} {
+		for lost, lose := range map[string]func(*testing.T, map[string][]byte, string){
+			"rebuilt":  func(t *testing.T, before map[string][]byte, dir string) { putBack(t, before, dir); rebuild(t, dir) },
+			"followed": putBack,
+		} {
+			for epoch, before := range map[string]bool{"before": true, "with it": false} {
+				t.Run(name+" "+lost+" "+epoch, func(t *testing.T) { c.thenErased(t, before, lose) })
+			}
+		}
+	}
+}
+
+// moving files what is called moved anew, and erases where it is then.
+type moving struct {
+	move  func(*testing.T, *gatewaytest.Fixture, gateway.Caller)
+	erase gateway.ErasureRequest
+}
+
+func (m moving) thenErased(t *testing.T, puncturedBefore bool, lose func(*testing.T, map[string][]byte, string)) {
+	dir := t.TempDir()
+	var who string
+	var was catalog.Version
+	t.Run("put", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
+		mustPut(t, f, recorder, string(caller), "moved", "stayed")
+		who, was = reader.Who, versionOf(t, f, reader, "moved")
+	})
+	before := copyCatalog(t, dir)
+	var erased gateway.ErasureInfo
+	t.Run("moved and erased", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		puncture := func() {
+			if err := f.PunctureNow(t.Context(), was.Tenant); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m.move(t, f, f.Caller(who))
+		if puncturedBefore {
+			puncture()
+		}
+		var err error
+		if erased, err = f.EraseFor(t.Context(), f.Operator(), "acme", m.erase); err != nil {
+			t.Fatal(err)
+		}
+		puncture()
+	})
+	lose(t, before, dir)
+	f := gatewaytest.In(t, dir)
+	wantNames(t, f, f.Caller(who), "stayed")
+	if v, err := f.Catalog.Version(t.Context(), was.Tenant, was.Version); err != nil || v.State != catalog.Erased {
+		t.Errorf("the row of what is erased is %v, %v", v.State, err)
+	}
+	for range 2 { // as it is found, and settled
+		if n, err := f.Catalog.Unreadable(t.Context(), was.Tenant, erased.ID); err != nil || n != 1 {
+			t.Errorf("the erasure counts %d versions, %v; want 1", n, err)
+		}
+		sweep(t, f)
+	}
+}

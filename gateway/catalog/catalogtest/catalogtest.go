@@ -125,6 +125,7 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"restore what was begun", testRestoreIntents},
 		{"restore what is lost", testRestoreLost},
 		{"restore an erasure", testRestoreErasure},
+		{"restore an erasure of what was filed anew", testRestoreErasureOfFiled},
 		{"restore an erased tenant", testRestoreErased},
 		{"rebuilt", testRebuilt},
 		{"blobs that are settled", testSettledBlobs},

@@ -174,6 +174,32 @@ func testRestoreErasure(t *testing.T, v *Vault) {
 	wantEqual(t, "slots to puncture", len(v.toPuncture(t)), 0)
 }
 
+// testRestoreErasureOfFiled restores an erasure of a subject, below which there were
+// versions that this catalog has where they had been before.
+func testRestoreErasureOfFiled(t *testing.T, v *Vault) {
+	ctx := t.Context()
+	slots := []catalog.Slot{{Tree: catalog.TreeSubjects, Number: 1 << 39}}
+	var filed []recording.Version
+	for range 150 { // more than are read at once
+		was := v.series(t, Random(), Random(), catalog.Never)[0]
+		filed, slots = append(filed, was.Version), append(slots, catalog.Slot{Tree: catalog.TreeRecordings, Number: was.Slots.Recording})
+	}
+	stays := v.series(t, Random(), Random(), catalog.Never)[0]
+	row := catalog.ErasureRow{
+		ID: recording.NewErasureID(), Tenant: v.Tenant, Scope: catalog.ScopeSubject, Who: "owner", Reason: "asked for",
+		Commitment: bytes(32), AskedAt: now(), Base: 1, Record: []byte("record"),
+	}
+	_, err := v.RestoreErasure(ctx, row, slots, nil, nil)
+	must(t, err)
+	for _, version := range filed {
+		wantEqual(t, "state", v.State(t, version), catalog.Erased)
+	}
+	wantEqual(t, "state of another", v.State(t, stays.Version), catalog.Committed)
+	n, err := v.Unreadable(ctx, v.Tenant, row.ID)
+	must(t, err)
+	wantEqual(t, "unreadable", n, int64(len(filed)))
+}
+
 // testRestoreErased makes a tenant erased whatever it was.
 func testRestoreErased(t *testing.T, v *Vault) {
 	ctx := t.Context()
