@@ -8,7 +8,7 @@ LONGEST := ./gateway ./gateway/catalog ./gateway/s3api ./cmd/lethe
 DATA    := demo-data
 PORT    := 9000
 
-.PHONY: build man run test raced unraced bench chaos redteam check fuzz fuzz-long packages servers
+.PHONY: build man run test bench chaos redteam check fuzz fuzz-long packages servers
 
 build:
 	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/lethe ./cmd/lethe
@@ -29,15 +29,10 @@ run: build
 # The race detector, which makes tests three to five times as slow, stays out of
 # those in which no code of ours runs at once: the tests of whole programs, which
 # run them as their own processes, and the signatures. Those mostly wait for
-# servers, and the raced ones mostly compute, so both run at the same time. In
-# either the longest begin first.
+# servers, so more of them run at once than there are processors. In either the
+# longest begin first.
 test: packages servers
-	@$(MAKE) --no-print-directory -j2 raced unraced
-
-raced:
-	$(GO) test -race -count=1 -timeout 30m -p 3 -parallel 4 $$($(GO) list $(LONGEST) ./... | grep -vE '$(UNRACED)')
-
-unraced:
+	$(GO) test -race -count=1 -timeout 30m -p 4 $$($(GO) list $(LONGEST) ./... | grep -vE '$(UNRACED)')
 	$(GO) test -count=1 -timeout 30m -p 3 -parallel 4 $$($(GO) list ./... | grep -E '$(UNRACED)' | sort -r)
 
 # Faults in large numbers, on real servers: kills at any instant, a fault at every

@@ -101,8 +101,8 @@ func TestForgedPackEndsNoErasure(t *testing.T) {
 func TestRebuildDoubtsThePackOfAnOldHead(t *testing.T) {
 	r := restoring(t, localRestorable(t))
 	r.put("kept", "first", "second")
-	for i := range int64(300) {
-		execute(t, r.dir, `INSERT INTO punctures (tenant, tree, slot, since) SELECT id, 1, ?, 0 FROM tenants`, 10_000+i<<12)
+	for i := range int64(300) { // too young for an epoch of their own
+		execute(t, r.dir, `INSERT INTO punctures (tenant, tree, slot, since) SELECT id, 1, ?, ? FROM tenants`, 10_000+i<<12, time.Now().UnixMicro())
 	}
 	r.eraseName("first")
 	h := r.head()

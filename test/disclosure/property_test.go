@@ -40,7 +40,7 @@ func TestNothingErasedIsReachable(t *testing.T) {
 	}
 	t.Logf("%d epochs; coordinators ended %v", done, ends)
 	for _, step := range []string{
-		"LeaseEpochs", "read head", "versions", "rotate", "unwrap", "create pages", "wrap", "create head",
+		"read head", "versions", "rotate", "unwrap", "create pages", "wrap", "create head",
 		"PutPages", "FollowHead", "DropOlderPages", "retire", "EpochEffective",
 	} {
 		if done >= 1000 && (ends["before "+step] == 0 || ends["after "+step] == 0) {
