@@ -176,7 +176,7 @@ func (m *mix) wrongCalls() []call {
 		{"POST", "/v1/tenants", m.admin, `{"name":"` + inNames + `"}`},
 		{"POST", "/v1/tenants", m.owner, `"` + inNames + `" "` + plain + `"`},
 		{"POST", "/v1/tenants", m.owner, `{"name":"` + strings.Repeat(inNames, 70_000) + `"}`},
-		{"POST", "/v1/tenants/" + inNames + "/erase", m.owner, ""},
+		{"POST", "/v1/tenants/" + inNames + "/erase", m.owner, "{}"},
 		{"POST", "/v1/tenants/" + plain + "/restore", m.admin, `{"` + inNames + `":1}`},
 		{"POST", in + "/buckets", m.admin, `{"name":"` + names + `"}`},
 		{"POST", in + "/buckets", m.admin, `{"name":"` + formatted + `","purpose":"` + inNames + `"}`},
