@@ -242,9 +242,10 @@ func (m *mix) aTenant() {
 	m.sample(&m.signatures, made.AdminToken)
 	in := "/v1/tenants/" + url.PathEscape(name)
 	m.ask(m.api("POST", in+"/buckets", made.AdminToken, `{"name":"`+names+`"}`))
-	for _, what := range []string{"revoke", "restore", "erase"} {
+	for _, what := range []string{"revoke", "restore"} {
 		m.ask(m.api("POST", in+"/"+what, m.owner, ""))
 	}
+	m.ask(m.api("POST", in+"/erase", m.owner, `{"reason":"`+inNames+`"}`))
 	m.ask(m.api("GET", in, made.AdminToken, ""))
 }
 
