@@ -254,6 +254,8 @@ func (g *Gateway) queue(ctx context.Context, s scope, n catalog.NewErasure, of c
 		Who: e.Who, Reason: reason, Commitment: commitment[:], AskedAt: now(), // not e.At: what is held has moved out since
 	}
 	n.Erasable = erasable
+	// gofail: var eraseRows string
+	// return ErasureInfo{}, failpoint(eraseRows)
 	var done catalog.Queued
 	err = g.inStage(ctx, s, func(s scope) (err error) {
 		done, err = g.queueIn(ctx, s, n, of, e)
@@ -292,8 +294,6 @@ func (g *Gateway) queueIn(ctx context.Context, s scope, n catalog.NewErasure, of
 	if err != nil {
 		return catalog.Queued{}, err
 	}
-	// gofail: var eraseRows string
-	// return catalog.Queued{}, failpoint(eraseRows)
 	return g.catalog.QueueErasure(ctx, n, []audit.Record{event})
 }
 

@@ -22,6 +22,7 @@ var durable = []string{
 // withoutFailpoint are functions that make something durable in a step that has
 // its failpoint elsewhere.
 var withoutFailpoint = map[string]string{
+	"queueIn":     "queue, which alone calls it, has one just before",
 	"apply":       "journalApply comes first",
 	"seal":        "putBegun and listWrite come first",
 	"create":      "recordingCreate comes first",
