@@ -188,8 +188,9 @@ const (
 	refilePause   = 50 * time.Millisecond
 )
 
-// moveOut files what is held below the slot of a subject or a day elsewhere, in batches, until nothing is left there. Whoever is killed on the way has moved
-// some of it, and the next goes on with the rest.
+// moveOut files what is held below the slot of a subject or a day elsewhere, in
+// batches, until nothing is left there. Whoever is killed on the way has moved some of
+// it, and the next goes on with the rest.
 func (g *Gateway) moveOut(ctx context.Context, t recording.Tenant, from catalog.Slot) error {
 	for idle := 0; idle < refileTries; {
 		held, err := g.catalog.HeldBelow(ctx, t, from, refileBatch)

@@ -111,9 +111,10 @@ func (in Intent) row() []any {
 //
 // ErrAborted: the intent is not open. ErrTenantRevoked, ErrTenantErased,
 // ErrNoBucket: nothing may be written there. ErrTombstoned: nor under its slots.
-// ErrStage: its indexes are not those of the stage that the tenant is in. ErrExists: the name is taken, and Overwrite is Never. ErrMoved: the name stands for another recording, so what
-// was begun as a version of this one cannot be its next. ErrParts: a part on the
-// list is not stored any more. ErrUnavailable: nothing was written. ErrUnknown: the
+// ErrStage: its indexes are not those of the stage that the tenant is in. ErrExists:
+// the name is taken, and Overwrite is Never. ErrMoved: the name stands for another
+// recording, so what was begun as a version of this one cannot be its next. ErrParts:
+// a part on the list is not stored any more. ErrUnavailable: nothing was written. ErrUnknown: the
 // database was lost during COMMIT and could not be asked. Any other answer is
 // the truth, even when the connection broke or ctx ended on the way.
 //
