@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
@@ -42,20 +41,8 @@ type RetentionStatus struct {
 
 // retention is what a gateway keeps of it.
 type retention struct {
-	hour   int
-	mu     sync.Mutex // guards status
-	status RetentionStatus
-}
-
-func (r *retention) note(f func(*RetentionStatus)) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	f(&r.status)
-}
-
-func (r *retention) stats() (s RetentionStatus) {
-	r.note(func(now *RetentionStatus) { s = *now })
-	return s
+	hour int
+	noted[RetentionStatus]
 }
 
 // lastNight is the day, counted from 1970, on which it was last the hour at which
