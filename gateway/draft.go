@@ -129,13 +129,22 @@ func (g *Gateway) lookupSubject(ctx context.Context, s scope, sub recording.Subj
 	return slot, err == nil, err
 }
 
-// seal seals the facts and wraps the data key.
+// seal seals the facts and wraps the data key. The key of a day that was erased while
+// it was being filled is forgotten: what comes from then on goes with the next.
+// ErrTombstoned: its subject was erased meanwhile.
 func (d *draft) seal(ctx context.Context, s scope) (envelope.Prefix, error) {
 	sealed, err := sealFacts(d.dek, d.id, d.facts)
 	if err != nil {
 		return envelope.Prefix{}, err
 	}
 	wrapped, err := s.keys.WrapDEK(ctx, d.id, d.slots, d.dek)
+	if errors.Is(err, keytree.ErrPunctured) {
+		d.later()
+		wrapped, err = s.keys.WrapDEK(ctx, d.id, d.slots, d.dek)
+	}
+	if errors.Is(err, keytree.ErrPunctured) {
+		err = catalog.ErrTombstoned
+	}
 	if err != nil {
 		return envelope.Prefix{}, err
 	}
@@ -150,20 +159,23 @@ func sealFacts(dek keytree.Key, id recording.Identity, f recording.Facts) ([]byt
 	return envelope.SealFacts(dek, id, b)
 }
 
-// onOpenDay begins a draft. If the day on which it would expire was erased while it
-// was being filled, it expires on the next: a day that is erased stays empty. That one
+// onOpenDay begins a draft. If the day on which it would expire was erased, and its key
+// is not yet forgotten, it expires on the next: a day that is erased stays empty. That one
 // is open, since it is not to be erased before it is filled, unless clocks disagree.
 func (d *draft) onOpenDay(ctx context.Context, s scope, begin func() error) error {
 	err := begin()
 	if !errors.Is(err, catalog.ErrDayTombstoned) {
 		return err
 	}
-	d.slots.Day = keytree.LaterDay(d.slots.Day, d.facts.CreatedAt)
+	d.later()
 	if d.prefix, err = d.seal(ctx, s); err != nil {
 		return err
 	}
 	return begin()
 }
+
+// later files the draft under the next day.
+func (d *draft) later() { d.slots.Day = keytree.LaterDay(d.slots.Day, d.facts.CreatedAt) }
 
 func prefixOf(id recording.Identity, s keytree.Slots, wrapped [keytree.WrappedSize]byte, facts []byte) envelope.Prefix {
 	return envelope.Prefix{

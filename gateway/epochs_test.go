@@ -221,7 +221,9 @@ func TestPutsGoOnAfterTheirDayIsErased(t *testing.T) {
 	if _, err := f.Open(t.Context(), reader, calls, "before"); !errors.Is(err, recording.ErrNotFound) {
 		t.Errorf("what was put before: %v, want ErrNotFound", err)
 	}
-	for name, size := range map[recording.Name]int{"whole": 1000, "parts": 2000} {
+	mustPut(t, f, recorder, string(caller), "later")
+	putInParts(t, f, recorder, "later-parts", sound(3, 2000))
+	for name, size := range map[recording.Name]int{"whole": 1000, "parts": 2000, "later": 1000, "later-parts": 2000} {
 		if got := read(t, f, reader, name); len(got) != size {
 			t.Errorf("read %d bytes of %s, want %d", len(got), name, size)
 		}
