@@ -29,8 +29,8 @@ func (c *Catalog) RecordedTenant(ctx context.Context, id recording.Tenant, recor
 }
 
 // selectToEnd goes by those that have no certificate: see selectUnrecorded.
-const selectToEnd = selectErasures + ` AND e.` + openErasure + `e.scope <> 'tenant'
-	AND e.asked_at + 0 >= $2 AND (e.asked_at + 0 > $3 OR e.id > $4) ORDER BY e.asked_at + 0, e.id LIMIT $5`
+const selectToEnd = selectErasures + ` AND e.` + openErasure + `e.state IN ('queued', 'punctured', 'effective')
+	AND e.scope <> 'tenant' AND e.asked_at + 0 >= $2 AND (e.asked_at + 0 > $3 OR e.id > $4) ORDER BY e.asked_at + 0, e.id LIMIT $5`
 
 // ToEnd gives the erasures of a tenant that have no certificate, but for the tenant's own,
 // oldest first, those after one, at most limit of them.
