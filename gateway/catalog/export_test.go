@@ -90,6 +90,7 @@ func (c *Catalog) EpochQueries(v Version) map[string][]any {
 		deleteOlderPages + "($4)":   {v.Tenant[:], TreeRecordings, 7, 1 << 40},
 		c.dialect.selectToCertify(): {v.Tenant[:], 7, 0, 0, v.Version[:], 10},
 		selectToUnlink:              {v.Tenant[:], 1, 0, 0, v.Version[:], 10},
+		selectToEnd:                 {v.Tenant[:], 0, 0, v.Version[:], 10},
 	}
 }
 
