@@ -300,3 +300,73 @@ func TestErasureWhileAnnounced(t *testing.T) {
 		t.Errorf("erasure of a generation that is forgotten: %v, want ErrNoErasure", err)
 	}
 }
+
+// A row that is damaged says again what the store does, and is found under the next
+// generation; one of which the store has nothing that opens either is named in the log.
+func TestReindexMendsRows(t *testing.T) {
+	t.Parallel()
+	f := gatewaytest.In(t, t.TempDir(), gateway.Announce(shortly))
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	damages := map[recording.Name]string{
+		"facts":   `UPDATE versions SET sealed_facts = zeroblob(length(sealed_facts)) WHERE version = $1`,
+		"wrap":    `UPDATE versions SET wrapped_dek = zeroblob(length(wrapped_dek)) WHERE version = $1`,
+		"slot":    `UPDATE versions SET slot_recording = slot_recording + 1000 WHERE version = $1`,
+		"erased":  `UPDATE versions SET slot_recording = (SELECT p.slot FROM punctures p WHERE p.tree = 1 AND p.epoch > 0) WHERE version = $1`,
+		"refiled": `UPDATE versions SET sealed_facts = zeroblob(length(sealed_facts)) WHERE version = $1`,
+		"parts":   `UPDATE versions SET wrapped_dek = zeroblob(length(wrapped_dek)) WHERE version = $1`,
+	}
+	var want []string
+	mustPut(t, f, recorder, string(agent), "gone", "lost")
+	for name := range damages {
+		if want = append(want, string(name)); name != "parts" {
+			mustPut(t, f, recorder, string(caller), name)
+			continue
+		}
+		parts := begin(t, f, recorder, name)
+		if _, err := complete(f, recorder, parts, mustPutPart(t, f, recorder, parts, 1, sound(2, 1000))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.Sort(want)
+	correct := gateway.RefileRequest{Bucket: calls, Name: "refiled", Subjects: []recording.Subject{agent}}
+	if _, err := f.RefileFor(t.Context(), f.Operator(), "acme", correct); err != nil {
+		t.Fatal(err)
+	}
+	effective(t, f, erase(t, f, "gone"))
+	damages["lost"] = `UPDATE versions SET sealed_facts = zeroblob(length(sealed_facts)), blob = blob || 'x' WHERE version = $1`
+	var lost recording.Version
+	for name, damage := range damages {
+		in, err := f.Stat(t.Context(), reader, calls, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		execute(t, f.Dir, damage, in.Version[:])
+		if name == "lost" {
+			lost = in.Version
+		}
+		if _, err := f.Open(t.Context(), reader, calls, name); err == nil {
+			t.Errorf("%s opens, though its row is damaged", name)
+		}
+	}
+
+	if info := reindex(t, f, "acme"); info.Moved != int64(len(want)) || info.Damaged != 1 {
+		t.Errorf("reindexed %+v, want %d versions, and 1 that does not open", info, len(want))
+	}
+	if !strings.Contains(f.Log.String(), lost.String()) {
+		t.Error("what does not open is not named in the log")
+	}
+	names, _ := pages(t, f, reader, gateway.Page{Max: 100})
+	if !slices.Equal(names, want) {
+		t.Errorf("names: %v, want %v", names, want)
+	}
+	for _, name := range names {
+		if got := read(t, f, reader, recording.Name(name)); len(got) != 1000 {
+			t.Errorf("read %d bytes of %s", len(got), name)
+		}
+	}
+	eraseSubject(t, f, caller)
+	names, _ = pages(t, f, reader, gateway.Page{Max: 100})
+	if want := []string{"parts", "refiled"}; !slices.Equal(names, want) {
+		t.Errorf("names once a subject is erased: %v, want %v", names, want)
+	}
+}

@@ -155,6 +155,7 @@ type Moved struct {
 	Terms       []Index
 	Subjects    []Indexed // among the terms
 	Subject     *Index    // of the slot that it hangs from, where its older index is not known
+	Mended      *Version  // whose slots, wrap and facts its row is to have, which was damaged; nil if it was not
 }
 
 // Step is some of the versions of a tenant on their way to the next generation.
@@ -224,10 +225,23 @@ func (d dialect) movable(ctx context.Context, tx *sql.Tx, s Step) (out []moving,
 			if m.Filed != m.slots { // and may tell of others now
 				return nil, ErrBehind
 			}
+			if m.Mended != nil {
+				m.slots = m.Mended.Slots
+				if err := m.Mended.mend(ctx, tx); err != nil {
+					return nil, err
+				}
+			}
 			out = append(out, m)
 		}
 	}
 	return out, nil
+}
+
+// mend has a version's row say what opens.
+func (v Version) mend(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, `UPDATE versions SET slot_recording = $1, slot_subject = $2, slot_day = $3, wrapped_dek = $4, sealed_facts = $5
+		WHERE version = $6`, v.Slots.Recording, v.Slots.Subject, v.Slots.Day, v.WrappedDEK, v.SealedFacts, v.Version[:])
+	return err
 }
 
 // move moves rows that are there, by few statements.
