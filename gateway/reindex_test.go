@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -204,6 +205,60 @@ func TestReindexKeepsSubjectsOfUploads(t *testing.T) {
 	}
 	if _, err := complete(f, recorder, begun, part); !errors.Is(err, recording.ErrNoUpload) {
 		t.Errorf("complete what tells of an erased subject: %v, want ErrNoUpload", err)
+	}
+}
+
+// waiting is a body that comes once it may.
+type waiting struct {
+	gateway.Body
+	once          sync.Once
+	came, proceed chan struct{}
+}
+
+// Read implements io.Reader.
+func (w *waiting) Read(p []byte) (int, error) {
+	w.once.Do(func() { close(w.came); <-w.proceed })
+	return w.Body.Read(p)
+}
+
+// What is put while rows move, and move again, goes with its subject, of whom nothing else
+// tells.
+func TestReindexKeepsSubjectsOfPuts(t *testing.T) {
+	t.Parallel()
+	f := gatewaytest.In(t, t.TempDir(), gateway.Announce(shortly))
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	put := func(name recording.Name, subject recording.Subject) (proceed func() error) {
+		u, w, ended := told(name, string(subject), sound(1, 1000)), &waiting{came: make(chan struct{}), proceed: make(chan struct{})}, make(chan error, 1)
+		w.Body, u.Body = u.Body, w
+		go func() { // ends once it may proceed
+			_, err := f.Put(t.Context(), recorder, u)
+			ended <- err
+		}()
+		<-w.came
+		return func() error { close(w.proceed); return <-ended }
+	}
+	erased, kept := put("erased", caller), put("kept", agent)
+	for range 2 {
+		mustPut(t, f, recorder, "", "gone")
+		if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", ofRecording("gone")); err != nil {
+			t.Fatal(err)
+		}
+		reindex(t, f, "acme")
+	}
+	eraseSubject(t, f, caller)
+	if err := erased(); !errors.Is(err, recording.ErrUnavailable) {
+		t.Errorf("put that tells of an erased subject: %v, want ErrUnavailable", err)
+	}
+	if err := kept(); err != nil {
+		t.Errorf("put: %v", err)
+	}
+	if names, _ := pages(t, f, reader, gateway.Page{Max: 100}); !slices.Equal(names, []string{"kept"}) {
+		t.Errorf("names: %v", names)
+	}
+	mustPut(t, f, recorder, string(agent), "again")
+	eraseSubject(t, f, agent)
+	if names, _ := pages(t, f, reader, gateway.Page{Max: 100}); len(names) > 0 {
+		t.Errorf("names once all subjects are erased: %v", names)
 	}
 }
 

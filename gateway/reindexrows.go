@@ -90,7 +90,7 @@ func (g *Gateway) moveIn(ctx context.Context, s scope, of *catalog.Generation) (
 		return false, unavailable(err)
 	}
 	if len(rows) == 0 {
-		return true, g.moveUploads(ctx, s)
+		return true, nil
 	}
 	step := catalog.Step{Tenant: of.Tenant, Stage: s.tenant.Stage, From: of.Reached, Reached: reached}
 	for _, v := range rows {
@@ -111,37 +111,28 @@ func (g *Gateway) moveIn(ctx context.Context, s scope, of *catalog.Generation) (
 	return false, nil
 }
 
-// moveUploads has the subjects of open uploads be found under the generation that is
-// written, with the slots that their parts hang from: of whom no version tells yet, an
+// moveIntent has the subject of an upload under way be found under the generation that is
+// written, with the slot that it hangs from: nothing else may tell of them yet, and their
 // erasure takes the upload all the same.
-func (g *Gateway) moveUploads(ctx context.Context, s scope) error {
-	buckets, err := g.catalog.Buckets(ctx, s.tenant.ID)
-	if err != nil {
-		return unavailable(err)
-	}
-	for _, b := range buckets {
-		open, err := g.catalog.Uploads(ctx, s.tenant.ID, b.ID)
+func (g *Gateway) moveIntent(ctx context.Context, s scope, v catalog.Version) error {
+	if v.SealedFacts == nil { // it comes in parts
+		up, err := g.catalog.Upload(ctx, v.Tenant, v.Version)
+		if errors.Is(err, recording.ErrNotFound) { // it has ended
+			return nil
+		}
 		if err != nil {
 			return unavailable(err)
 		}
-		for _, up := range open {
-			if err := g.moveUpload(ctx, s, up); err != nil {
-				return err
-			}
-		}
+		v.WrappedDEK, v.SealedFacts = up.WrappedDEK, up.SealedFacts
 	}
-	return nil
-}
-
-func (g *Gateway) moveUpload(ctx context.Context, s scope, up catalog.Upload) error {
-	f, err := s.facts(ctx, catalog.Version{Intent: up.Intent, Content: catalog.Content{WrappedDEK: up.WrappedDEK, SealedFacts: up.SealedFacts}})
-	if s.lostFor(err) { // nobody can complete it
+	f, err := s.facts(ctx, v)
+	if s.lostFor(err) { // it was erased, or nobody can complete it
 		return nil
 	}
 	if err != nil || len(f.Subjects) == 0 {
 		return err
 	}
-	_, err = g.catalog.SubjectSlot(ctx, s.tenant.ID, s.subject(f.Subjects[0]), up.Slots.Subject)
+	_, err = g.catalog.SubjectSlot(ctx, s.tenant.ID, s.subject(f.Subjects[0]), v.Slots.Subject)
 	if errors.Is(err, catalog.ErrTombstoned) { // it was erased, and the upload with it
 		err = nil
 	}
@@ -151,6 +142,9 @@ func (g *Gateway) moveUpload(ctx context.Context, s scope, up catalog.Upload) er
 // moved adds a version to a step, by what is sealed in it. One whose keys are gone was
 // erased or replaced since, or lies below a tombstone: a sweep settles it.
 func (g *Gateway) moved(ctx context.Context, s scope, v catalog.Version, to *catalog.Step) error {
+	if v.State == catalog.Intended {
+		return g.moveIntent(ctx, s, v)
+	}
 	f, err := s.facts(ctx, v)
 	if errors.Is(err, recording.ErrErased) {
 		fresh, again := g.catalog.Version(ctx, v.Tenant, v.Version)
