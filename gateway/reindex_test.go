@@ -320,6 +320,22 @@ func TestReindexWaitsForPages(t *testing.T) {
 	}
 }
 
+// A tenant of which more is to move than a turn has time for goes on in the next: nothing
+// has failed.
+func TestReindexInTurns(t *testing.T) {
+	t.Parallel()
+	f := gatewaytest.In(t, t.TempDir(), gateway.Announce(shortly), gateway.Turn(1))
+	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	mustPut(t, f, recorder, "", "gone", "kept")
+	erase(t, f, "gone")
+	if info := reindex(t, f, "acme"); info.Moved != 1 {
+		t.Errorf("reindexed %+v, want one version", info)
+	}
+	if s := f.Stats().Reindex; s.Failures != 0 {
+		t.Errorf("the process counts %+v", s)
+	}
+}
+
 // What is erased once the next generation is announced is found again by that, and is
 // unlinkable with it: a later copy of the catalog, of which this one knows nothing, may
 // have moved what was erased.

@@ -46,10 +46,11 @@ func (g *Gateway) moveFew(ctx context.Context, s scope, m *catalog.Move) error {
 	return nil
 }
 
-// moveAll moves versions until none is left, and settles the tenant. It takes as long
-// between two batches as the last one took, for what else the catalog has to do.
+// moveAll moves versions until none is left, and settles the tenant, or until its turn is
+// over: then it goes on in the next. It takes as long between two batches as the last one
+// took, for what else the catalog has to do.
 func (g *Gateway) moveAll(ctx context.Context, of catalog.Generation) error {
-	for {
+	for turn := time.Now(); ; {
 		began := time.Now()
 		done, err := g.moveSome(ctx, &of)
 		if errors.Is(err, catalog.ErrBehind) || errors.Is(err, catalog.ErrStage) { // another moves them
@@ -60,6 +61,9 @@ func (g *Gateway) moveAll(ctx context.Context, of catalog.Generation) error {
 		}
 		if done {
 			return g.endMove(ctx, of)
+		}
+		if time.Since(turn) > g.reindexes.turn {
+			return nil
 		}
 		if mine, err := g.catalog.LeaseGeneration(ctx, of, g.reindexes.holder, reindexLease); err != nil || !mine {
 			return err
