@@ -153,3 +153,43 @@ func TestCorrectionOutlastsStage(t *testing.T) {
 		t.Errorf("names once the subject is erased: %v", names)
 	}
 }
+
+// While rows move a listing goes by what the one before has seen, and forgets what is gone.
+func TestListingsRememberWhileRowsMove(t *testing.T) {
+	t.Parallel()
+	f, held := heldUp(t)
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	mustPut(t, f, recorder, "", "d/a", "e/b", "gone")
+	erase(t, f, "gone")
+	if _, err := f.Reindex(t.Context(), f.Operator(), "acme"); err != nil {
+		t.Fatal(err)
+	}
+	held.arm("EndMove")
+	moved := make(chan struct{})
+	go func() { // ends once it goes on
+		defer close(moved)
+		for info := (gateway.ReindexInfo{}); info.MovedAt.IsZero(); info, _ = f.Reindexed(t.Context(), f.Operator(), "acme") {
+			f.ForgetOlder(t.Context())
+		}
+	}()
+	<-held.came
+	list := func(want ...string) {
+		t.Helper()
+		if names, _ := pages(t, f, reader, gateway.Page{Max: 100}); !slices.Equal(names, want) {
+			t.Errorf("names: %v, want %v", names, want)
+		}
+	}
+	list("d/a", "e/b")
+	before := f.Stats().Shelves.Hits
+	list("d/a", "e/b")
+	if hits := f.Stats().Shelves.Hits - before; hits != 3 {
+		t.Errorf("%d directories were known, want 3", hits)
+	}
+	erase(t, f, "d/a")
+	list("e/b")
+	if got := f.Remembered(reader.Tenant); slices.Contains(got, "d/a") {
+		t.Errorf("a directory without recordings is remembered: %q", got)
+	}
+	close(held.proceed)
+	<-moved
+}
