@@ -28,7 +28,7 @@ func HotQueries(v Version, bucket Index) map[string][]any {
 		selectFoundVersion:                {v.Name[:], v.Version[:], v.Tenant[:], bucket[:]},
 		selectOpenBucket:                  {v.Tenant[:], v.Bucket[:]},
 		selectStored:                      {v.Tenant[:], v.Recording[:]},
-		insertAllowed + "0" + allowedOnce: v.Intent.row(),
+		insertAllowed + "0" + allowedOnce: append(v.Intent.row(), v.Intent.Stage),
 		flipAllowed:                       append(Commit{Tenant: v.Tenant, Version: v.Version, Content: v.Content}.flipArgs(), Stage(0)),
 	}
 }
