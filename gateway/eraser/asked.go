@@ -11,14 +11,15 @@ import (
 )
 
 // mayGo gives those slots of rows, which come first, that go with the next epoch, and
-// reports whether there are more. What was not asked for is passed over, and takes
-// nobody's place; it is told of for as long as its row is there.
-func (e *Eraser) mayGo(ctx context.Context, t recording.Tenant, keys *keytree.Keys, rows []catalog.Tombstone, more bool) ([]keytree.Slot, bool, error) {
+// reports whether there are more. What was not asked for is passed over, unless an
+// operator has decided to puncture it, and takes nobody's place; it is told of for as
+// long as its row is there.
+func (e *Eraser) mayGo(ctx context.Context, t recording.Tenant, keys *keytree.Keys, rows []catalog.Tombstone, more bool, how Unproved) ([]keytree.Slot, bool, error) {
 	const most = keytree.MostPunctures
-	slots, unasked, err := e.asked(ctx, t, keys, rows)
+	slots, unasked, err := e.decided(ctx, t, keys, rows, how)
 	for err == nil && more && len(slots) < most {
 		if rows, _, more, err = e.Catalog.ToPuncture(ctx, t, most+len(unasked)); err == nil {
-			slots, unasked, err = e.asked(ctx, t, keys, rows)
+			slots, unasked, err = e.decided(ctx, t, keys, rows, how)
 		}
 	}
 	if len(unasked) > 0 {
@@ -30,6 +31,17 @@ func (e *Eraser) mayGo(ctx context.Context, t recording.Tenant, keys *keytree.Ke
 		slots, more = slots[:most], true
 	}
 	return slots, more, err
+}
+
+// decided is asked, and takes for asked for what an operator has decided to puncture.
+func (e *Eraser) decided(ctx context.Context, t recording.Tenant, keys *keytree.Keys, rows []catalog.Tombstone, how Unproved) (slots, unasked []keytree.Slot, err error) {
+	slots, unasked, err = e.asked(ctx, t, keys, rows)
+	if how != Puncture {
+		return slots, unasked, err
+	}
+	never := func(s keytree.Slot) bool { return s.MayGo() != nil }
+	slots = append(slots, slices.DeleteFunc(slices.Clone(unasked), never)...)
+	return slots, slices.DeleteFunc(unasked, func(s keytree.Slot) bool { return !never(s) }), err
 }
 
 // asked tells the slots of rows that something else than the rows says were to be

@@ -290,17 +290,8 @@ func (e *Eraser) advance(ctx context.Context, t *catalog.Tenant) error {
 	if err := e.finish(ctx, *t); err != nil {
 		return err
 	}
-	for more := true; more; {
-		moved, left, err := e.puncture(ctx, t)
-		if err != nil {
-			return err
-		}
-		if moved {
-			if err := e.finish(ctx, *t); err != nil {
-				return err
-			}
-		}
-		more = left
+	if err := e.punctureAll(ctx, t, Leave); err != nil {
+		return err
 	}
 	if err := e.certify(ctx, t.ID); err != nil {
 		return err
@@ -312,4 +303,22 @@ func (e *Eraser) advance(ctx context.Context, t *catalog.Tenant) error {
 		e.unlinked = time.Time{}
 	}
 	return err
+}
+
+// punctureAll punctures all that is due, in as many epochs as it takes, each of which is
+// effective before the next begins.
+func (e *Eraser) punctureAll(ctx context.Context, t *catalog.Tenant, how Unproved) error {
+	for more := true; more; {
+		moved, left, err := e.puncture(ctx, t, how)
+		if err != nil {
+			return err
+		}
+		if moved {
+			if err := e.finish(ctx, *t); err != nil {
+				return err
+			}
+		}
+		more = left
+	}
+	return nil
 }
