@@ -68,7 +68,7 @@ type Recovered struct {
 // Killed anywhere, it can be begun anew. The tenant is refused until the new head is
 // committed, and from then on every slot that it lacks is due in the catalog.
 func (e *Eraser) Recover(ctx context.Context, id recording.Tenant, r Recovery) (found Recovered, err error) {
-	mine, err := e.leased(ctx, id, func(ctx context.Context) error {
+	mine, err := e.leased(ctx, id, e.holder, func(ctx context.Context) error {
 		t, err := e.Catalog.Tenant(ctx, id)
 		if err == nil {
 			found, err = e.recover(ctx, &t, r)
