@@ -76,20 +76,47 @@ var faults = []fault{
 // and may be repeated, and the server goes on, or starts again.
 func TestFailpoints(t *testing.T) {
 	t.Parallel()
-	d := newDeeds(t)
+	var names []string
+	rows := map[string][]int{} // of steps
+	for i, s := range steps {
+		if s.deed == "erase tenant" || s.deed == "certificate" || s.deed == "reindex" {
+			continue // TestErasureFailpoints, TestCertificateFailpoints, TestReindexFailpoints
+		}
+		if rows[s.server()] == nil {
+			names = append(names, s.server())
+		}
+		rows[s.server()] = append(rows[s.server()], i)
+	}
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			newDeeds(t).sufferAll(rows[name])
+		})
+	}
+}
+
+// server names the server on which a step fails: one for all steps of a deed, but one
+// for each step of an epoch, after whose crash the next waits for a lease to end.
+func (s step) server() string {
+	if s.deed == "epoch" {
+		return s.deed + " at " + s.failpoint
+	}
+	return s.deed
+}
+
+// sufferAll has these rows of steps fail.
+func (d *deeds) sufferAll(rows []int) {
 	runs := 0
-	for n := range sized(t, 1, 20, 20) {
-		for i, s := range steps {
-			if s.deed == "erase tenant" || s.deed == "certificate" || s.deed == "reindex" {
-				continue // TestErasureFailpoints, TestCertificateFailpoints, TestReindexFailpoints
-			}
-			for _, f := range someFaults(t, i+n) {
+	for n := range sized(d.t, 1, 20, 20) {
+		for _, i := range rows {
+			s := steps[i]
+			for _, f := range someFaults(d.t, i+n) {
 				if f.name == "panic" && strings.HasPrefix(s.failpoint, "sqlite") {
 					continue // SQLite's own code is no Go, and stays locked
 				}
 				runs++
-				if d.suffer(s, f); t.Failed() {
-					t.Fatalf("%s at %s\n%s", f.name, s.failpoint, d.s.Log())
+				if !d.within(s.failpoint+"/"+f.name, func() { d.suffer(s, f) }) {
+					d.t.Fatalf("%s at %s\n%s", f.name, s.failpoint, d.s.Log())
 				}
 			}
 		}
@@ -97,7 +124,17 @@ func TestFailpoints(t *testing.T) {
 	d.restart()
 	d.complete()
 	d.nothingIsOrphaned()
-	t.Logf("%d faults at %d steps, %d crashes, %d recordings kept", runs, len(steps), d.crashes, len(d.kept))
+	d.t.Logf("%d faults at %d steps, %d crashes, %d recordings kept", runs, len(rows), d.crashes, len(d.kept))
+}
+
+// within does something in a subtest, so that it can be done alone.
+func (d *deeds) within(name string, do func()) bool {
+	whole := d.t
+	defer func() { d.t, d.s.t = whole, whole }()
+	return whole.Run(name, func(t *testing.T) {
+		d.t, d.s.t = t, t
+		do()
+	})
 }
 
 // someFaults are all of them, or for CI a crash and one other in turn.
@@ -147,11 +184,12 @@ func (d *deeds) suffer(s step, f fault) {
 	a := acts[s.deed](d)
 	d.s.arm(s.failpoint, f.terms)
 	err := a.do()
-	crashed := f.name == "crash" || err != nil && f.name == "panic"
-	if crashed && d.s.Ended(2*time.Second) {
+	fired := d.s.disarm(s.failpoint) // and answers still: whoever has asked was refused by then
+	switch {
+	case (f.name == "crash" || f.name == "panic" && !fired) && d.s.Ended(time.Minute):
 		d.crashes++
 		d.restart()
-	} else if !d.s.disarm(s.failpoint) {
+	case !fired:
 		d.t.Errorf("%s: %s does not get there: %v", at, s.deed, err)
 	}
 	if f.name == "sleep" && err != nil {
