@@ -272,30 +272,38 @@ func TestErasureFailpoints(t *testing.T) {
 // certificates. Every erasure gets one, and one only.
 func TestCertificateFailpoints(t *testing.T) {
 	t.Parallel()
-	d := newDeeds(t)
 	for _, s := range steps {
 		if s.deed != "certificate" {
 			continue
 		}
 		for _, f := range sized(t, faults[:1], faults, faults) {
-			name := d.fresh("certified")
-			d.must(d.client.putText(t.Context(), name, "hello"))
-			var e erasure
-			d.must(d.s.Lethe(&e, "erase", "--tenant", "acme", "--recording", "calls/"+name))
-			d.s.arm(s.failpoint, f.terms)
-			if f.name == "crash" && !d.s.Ended(50*time.Second) {
-				t.Fatalf("%s at %s is not reached\n%s", f.name, s.failpoint, d.s.Log())
-			}
-			if f.name == "crash" {
-				d.restart()
-			}
-			var first, again struct{ Certificate any }
-			d.must(d.s.Lethe(&first, "certificate", e.Erasure, "--wait"))
-			d.must(d.s.Lethe(&again, "certificate", e.Erasure))
-			if first.Certificate == nil || !reflect.DeepEqual(first, again) {
-				t.Errorf("%s at %s: certificate %v, then %v", f.name, s.failpoint, first, again)
-			}
+			t.Run(s.failpoint+"/"+f.name, func(t *testing.T) {
+				t.Parallel()
+				newDeeds(t).certify(s, f)
+			})
 		}
+	}
+}
+
+// certify erases a recording, and has a step on the way to its certificate fail.
+func (d *deeds) certify(s step, f fault) {
+	d.t.Helper()
+	name := d.fresh("certified")
+	d.must(d.client.putText(d.t.Context(), name, "hello"))
+	var e erasure
+	d.must(d.s.Lethe(&e, "erase", "--tenant", "acme", "--recording", "calls/"+name))
+	d.s.arm(s.failpoint, f.terms)
+	if f.name == "crash" && !d.s.Ended(2*time.Minute) {
+		d.t.Fatalf("it is not reached\n%s", d.s.Log())
+	}
+	if f.name == "crash" {
+		d.restart()
+	}
+	var first, again struct{ Certificate any }
+	d.must(d.s.Lethe(&first, "certificate", e.Erasure, "--wait"))
+	d.must(d.s.Lethe(&again, "certificate", e.Erasure))
+	if first.Certificate == nil || !reflect.DeepEqual(first, again) {
+		d.t.Errorf("certificate %v, then %v", first, again)
 	}
 }
 
