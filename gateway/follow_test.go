@@ -14,6 +14,7 @@ import (
 // A server that was started on an older copy of the catalog is asked for much at once:
 // all follow, its eraser too, and nobody is refused for it.
 func TestManyFollowAtOnce(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var reader gateway.Caller
 	quickly := func(c *gateway.Config) { c.EpochFloor = time.Millisecond }

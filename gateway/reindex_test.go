@@ -67,7 +67,7 @@ func reindex(t *testing.T, f *gatewaytest.Fixture, tenant string) gateway.Reinde
 	if info.State == "none" || info.State == "forgotten" {
 		t.Fatalf("reindex: %+v, want that it is under way", info)
 	}
-	until(t, "the generation is forgotten", 2*time.Minute, func() bool {
+	until(t, "the generation is forgotten", func() bool {
 		if err := f.ForgetOlder(t.Context()); err != nil {
 			t.Fatalf("reindex: %v", err)
 		}
@@ -88,7 +88,7 @@ func TestReindexBySchedule(t *testing.T) {
 	if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", ofRecording("gone")); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the generation is forgotten", time.Minute, func() bool {
+	until(t, "the generation is forgotten", func() bool {
 		info, err := f.Reindexed(t.Context(), f.Operator(), "acme")
 		return err == nil && info.State == "forgotten" && !info.Linkable
 	})
@@ -103,6 +103,7 @@ func TestReindexBySchedule(t *testing.T) {
 // Once a generation is forgotten no row has an index of it, and the key of none can be
 // had; and all that is left is found as before.
 func TestReindex(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.In(t, t.TempDir(), gateway.Announce(shortly))
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, Overwrite: gateway.OverwriteReplace})
 	mustPut(t, f, recorder, string(caller), "2026/11/a", "2026/b")
@@ -223,6 +224,7 @@ func (m missing) Open(ctx context.Context, key string, off, n int64) (io.ReadClo
 // A page that is missing may be put back: no generation is forgotten meanwhile under
 // which recordings, or the subjects of uploads, are found that it leads to.
 func TestReindexWaitsForPages(t *testing.T) {
+	t.Parallel()
 	for _, names := range [][]recording.Name{{"gone", "stays"}, {"gone"}} {
 		f := gatewaytest.New(t)
 		recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
@@ -239,7 +241,7 @@ func TestReindexWaitsForPages(t *testing.T) {
 		if err != nil || info.State == "none" {
 			t.Fatalf("reindex: %+v, %v", info, err)
 		}
-		until(t, "rows cannot move", 20*time.Second, func() bool {
+		until(t, "rows cannot move", func() bool {
 			err = g.ForgetOlder(t.Context())
 			info, _ = g.Reindexed(t.Context(), g.Operator(), "acme")
 			return err != nil || info.State == "forgotten"
@@ -248,7 +250,7 @@ func TestReindexWaitsForPages(t *testing.T) {
 			t.Errorf("while a page is missing: %+v, %v; want that rows are moving", info, err)
 		}
 		packs.Store(false)
-		until(t, "the generation is forgotten", 30*time.Second, func() bool {
+		until(t, "the generation is forgotten", func() bool {
 			g.ForgetOlder(t.Context())
 			info, _ = g.Reindexed(t.Context(), g.Operator(), "acme")
 			return info.State == "forgotten"
@@ -269,6 +271,7 @@ func TestReindexWaitsForPages(t *testing.T) {
 // unlinkable with it: a later copy of the catalog, of which this one knows nothing, may
 // have moved what was erased.
 func TestErasureWhileAnnounced(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.In(t, t.TempDir(), gateway.Announce(shortly))
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	mustPut(t, f, recorder, "", "before", "gone")

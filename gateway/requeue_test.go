@@ -4,7 +4,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/lethe-vault/lethe/gateway"
 	"github.com/lethe-vault/lethe/gateway/gatewaytest"
@@ -30,7 +29,7 @@ func erase(t *testing.T, f *gatewaytest.Fixture, name recording.Name) recording.
 // effective waits until nothing opens what an erasure erased.
 func effective(t *testing.T, f *gatewaytest.Fixture, id recording.ErasureID) {
 	t.Helper()
-	until(t, "an erasure is effective", 20*time.Second, func() bool {
+	until(t, "an erasure is effective", func() bool {
 		info, err := f.Erasure(t.Context(), f.Operator(), id)
 		return err == nil && (info.State == "effective" || info.State == "certified")
 	})
@@ -40,6 +39,7 @@ func effective(t *testing.T, f *gatewaytest.Fixture, id recording.ErasureID) {
 // epoch and one of which was acknowledged and no more, is put back under a server:
 // neither is lost.
 func TestAcknowledgedErasureOutlivesItsCatalog(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var who string
 	t.Run("before", func(t *testing.T) {
@@ -97,6 +97,7 @@ func put(t *testing.T, f *gatewaytest.Fixture, c gateway.Caller, name recording.
 // before anyone has caught it up: what was acknowledged since is not left behind in
 // the epoch before.
 func TestEpochTakesAcknowledgedErasuresAlong(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var who string
 	t.Run("before", func(t *testing.T) {

@@ -38,7 +38,7 @@ func erasedCertified(t *testing.T, f *gatewaytest.Fixture, what gateway.ErasureR
 // certify waits until an erasure is certified.
 func certify(t *testing.T, f *gatewaytest.Fixture, id recording.ErasureID) {
 	t.Helper()
-	until(t, "certified", 10*time.Second, func() bool {
+	until(t, "certified", func() bool {
 		if err := f.CertifyNow(t.Context(), tenantOf(t, f).ID); err != nil { // or another drives it
 			t.Fatal(err)
 		}
@@ -68,6 +68,7 @@ func wantBlobs(t *testing.T, f *gatewaytest.Fixture, what string, heads, packs i
 // needs, and whatever a copy may that is younger than the first. A catalog is rebuilt
 // without them: the keys say what was erased, and where what moved is.
 func TestSupersededIsDropped(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var who string
 	var erased []recording.ErasureID
@@ -134,6 +135,7 @@ func TestSupersededIsDropped(t *testing.T) {
 
 // Nothing goes of what a certificate is still to be made from.
 func TestSupersededWaitsForCertificates(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	mustPut(t, f, recorder, "", "a", "b", "c", "d")
@@ -158,6 +160,7 @@ func TestSupersededWaitsForCertificates(t *testing.T) {
 // A record of which the catalog knows no erasure, as of one that was asked for again after
 // the catalog had lost it, keeps nothing: what it may still need is punctured anew.
 func TestSupersededWaitsForNoUnknownErasure(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	mustPut(t, f, recorder, "", "a", "b", "c")
@@ -195,6 +198,7 @@ func (s unhurried) Open(ctx context.Context, key string, offset, length int64) (
 // A tenant may have a hundred thousand epochs a day: their heads and packs are not read
 // within the seconds for which a root may be held.
 func TestSupersededHeadsAreReadWithoutHaste(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	mustPut(t, f, recorder, "", "a", "b", "c", "d")
@@ -215,6 +219,7 @@ func TestSupersededHeadsAreReadWithoutHaste(t *testing.T) {
 
 // Killed between any two deletions, the rest goes the next time, and nothing else.
 func TestDroppingIsKilled(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	mustPut(t, f, recorder, "", "a", "b", "c", "d", "kept")
@@ -243,6 +248,7 @@ func TestDroppingIsKilled(t *testing.T) {
 // A provider that is put back from a copy which is younger than what was noted finds all
 // that its recovery takes, whatever was dropped since; older ones find nothing.
 func TestRecoverVaultWithoutWhatIsSuperseded(t *testing.T) {
+	t.Parallel()
 	r := restoring(t, localRestorable(t))
 	r.put("live", "gone-1", "gone-2", "gone-3", "gone-4", "gone-5")
 	certified := func(name recording.Name) { eraseCertified(t, r.Fixture, name) }

@@ -15,6 +15,7 @@ import (
 // Whoever writes the catalog has no key destroyed by a tombstone, of whichever erasure
 // it is said to be, and keeps none that was asked for from its end, by however many.
 func TestForgedTombstoneDestroysNoKey(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
 	mustPut(t, f, recorder, string(caller), "gone", "kept")
@@ -59,6 +60,7 @@ func TestForgedTombstoneDestroysNoKey(t *testing.T) {
 
 // Nor does who writes the catalog get a certificate of what was not destroyed.
 func TestForgedEpochIsNotCertified(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	mustPut(t, f, recorder, "", "gone", "alive")

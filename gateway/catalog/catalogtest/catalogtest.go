@@ -155,6 +155,7 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"reopened", testReopened},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			dsn := fresh(t)
 			test.run(t, NewVault(t, dsn))
 		})
