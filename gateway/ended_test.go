@@ -249,7 +249,7 @@ func (n *ending) forge(t *testing.T, stranger *claim.Signer, key string) {
 	if id == n.tenant.Erasure.ID {
 		scope = "tenant"
 	}
-	body, err := json.Marshal(epochs.Ending{Tenant: n.tenant.ID, ID: id, Scope: scope, At: time.Now(), Refused: time.Now(),
+	body, err := json.Marshal(epochs.Ending{Tenant: n.tenant.ID, ID: id, Scope: scope, At: time.Now().UTC().Truncate(time.Second), Refused: time.Now(),
 		Who: "owner", Reason: "forged", Commitment: bytes.Repeat([]byte{1}, 32), Unreadable: 1, Oldest: 1})
 	if err != nil {
 		t.Fatal(err)
