@@ -28,7 +28,7 @@ func HotQueries(v Version, bucket Index) map[string][]any {
 		selectFoundVersion:                {v.Name[:], v.Version[:], v.Tenant[:], bucket[:]},
 		selectOpenBucket:                  {v.Tenant[:], v.Bucket[:]},
 		selectStored:                      {v.Tenant[:], v.Recording[:]},
-		insertAllowed + "0" + allowedOnce: v.Intent.row(),
+		insertAllowed + "0" + allowedOnce: append(v.Intent.row(), v.Intent.Stage),
 		flipAllowed:                       append(Commit{Tenant: v.Tenant, Version: v.Version, Content: v.Content}.flipArgs(), Stage(0)),
 	}
 }
@@ -93,6 +93,7 @@ func (c *Catalog) EpochQueries(v Version) map[string][]any {
 		deleteOlderPages + "($4)":   {v.Tenant[:], TreeRecordings, 7, 1 << 40},
 		c.dialect.selectToCertify(): {v.Tenant[:], 7, 0, 0, v.Version[:], 10},
 		selectToUnlink:              {v.Tenant[:], 1, 0, 0, v.Version[:], 10},
+		selectToEnd:                 {v.Tenant[:], 0, 0, v.Version[:], 10},
 	}
 }
 

@@ -572,9 +572,13 @@ func TestMovingIsSerializable(t *testing.T) {
 	if err != nil || !begun {
 		t.Fatalf("BeginMove() = %t, %v", begun, err)
 	}
-	rows, _, err := v.ToMove(t.Context(), v.Tenant, nil, 10)
+	rows, reached, err := v.ToMove(t.Context(), v.Tenant, nil, 10)
+	if len(rows) != 1 || err != nil || rows[0].State != catalog.Intended {
+		t.Fatalf("ToMove() = %d, %v, want what is under way", len(rows), err)
+	}
+	rows, _, err = v.ToMove(t.Context(), v.Tenant, reached, 10)
 	if len(rows) != 0 || err != nil {
-		t.Fatalf("ToMove() = %d, %v, want that nothing is there", len(rows), err)
+		t.Fatalf("ToMove() = %d, %v, want that nothing else is there", len(rows), err)
 	}
 	err = tx.Commit(t.Context())
 	if pg, ok := errors.AsType[*pgconn.PgError](err); !ok || pg.Code != "40001" {

@@ -261,14 +261,20 @@ func (f Following) certificate(ctx context.Context, row *catalog.ErasureRow) err
 		if err != nil {
 			return err
 		}
-		var envelope struct {
-			Payload []byte `json:"payload"`
-		}
 		var of claim.Erasure
-		if json.Unmarshal(signed, &envelope) == nil && json.Unmarshal(envelope.Payload, &of) == nil && of.ID == row.ID.String() {
+		if json.Unmarshal(payload(signed), &of) == nil && of.ID == row.ID.String() {
 			row.Certificate, row.CertifiedAt, row.UnlinkableAt = signed, of.Issued, of.Dates.Unlinkable
 			return nil
 		}
 	}
 	return nil
+}
+
+// payload is what an envelope holds, whoever signed it.
+func payload(signed []byte) []byte {
+	var envelope struct {
+		Payload []byte `json:"payload"`
+	}
+	_ = json.Unmarshal(signed, &envelope) // nothing is in what is none
+	return envelope.Payload
 }
