@@ -187,17 +187,17 @@ func TestForgedTenantRecordIsAnIncident(t *testing.T) {
 	}
 	id := row.ID
 	forged := `{"at":"2026-01-01T00:00:00Z","refused":"2026-01-01T00:00:00Z","who":"owner","reason":"forged","commitment":"","oldest":1}`
-	if err := f.Blobs.Create(t.Context(), epochs.TenantRecordKey(id), strings.NewReader(forged), int64(len(forged))); err != nil {
+	if err := f.Blobs.Create(t.Context(), epochs.EndingKey(id, recording.ErasureOf(id)), strings.NewReader(forged), int64(len(forged))); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.EraseTenant(t.Context(), f.Operator(), "acme", "asked for"); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the alarm", func() bool { return strings.Contains(f.Log.String(), "delete it if it is not ours") })
+	until(t, "the alarm", func() bool { return strings.Contains(f.Log.String(), "is not ours, or of another request") })
 	if _, err := f.Keys.Versions(t.Context(), keytree.RootOf(id)); err != nil {
 		t.Errorf("the tenant's key: %v", err)
 	}
-	if err := f.Blobs.Delete(t.Context(), epochs.TenantRecordKey(id)); err != nil {
+	if err := f.Blobs.Delete(t.Context(), epochs.EndingKey(id, recording.ErasureOf(id))); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "the destruction", func() bool {

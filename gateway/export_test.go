@@ -102,7 +102,7 @@ func (g *Gateway) UnwrapRow(ctx context.Context, t catalog.Tenant, v catalog.Ver
 func (g *Gateway) Retain(ctx context.Context) error { return g.retain(ctx) }
 
 // ErrApart is that clocks disagree.
-var ErrApart = errApart
+var ErrApart = eraser.ErrApart
 
 // ErasureCursor is the catalog's.
 type ErasureCursor = catalog.ErasureCursor

@@ -420,6 +420,51 @@ func TestRecoverManySlots(t *testing.T) {
 	}
 }
 
+// More slots that nothing proves than one epoch takes. No later epoch would take them by
+// itself, so the recovery does, or the one that is begun after it was killed; which asks
+// again if it is not told.
+func TestRecoverManyUnproved(t *testing.T) {
+	for _, killed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("killed: %t", killed), func(t *testing.T) {
+			t.Parallel()
+			r, _, lost := restored(t)
+			many := make([]keytree.Slot, keytree.MostPunctures+50)
+			for i := range many {
+				many[i] = keytree.Slot{Tree: keytree.Days, Number: uint64(10_000 + i)}
+			}
+			r.forge(lost.Epoch+1, lost.Version+1, many...)
+			got := gateway.RecoveredTenant{}
+			if killed {
+				l := &limit{left: 6, after: true} // versions, pack, root, head; then no more
+				if got = r.recoverWith(limitedKeys{r.Keys, l}, limitedStore{r.Blobs, l}, epochs.Recovery{Unproved: epochs.Puncture}); !errors.Is(got.Err, errLimit) {
+					t.Fatalf("killed: %+v", got)
+				}
+				for _, how := range []epochs.Recovery{{DryRun: true}, {}} {
+					asked := r.recover(how)
+					if asked.Unproved != 50 || errors.Is(asked.Err, epochs.ErrUnproved) == how.DryRun {
+						t.Fatalf("asked by %+v: %+v", how, asked)
+					}
+				}
+			}
+			if got = r.recover(epochs.Recovery{Unproved: epochs.Puncture}); got.Err != nil || got.Slots < 50 {
+				t.Fatalf("recovered: %+v", got)
+			}
+			if again := r.recover(epochs.Recovery{}); again.Err != nil || again.Unproved != 0 {
+				t.Errorf("again: %+v", again)
+			}
+			keys, err := r.unwrap(r.head())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, slot := range many {
+				if _, err := keys.Slot(t.Context(), slot.Tree, slot.Number); !errors.Is(err, keytree.ErrPunctured) {
+					t.Fatalf("%v: %v, want ErrPunctured", slot, err)
+				}
+			}
+		})
+	}
+}
+
 // The key of an erased tenant that is there again is destroyed again, because its
 // journal says that it was erased. A head alone destroys nothing.
 func TestRecoverErasedTenant(t *testing.T) { overRestorables(t, testRecoverErasedTenant) }

@@ -48,17 +48,18 @@ var steps = []step{
 	// a generation of indexes, in the order in which it comes there
 	{"generationMove", "reindex"}, {"rowsMove", "reindex"}, {"generationMoved", "reindex"}, {"generationBury", "reindex"},
 	{"generationForget", "reindex"},
+	{"certificateCreate", "unlinkable"}, {"certificateFollow", "unlinkable"},
 	// settings
 	{"keysWrite", "settings"}, {"keysLink", "settings"}, {"keysRename", "settings"}, {"keysSettle", "settings"},
 	{"headCommit", "settings"}, {"journalWrite", "settings"}, {"journalApply", "settings"}, {"journalApplied", "settings"},
 	{"bucketClose", "drop bucket"},
 	// a tenant, erased
 	{"tenantRecord", "erase tenant"}, {"tenantRecorded", "erase tenant"}, {"erasureCommit", "erase tenant"}, {"erasureDestroy", "erase tenant"},
-	{"erasureDestroyed", "erase tenant"}, {"certificateCreate", "erase tenant"}, {"erasureEnd", "erase tenant"},
+	{"erasureDestroyed", "erase tenant"}, {"certificateCreate", "erase tenant"}, {"certificateFollow", "erase tenant"}, {"erasureEnd", "erase tenant"},
 }
 
 // drained are the steps of a tenant's erasure after the time that leases may last.
-var drained = map[string]bool{"certificateCreate": true, "erasureEnd": true}
+var drained = map[string]bool{"certificateCreate": true, "certificateFollow": true, "erasureEnd": true}
 
 // fault is what a failpoint does, once.
 type fault struct{ name, terms string }
@@ -76,20 +77,47 @@ var faults = []fault{
 // and may be repeated, and the server goes on, or starts again.
 func TestFailpoints(t *testing.T) {
 	t.Parallel()
-	d := newDeeds(t)
+	var names []string
+	rows := map[string][]int{} // of steps
+	for i, s := range steps {
+		if s.deed == "erase tenant" || s.deed == "certificate" || s.deed == "reindex" || s.deed == "unlinkable" {
+			continue // TestErasureFailpoints, TestCertificateFailpoints, TestReindexFailpoints, TestUnlinkableFailpoints
+		}
+		if rows[s.server()] == nil {
+			names = append(names, s.server())
+		}
+		rows[s.server()] = append(rows[s.server()], i)
+	}
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			newDeeds(t).sufferAll(rows[name])
+		})
+	}
+}
+
+// server names the server on which a step fails: one for all steps of a deed, but one
+// for each step of an epoch, after whose crash the next waits for a lease to end.
+func (s step) server() string {
+	if s.deed == "epoch" {
+		return s.deed + " at " + s.failpoint
+	}
+	return s.deed
+}
+
+// sufferAll has these rows of steps fail.
+func (d *deeds) sufferAll(rows []int) {
 	runs := 0
-	for n := range sized(t, 1, 20, 20) {
-		for i, s := range steps {
-			if s.deed == "erase tenant" || s.deed == "certificate" || s.deed == "reindex" {
-				continue // TestErasureFailpoints, TestCertificateFailpoints, TestReindexFailpoints
-			}
-			for _, f := range someFaults(t, i+n) {
+	for n := range sized(d.t, 1, 20, 20) {
+		for _, i := range rows {
+			s := steps[i]
+			for _, f := range someFaults(d.t, i+n) {
 				if f.name == "panic" && strings.HasPrefix(s.failpoint, "sqlite") {
 					continue // SQLite's own code is no Go, and stays locked
 				}
 				runs++
-				if d.suffer(s, f); t.Failed() {
-					t.Fatalf("%s at %s\n%s", f.name, s.failpoint, d.s.Log())
+				if !d.within(s.failpoint+"/"+f.name, func() { d.suffer(s, f) }) {
+					d.t.Fatalf("%s at %s\n%s", f.name, s.failpoint, d.s.Log())
 				}
 			}
 		}
@@ -97,7 +125,17 @@ func TestFailpoints(t *testing.T) {
 	d.restart()
 	d.complete()
 	d.nothingIsOrphaned()
-	t.Logf("%d faults at %d steps, %d crashes, %d recordings kept", runs, len(steps), d.crashes, len(d.kept))
+	d.t.Logf("%d faults at %d steps, %d crashes, %d recordings kept", runs, len(rows), d.crashes, len(d.kept))
+}
+
+// within does something in a subtest, so that it can be done alone.
+func (d *deeds) within(name string, do func()) bool {
+	whole := d.t
+	defer func() { d.t, d.s.t = whole, whole }()
+	return whole.Run(name, func(t *testing.T) {
+		d.t, d.s.t = t, t
+		do()
+	})
 }
 
 // someFaults are all of them, or for CI a crash and one other in turn.
@@ -147,11 +185,12 @@ func (d *deeds) suffer(s step, f fault) {
 	a := acts[s.deed](d)
 	d.s.arm(s.failpoint, f.terms)
 	err := a.do()
-	crashed := f.name == "crash" || err != nil && f.name == "panic"
-	if crashed && d.s.Ended(2*time.Second) {
+	fired := d.s.disarm(s.failpoint) // and answers still: whoever has asked was refused by then
+	switch {
+	case (f.name == "crash" || f.name == "panic" && !fired) && d.s.Ended(time.Minute):
 		d.crashes++
 		d.restart()
-	} else if !d.s.disarm(s.failpoint) {
+	case !fired:
 		d.t.Errorf("%s: %s does not get there: %v", at, s.deed, err)
 	}
 	if f.name == "sleep" && err != nil {
@@ -204,12 +243,12 @@ func (d *deeds) nothingIsOrphaned() {
 }
 
 // TestErasureFailpoints crashes the server, and has it fail, at every step of the
-// erasure of a tenant. Every erasure that was acknowledged comes to its end, and gets a
-// certificate.
+// erasure of a tenant, of which another erasure is open. Every erasure that was
+// acknowledged comes to its end, and gets a certificate.
 func TestErasureFailpoints(t *testing.T) {
 	t.Parallel()
 	d := newDeeds(t)
-	var erased []string
+	var erased []erasedTenant
 	for _, s := range steps {
 		if s.deed != "erase tenant" || drained[s.failpoint] && sized(t, true, false, false) {
 			continue // the end is another 34 s later
@@ -223,8 +262,12 @@ func TestErasureFailpoints(t *testing.T) {
 			State   string
 			Erasure struct{ Certificate any }
 		}
-		if err := d.s.Lethe(&answer, "tenant", "erase", tenant, "--wait"); err != nil || answer.State != "erased" || answer.Erasure.Certificate == nil {
-			t.Errorf("%s: %+v, %v\n%s", tenant, answer, err, d.s.Log())
+		if err := d.s.Lethe(&answer, "tenant", "erase", tenant.name, "--wait"); err != nil || answer.State != "erased" || answer.Erasure.Certificate == nil {
+			t.Errorf("%s: %+v, %v\n%s", tenant.name, answer, err, d.s.Log())
+		}
+		var open struct{ Certificate any }
+		if err := d.s.Lethe(&open, "certificate", tenant.open.Erasure, "--wait"); err != nil || open.Certificate == nil {
+			t.Errorf("%s: its open erasure: %+v, %v\n%s", tenant.name, open, err, d.s.Log())
 		}
 	}
 	d.must(d.client.putText(t.Context(), "other-tenants-go-on", "x"))
@@ -234,30 +277,38 @@ func TestErasureFailpoints(t *testing.T) {
 // certificates. Every erasure gets one, and one only.
 func TestCertificateFailpoints(t *testing.T) {
 	t.Parallel()
-	d := newDeeds(t)
 	for _, s := range steps {
 		if s.deed != "certificate" {
 			continue
 		}
 		for _, f := range sized(t, faults[:1], faults, faults) {
-			name := d.fresh("certified")
-			d.must(d.client.putText(t.Context(), name, "hello"))
-			var e erasure
-			d.must(d.s.Lethe(&e, "erase", "--tenant", "acme", "--recording", "calls/"+name))
-			d.s.arm(s.failpoint, f.terms)
-			if f.name == "crash" && !d.s.Ended(50*time.Second) {
-				t.Fatalf("%s at %s is not reached\n%s", f.name, s.failpoint, d.s.Log())
-			}
-			if f.name == "crash" {
-				d.restart()
-			}
-			var first, again struct{ Certificate any }
-			d.must(d.s.Lethe(&first, "certificate", e.Erasure, "--wait"))
-			d.must(d.s.Lethe(&again, "certificate", e.Erasure))
-			if first.Certificate == nil || !reflect.DeepEqual(first, again) {
-				t.Errorf("%s at %s: certificate %v, then %v", f.name, s.failpoint, first, again)
-			}
+			t.Run(s.failpoint+"/"+f.name, func(t *testing.T) {
+				t.Parallel()
+				newDeeds(t).certify(s, f)
+			})
 		}
+	}
+}
+
+// certify erases a recording, and has a step on the way to its certificate fail.
+func (d *deeds) certify(s step, f fault) {
+	d.t.Helper()
+	name := d.fresh("certified")
+	d.must(d.client.putText(d.t.Context(), name, "hello"))
+	var e erasure
+	d.must(d.s.Lethe(&e, "erase", "--tenant", "acme", "--recording", "calls/"+name))
+	d.s.arm(s.failpoint, f.terms)
+	if f.name == "crash" && !d.s.Ended(2*time.Minute) {
+		d.t.Fatalf("it is not reached\n%s", d.s.Log())
+	}
+	if f.name == "crash" {
+		d.restart()
+	}
+	var first, again struct{ Certificate any }
+	d.must(d.s.Lethe(&first, "certificate", e.Erasure, "--wait"))
+	d.must(d.s.Lethe(&again, "certificate", e.Erasure))
+	if first.Certificate == nil || !reflect.DeepEqual(first, again) {
+		d.t.Errorf("certificate %v, then %v", first, again)
 	}
 }
 
@@ -303,12 +354,72 @@ func TestReindexFailpoints(t *testing.T) {
 	}
 }
 
-// eraseTenant erases a tenant that has a recording, while a step of it fails, and
-// gives its name.
-func (d *deeds) eraseTenant(s step, f fault) string {
+// erasedTenant is one that was asked to be erased, and an erasure that was open then.
+type erasedTenant struct {
+	name string
+	open erasure
+}
+
+// TestUnlinkableFailpoints crashes the server, and has it fail, where it issues the second
+// certificates of erasures whose generation of indexes is forgotten. They get one, beside
+// the first.
+func TestUnlinkableFailpoints(t *testing.T) {
+	if sized(t, true, false, false) {
+		t.Skip("each takes two minutes")
+	}
+	t.Parallel()
+	for _, s := range steps {
+		if s.deed != "unlinkable" {
+			continue
+		}
+		for _, f := range faults {
+			t.Run(f.name+" at "+s.failpoint, func(t *testing.T) {
+				t.Parallel()
+				newDeeds(t).unlink(s, f)
+			})
+		}
+	}
+}
+
+// unlink erases a recording, and has the key of its indexes forgotten, while a step of the
+// second certificate fails.
+func (d *deeds) unlink(s step, f fault) {
+	d.must(d.client.putText(d.t.Context(), "a", "hello"))
+	var e erasure
+	d.must(d.s.Lethe(&e, "erase", "--tenant", "acme", "--recording", "calls/a", "--wait"))
+	d.s.arm(s.failpoint, f.terms)
+	d.must(d.s.Lethe(nil, "reindex", "acme"))
+	if f.name == "crash" && !d.s.Ended(3*time.Minute) {
+		d.t.Fatalf("it is not reached\n%s", d.s.Log())
+	}
+	if f.name == "crash" {
+		d.restart()
+	}
+	for end := time.Now().Add(4 * time.Minute); ; time.Sleep(time.Second) {
+		var got struct{ Certificate struct{ Payload []byte } }
+		d.must(d.s.Lethe(&got, "certificate", e.Erasure))
+		if strings.Contains(string(got.Certificate.Payload), `"replaces_sha256"`) {
+			break
+		}
+		if time.Now().After(end) {
+			d.t.Fatalf("there is no second certificate\n%s", d.s.Log())
+		}
+	}
+	if f.name != "crash" && !d.s.disarm(s.failpoint) {
+		d.t.Error("it is not reached")
+	}
+}
+
+// eraseTenant erases a tenant that has a recording and an open erasure, while a step of
+// it fails.
+func (d *deeds) eraseTenant(s step, f fault) (e erasedTenant) {
 	tenant := d.fresh("client")
+	e.name = tenant
 	c := d.tenant(tenant)
-	d.must(c.putText(d.t.Context(), "a.wav", "hello"))
+	for _, name := range []string{"a.wav", "b.wav"} {
+		d.must(c.putText(d.t.Context(), name, "hello"))
+	}
+	d.must(d.s.Lethe(&e.open, "erase", "--tenant", tenant, "--recording", "calls/b.wav"))
 	d.s.arm(s.failpoint, f.terms)
 	heard := d.s.Lethe(nil, "tenant", "erase", tenant) // a crash may come before the answer
 	if drained[s.failpoint] {
@@ -324,7 +435,7 @@ func (d *deeds) eraseTenant(s step, f fault) string {
 		d.must(d.s.Lethe(nil, "tenant", "erase", tenant))
 	}
 	refused(d.t, tenant, newClient(d.t, d.s.S3, c.keys, "calls").isText(d.t.Context(), "a.wav", "hello"), 403, "InvalidAccessKeyId")
-	return tenant
+	return e
 }
 
 // tenantClient is a client of a tenant of its own.

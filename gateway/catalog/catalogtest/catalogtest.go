@@ -127,6 +127,7 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"restore an erasure", testRestoreErasure},
 		{"restore an erasure of what was filed anew", testRestoreErasureOfFiled},
 		{"restore an erased tenant", testRestoreErased},
+		{"erasures that end with their tenant", testEnded},
 		{"rebuilt", testRebuilt},
 		{"blobs that are settled", testSettledBlobs},
 		{"a create meets a tombstone", testRaceWithTombstone},
