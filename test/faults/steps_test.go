@@ -361,7 +361,7 @@ func (d *deeds) eraseTenant(s step, f fault) string {
 		time.Sleep(34 * time.Second)
 	}
 	if f.name == "crash" || f.name == "panic" {
-		if !d.s.Ended(10 * time.Second) {
+		if !d.s.Ended(time.Minute) {
 			d.t.Fatalf("%s at %s is not reached\n%s", f.name, s.failpoint, d.s.Log())
 		}
 		d.restart()
