@@ -14,6 +14,7 @@ import (
 // Killed when the bucket was closed and its deletion not yet durable: the
 // bucket serves nothing, its name is not free, and the deletion is repeated.
 func TestDeletionOfABucketIsRepeated(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var who string
 	t.Run("killed", func(t *testing.T) {
@@ -61,6 +62,7 @@ func TestDeletionOfABucketIsRepeated(t *testing.T) {
 // applied before anything else, even to a catalog from before the bucket was
 // emptied, and blocks nobody.
 func TestDeletionOfABucketIsReplayed(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var who string
 	t.Run("before", func(t *testing.T) {
@@ -106,6 +108,7 @@ func TestDeletionOfABucketIsReplayed(t *testing.T) {
 
 // A put that was under way finds no bucket at its end, and leaves nothing.
 func TestPutIntoABucketThatIsDeleted(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	content := sound(1, 1<<20)

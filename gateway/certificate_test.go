@@ -27,7 +27,7 @@ func certificate(t *testing.T, f *gatewaytest.Fixture, id recording.ErasureID) *
 		t.Fatal(err)
 	}
 	var info gateway.ErasureInfo
-	until(t, "the certificate", 20*time.Second, func() bool { // another may drive the tenant just now
+	until(t, "the certificate", func() bool { // another may drive the tenant just now
 		if err := f.CertifyNow(t.Context(), acme.ID); err != nil {
 			t.Fatal(err)
 		}
@@ -44,6 +44,7 @@ func certificate(t *testing.T, f *gatewaytest.Fixture, id recording.ErasureID) *
 // An eraser that is killed when it has destroyed the old versions, and has not noted
 // it, finds them gone when it goes on; and perhaps it had come several epochs further.
 func TestErasureIsCertifiedWhoseEndWasNotNoted(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var first, second recording.ErasureID
 	t.Run("queued", func(t *testing.T) {
@@ -75,6 +76,7 @@ func TestErasureIsCertifiedWhoseEndWasNotNoted(t *testing.T) {
 // A certificate comes before the sweep that erases the rows below a subject or a day,
 // and counts those all the same.
 func TestCertificateCountsWhatIsNotSettled(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	f := gatewaytest.In(t, dir, only(gateway.Front, gateway.Eraser))
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90, Overwrite: gateway.OverwriteVersion})
@@ -135,6 +137,7 @@ func tenantCertificate(t *testing.T, f *gatewaytest.Fixture, name string, salt c
 // A tenant's certificate outlives the catalog, be that lost before the certificate was
 // made or after; what it says of the request outlives the tenant's keys in clear.
 func TestTenantCertificateOutlivesTheCatalog(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var id recording.Tenant
 	var salt claim.Salt
@@ -184,20 +187,20 @@ func TestForgedTenantRecordIsAnIncident(t *testing.T) {
 	}
 	id := row.ID
 	forged := `{"at":"2026-01-01T00:00:00Z","refused":"2026-01-01T00:00:00Z","who":"owner","reason":"forged","commitment":"","oldest":1}`
-	if err := f.Blobs.Create(t.Context(), epochs.TenantRecordKey(id), strings.NewReader(forged), int64(len(forged))); err != nil {
+	if err := f.Blobs.Create(t.Context(), epochs.EndingKey(id, recording.ErasureOf(id)), strings.NewReader(forged), int64(len(forged))); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.EraseTenant(t.Context(), f.Operator(), "acme", "asked for"); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the alarm", 10*time.Second, func() bool { return strings.Contains(f.Log.String(), "delete it if it is not ours") })
+	until(t, "the alarm", func() bool { return strings.Contains(f.Log.String(), "is not ours, or of another request") })
 	if _, err := f.Keys.Versions(t.Context(), keytree.RootOf(id)); err != nil {
 		t.Errorf("the tenant's key: %v", err)
 	}
-	if err := f.Blobs.Delete(t.Context(), epochs.TenantRecordKey(id)); err != nil {
+	if err := f.Blobs.Delete(t.Context(), epochs.EndingKey(id, recording.ErasureOf(id))); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the destruction", 10*time.Second, func() bool {
+	until(t, "the destruction", func() bool {
 		_, err := f.Keys.Versions(t.Context(), keytree.RootOf(id))
 		return errors.Is(err, keytree.ErrForgotten)
 	})
@@ -226,6 +229,7 @@ func stored(t *testing.T, f *gatewaytest.Fixture, of recording.Tenant, id record
 // that says so; the first stays. An eraser that was killed between store and catalog goes
 // on with what it finds, and a rebuild gives the second.
 func TestUnlinkableIsCertified(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var id recording.ErasureID
 	var was, is *claim.Erasure
@@ -291,6 +295,7 @@ func signedBy(t *testing.T, key []byte, older ...string) func(*gateway.Config) {
 // Erasers with different keys do not sign beside each other; one that is told to follow
 // does, takes what the older has signed for its own, and the older signs no more.
 func TestOneKeySignsCertificates(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	first, second := claim.NewKey(), claim.NewKey()
 	var older string
@@ -315,8 +320,8 @@ func TestOneKeySignsCertificates(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			until(t, "the alarm", 10*time.Second, func() bool { return strings.Contains(f.Log.String(), "erasures get no certificates yet") })
-			until(t, "the refusal", 10*time.Second, func() bool { // another may drive the tenant just now
+			until(t, "the alarm", func() bool { return strings.Contains(f.Log.String(), "erasures get no certificates yet") })
+			until(t, "the refusal", func() bool { // another may drive the tenant just now
 				err = f.CertifyNow(t.Context(), acme.ID)
 				return err != nil
 			})
@@ -335,7 +340,7 @@ func TestOneKeySignsCertificates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		until(t, "the older certificate", 10*time.Second, func() bool {
+		until(t, "the older certificate", func() bool {
 			if err := f.CertifyNow(t.Context(), acme.ID); err != nil {
 				t.Fatal(err)
 			}
@@ -353,6 +358,7 @@ func TestOneKeySignsCertificates(t *testing.T) {
 
 // Erasures that cannot be certified, however many, hold up none that was asked for later.
 func TestCertificatesThatFailHoldUpNoOther(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	mustPut(t, f, recorder, "", "gone")
@@ -362,7 +368,7 @@ func TestCertificatesThatFailHoldUpNoOther(t *testing.T) {
 		INSERT INTO erasures (id, tenant, scope, state, who, reason, commitment, asked_at, base, record, recorded, versions, refiled, epoch, generation)
 		SELECT randomblob(16), tenant, scope, 'effective', who, reason, commitment, asked_at - n, base, record, TRUE, 1, 0, epoch, generation
 		FROM s, erasures WHERE id = ?`, id[:]) // of which nobody knows what punctured them
-	until(t, "certified", 20*time.Second, func() bool {
+	until(t, "certified", func() bool {
 		err := f.CertifyNow(t.Context(), tenantOf(t, f).ID)
 		info, unknown := f.Erasure(t.Context(), f.Operator(), id)
 		if unknown != nil {
@@ -375,6 +381,7 @@ func TestCertificatesThatFailHoldUpNoOther(t *testing.T) {
 // Whoever writes the catalog has nothing certified that lives: rows that say that its key
 // was destroyed are seen to be wrong, and it is destroyed then.
 func TestForgedPunctureIsNotCertified(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	mustPut(t, f, recorder, "", "first", "second")
@@ -385,7 +392,7 @@ func TestForgedPunctureIsNotCertified(t *testing.T) {
 	execute(t, f.Dir, `UPDATE punctures SET epoch = 1 WHERE erasure = ?`, id[:])
 	execute(t, f.Dir, `UPDATE erasures SET state = 'effective', epoch = 1 WHERE id = ?`, id[:])
 	g := gatewaytest.On(t, f.Parts, only(gateway.Front, gateway.Eraser))
-	until(t, "certified", 20*time.Second, func() bool {
+	until(t, "certified", func() bool {
 		_ = g.CertifyNow(t.Context(), tenantOf(t, g).ID) // which finds it
 		info, err := g.Erasure(t.Context(), g.Operator(), id)
 		return err == nil && info.State == "certified"
@@ -398,6 +405,7 @@ func TestForgedPunctureIsNotCertified(t *testing.T) {
 
 // What is no key in the place of one that signs keeps nobody from signing.
 func TestForgedSignerIsPassedOver(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	mustPut(t, f, recorder, "", "gone", "later")

@@ -146,9 +146,11 @@ func (l *lister) names(ctx context.Context, dir string, was *view) (names map[ca
 			if err != nil {
 				return nil, 0, err
 			}
-			if used {
-				names[sub.Index] = name
+			if !used {
+				l.shelf.forget(l.scope.dirIndex(l.bucket.Name, name)) // as it is remembered, if this index is the older
+				continue
 			}
+			names[sub.Index] = name
 		}
 		known := len(names)
 		if err := l.readNames(ctx, by, dir, unread, names); err != nil {

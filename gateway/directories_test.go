@@ -164,6 +164,7 @@ func keepPutting(t *testing.T, via *gatewaytest.Fixture, c gateway.Caller, who i
 }
 
 func TestNamesLeaveMemory(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	other := gatewaytest.On(t, f.Parts)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
@@ -198,11 +199,7 @@ func TestNamesLeaveMemory(t *testing.T) {
 	list(f)
 	revoke(t, f)
 	remembers("revoked here", f)
-	for deadline := time.Now().Add(5 * time.Second); other.Remembered(reader.Tenant) != nil; time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("revoked elsewhere: names in memory %q", other.Remembered(reader.Tenant))
-		}
-	}
+	until(t, "it is revoked elsewhere", func() bool { return other.Remembered(reader.Tenant) == nil })
 }
 
 func revoke(t *testing.T, f *gatewaytest.Fixture) {
@@ -213,6 +210,7 @@ func revoke(t *testing.T, f *gatewaytest.Fixture) {
 }
 
 func TestListRefusesMovedRows(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	for n, size := range map[string]int{"a": 1, "deep/er/b": 2} {
@@ -240,6 +238,7 @@ func TestListRefusesMovedRows(t *testing.T) {
 // What is erased, though its row does not say so, is left out of listings, and hinders
 // none: nor does it tell the name of a directory in which there is nothing else.
 func TestListPassesOverWhatIsErased(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	mustPut(t, f, recorder, string(caller), "a/gone", "b/gone", "c/d/gone", "gone")

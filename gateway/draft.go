@@ -23,6 +23,7 @@ type draft struct {
 	bucket  bucket
 	id      recording.Identity
 	slots   keytree.Slots
+	stage   catalog.Stage // in which they were taken
 	facts   recording.Facts
 	prefix  envelope.Prefix // of a whole upload
 	dek     keytree.Key
@@ -39,6 +40,7 @@ func (g *Gateway) draft(ctx context.Context, s scope, b bucket, taken *catalog.V
 		facts:  facts(b, c, d),
 		dek:    keytree.NewKey(),
 		event:  e,
+		stage:  s.tenant.Stage,
 	}
 	if taken != nil {
 		out.after = taken.CommittedAt
@@ -99,9 +101,9 @@ func (g *Gateway) take(ctx context.Context, s scope, b bucket, f recording.Facts
 
 // subjectSlot gives a data subject's slot, a fresh one at their first call.
 func (g *Gateway) subjectSlot(ctx context.Context, s scope, sub recording.Subject) (uint64, error) {
-	slot, found, err := g.lookupSubject(ctx, s, sub)
+	slot, found, err := g.catalog.LookupSubject(ctx, s.tenant.ID, s.subjectIndex(sub)) // under an older one it is left
 	if err != nil || found {
-		return uint64(slot), err
+		return uint64(slot), unavailable(err)
 	}
 	fresh, err := g.slots.Next(ctx, s.tenant.ID, keytree.Subjects)
 	if err != nil {
@@ -189,10 +191,14 @@ func prefixOf(id recording.Identity, s keytree.Slots, wrapped [keytree.WrappedSi
 // intent is the draft for the catalog, to be stored in one blob, or in none of
 // its own.
 func (d *draft) intent(blob string) catalog.Intent {
-	return catalog.Intent{
+	in := catalog.Intent{
 		Version: d.id.Version, Tenant: d.id.Tenant, Bucket: d.bucket.id, Recording: d.id.Recording,
-		Blob: blob, Slots: slotRow(d.slots), CreatedAt: d.facts.CreatedAt,
+		Blob: blob, Slots: slotRow(d.slots), CreatedAt: d.facts.CreatedAt, Stage: d.stage,
 	}
+	if blob != "" {
+		in.Wrapped, in.Facts = d.prefix.WrappedDEK[:], d.prefix.SealedFacts
+	}
+	return in
 }
 
 func slotRow(s keytree.Slots) catalog.Slots {

@@ -32,6 +32,7 @@ func (keepingStore) Delete(context.Context, string) error { return blob.ErrUnava
 // Killed after the rows, or before a store that cannot: the recording is gone,
 // its client is told so, and its blob is for sweep.
 func TestErasedThoughItsBlobIsLeft(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	if _, err := f.Put(t.Context(), recorder, gatewaytest.Upload(calls, "a", sound(1, 1000))); err != nil {
@@ -56,6 +57,7 @@ func TestErasedThoughItsBlobIsLeft(t *testing.T) {
 // A client that repeats its deletion hears of the same erasure, and nothing before
 // the store has the request.
 func TestDeletionIsRepeated(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	if _, err := f.Put(t.Context(), recorder, gatewaytest.Upload(calls, "a", sound(1, 1000))); err != nil {
@@ -92,6 +94,7 @@ func TestDeletionIsRepeated(t *testing.T) {
 
 // What cannot be logged is not done.
 func TestNothingIsErasedWithoutItsEvent(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	if _, err := f.Put(t.Context(), recorder, gatewaytest.Upload(calls, "a", sound(1, 1000))); err != nil {
@@ -116,6 +119,7 @@ func TestNothingIsErasedWithoutItsEvent(t *testing.T) {
 // A reader that comes between is told that the recording was erased. A blob
 // that is gone though nobody erased it is an attack.
 func TestReaderMeetsAnErasure(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	who := eraser(f, "acme", string(calls))
@@ -145,6 +149,7 @@ func TestReaderMeetsAnErasure(t *testing.T) {
 // A reader who has found a recording in parts, but not yet its list, when it is
 // erased is told just that.
 func TestListOfPartsMeetsAnErasure(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	for name, act := range map[recording.Name]func(recording.Name) error{
@@ -180,6 +185,7 @@ func deleteAll(f *gatewaytest.Fixture, prefix string) error {
 
 // A put that was under way when its name was erased comes after the erasure.
 func TestPutOutlastsAnErasure(t *testing.T) {
+	t.Parallel()
 	for _, how := range []gateway.Overwrite{gateway.OverwriteVersion, gateway.OverwriteReplace} {
 		f := gatewaytest.New(t)
 		recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, Overwrite: how})
@@ -217,6 +223,7 @@ func TestPutOutlastsAnErasure(t *testing.T) {
 // Readers, writers and erasers of one name meet: whoever reads reads a whole
 // recording or none, and the last erasure leaves none.
 func TestErasuresRaceReadsAndPuts(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	who := eraser(f, "acme", string(calls))
@@ -273,6 +280,7 @@ func readWhole(f *gatewaytest.Fixture, c gateway.Caller) error {
 
 // Whoever may not erase is refused, and the log says why.
 func TestErasureIsRefused(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	f.Tenant("other")
@@ -307,6 +315,7 @@ func TestErasureIsRefused(t *testing.T) {
 // A stream that runs while its recording is erased, by another replica too,
 // ends soon after; one of another recording goes on.
 func TestRunningStreamMeetsAnErasure(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := gatewaytest.New(t)
 		other := gatewaytest.On(t, f.Parts)
@@ -358,6 +367,7 @@ func below(prefix string, fault func() error) func(string) error {
 // request, repeats it: it finds nothing any more, and is told of success only once the
 // request is durable.
 func TestRepeatedDeletionIsRecorded(t *testing.T) {
+	t.Parallel()
 	dir, key := t.TempDir(), ""
 	t.Run("put", func(t *testing.T) {
 		f := gatewaytest.In(t, dir)
@@ -385,6 +395,7 @@ func TestRepeatedDeletionIsRecorded(t *testing.T) {
 // What is held moves out of a day first, which takes its time. The certificate's date
 // from which nothing was read is not before that.
 func TestRefusedOnceMovedOut(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
 	mustPut(t, f, recorder, "", "gone", "held")

@@ -18,6 +18,7 @@ import (
 
 // The provider's word alone never makes an erasure.
 func TestProviderThatForgetsIsAnIncident(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	if _, err := f.Put(t.Context(), recorder, gatewaytest.Upload(calls, "a", sound(1, 1000))); err != nil {
@@ -47,6 +48,7 @@ func TestProviderThatForgetsIsAnIncident(t *testing.T) {
 // Whoever can write to the catalog must gain nothing by giving one tenant the
 // keys of another.
 func TestHeadOfAnotherTenantIsAnIncident(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	_, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	f.Tenant("mallory")
@@ -93,6 +95,7 @@ var errKilled = errors.New("killed here")
 
 // An erasure is killed at every step, and taken up by the next process.
 func TestErasureKilledAtEveryStep(t *testing.T) {
+	t.Parallel()
 	for step, broken := range erasureFaults {
 		t.Run(step, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { killErasure(t, broken) })
@@ -137,6 +140,7 @@ func killErasure(t *testing.T, broken func(*testing.T, *gatewaytest.Fixture) gat
 // Replicas drive one erasure at the same time; the first to see it is not the
 // only one.
 func TestReplicasDriveOneErasure(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := gatewaytest.New(t)
 		f.Tenant("acme")
@@ -172,6 +176,7 @@ func TestReplicasDriveOneErasure(t *testing.T) {
 // A put whose tenant is erased under it leaves nothing, and is not taken for
 // an incident.
 func TestPutDuringErasure(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := gatewaytest.New(t)
 		recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
@@ -205,6 +210,7 @@ func TestPutDuringErasure(t *testing.T) {
 // A refusal of an admin is logged while the tenant is being erased, and its
 // missing key is not taken for an incident.
 func TestRefusalWhileErasing(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := gatewaytest.New(t)
 		_, token, err := f.CreateTenant(t.Context(), f.Operator(), "acme")
@@ -269,14 +275,12 @@ func refuseForged(t *testing.T, forge func(*keytree.Head)) {
 	}
 	forge(&head)
 	execute(t, f.Dir, `UPDATE tenants SET state = 'erasing', head = ?`, head.Marshal())
-	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(f.Log.String(), "its journal does not"); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("no alarm\n%s", f.Log.String())
-		}
+	until(t, "the alarm", func() bool {
 		if _, err := f.Keys.Versions(t.Context(), keytree.RootOf(row.ID)); err != nil {
 			t.Fatalf("the tenant's root: %v", err)
 		}
-	}
+		return strings.Contains(f.Log.String(), "its journal does not")
+	})
 	if n := blobs(t, f, "head/"); n != 1 {
 		t.Errorf("%d heads, want the first alone", n)
 	}
@@ -289,6 +293,7 @@ func refuseForged(t *testing.T, forge func(*keytree.Head)) {
 // A row that whoever writes the catalog has made up, of a slot that is never punctured,
 // keeps no erasure from its end.
 func TestForgedTombstoneStopsNoErasure(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	mustPut(t, f, recorder, "", "gone", "kept")

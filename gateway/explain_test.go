@@ -30,6 +30,7 @@ func events(t *testing.T, f *gatewaytest.Fixture, c gateway.Caller, action strin
 }
 
 func TestEveryAccessIsExplained(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	reader.From, reader.Request = "192.0.2.7", "REQUEST1"
@@ -75,6 +76,7 @@ func TestEveryAccessIsExplained(t *testing.T) {
 }
 
 func TestServedRangesAreLogged(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	if _, err := f.Put(t.Context(), recorder, gatewaytest.Upload(calls, "a", sound(1, 1<<20))); err != nil {
@@ -117,6 +119,7 @@ func breakLog(t *testing.T, f *gatewaytest.Fixture) (mend func()) {
 }
 
 func TestNothingIsServedWhenTheLogCannotBeWritten(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	if _, err := f.Put(t.Context(), recorder, gatewaytest.Upload(calls, "a", sound(1, 1000))); err != nil {

@@ -36,6 +36,9 @@ func (g *Gateway) PunctureNow(ctx context.Context, id recording.Tenant) error {
 // it read for half of that.
 func Announce(d time.Duration) func(*Config) { return func(c *Config) { c.announce = d } }
 
+// Turn has others have their turn after a tenant's rows have moved for so long.
+func Turn(d time.Duration) func(*Config) { return func(c *Config) { c.turn = d } }
+
 // ForgetOlder takes every generation of indexes as far as it goes now.
 func (g *Gateway) ForgetOlder(ctx context.Context) error { return g.forgetOlder(ctx) }
 
@@ -99,7 +102,7 @@ func (g *Gateway) UnwrapRow(ctx context.Context, t catalog.Tenant, v catalog.Ver
 func (g *Gateway) Retain(ctx context.Context) error { return g.retain(ctx) }
 
 // ErrApart is that clocks disagree.
-var ErrApart = errApart
+var ErrApart = eraser.ErrApart
 
 // ErasureCursor is the catalog's.
 type ErasureCursor = catalog.ErasureCursor

@@ -118,7 +118,7 @@ func TestRevocationOutlivesFailover(t *testing.T) {
 	}
 	primary.Stop()
 	for reader, want := range map[string]error{revoked.Who: recording.ErrTenantRevoked, erased.Who: recording.ErrTenantErased} {
-		for deadline := time.Now().Add(8 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 			_, err := g.Credential(t.Context(), reader)
 			if errors.Is(err, want) {
 				break
@@ -172,10 +172,10 @@ func TestTwoReplicasForget(t *testing.T) {
 			t.Errorf("the stream ended with %v, want ErrErased", err)
 		}
 		t.Logf("the stream ended after %v", time.Since(acknowledged).Round(time.Millisecond))
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the stream goes on")
 	}
-	until(t, "the erasure is effective", 20*time.Second, func() bool {
+	until(t, "the erasure is effective", func() bool {
 		info, err = other.Erasure(t.Context(), other.Operator(), info.ID)
 		return err == nil && info.State == "effective"
 	})

@@ -44,7 +44,7 @@ func newFailedOver(t *testing.T, b gateway.BucketSettings, names ...recording.Na
 // patiently does what fails for as long as the catalog has no server.
 func patiently(t *testing.T, do func() error) error {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		err := do()
 		if !errors.Is(err, recording.ErrUnavailable) || time.Now().After(end) {
 			return err
@@ -121,6 +121,7 @@ func TestErasureTakesFilingsThatAFailoverLost(t *testing.T) {
 
 // So is one that an older copy of the catalog lacks, once a sweep has found it to be one.
 func TestErasureTakesFilingsThatAnOlderCatalogLacks(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
 	mustPut(t, f, recorder, "", "a")
@@ -142,6 +143,7 @@ func TestErasureTakesFilingsThatAnOlderCatalogLacks(t *testing.T) {
 
 // A filing whose author goes on where nobody has heard of it is not forgotten.
 func TestFilingThatACatalogNeverHeardOf(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
 	mustPut(t, f, recorder, "", "a")

@@ -60,6 +60,7 @@ func behind(t *testing.T, f *gatewaytest.Fixture) gatewaytest.Parts {
 // a forged pack of an epoch that went by meanwhile, nor is a recording lost to one; and
 // what that epoch truly punctured ends, though the pack does not say so.
 func TestForgedPackEndsNoErasure(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	mustPut(t, f, recorder, "", "first", "second", "third", "kept")
@@ -87,7 +88,7 @@ func TestForgedPackEndsNoErasure(t *testing.T) {
 	if got := read(t, g, g.Caller(reader.Who), "kept"); len(got) != 1000 {
 		t.Errorf("read %d bytes of what was kept", len(got))
 	}
-	until(t, "every erasure is effective", 20*time.Second, func() bool {
+	until(t, "every erasure is effective", func() bool {
 		all, _, err := g.Erasures(t.Context(), g.Operator(), "acme", recording.ErasureID{}, 10)
 		if err != nil || len(all) != 3 {
 			t.Fatalf("%d erasures, %v", len(all), err)
@@ -99,6 +100,7 @@ func TestForgedPackEndsNoErasure(t *testing.T) {
 // A rebuild goes by the keys of the newest head, whatever an older one says; and reads
 // no page for each slot that it asks of.
 func TestRebuildDoubtsThePackOfAnOldHead(t *testing.T) {
+	t.Parallel()
 	r := restoring(t, localRestorable(t))
 	r.put("kept", "first", "second")
 	for i := range int64(300) { // too young for an epoch of their own

@@ -29,6 +29,7 @@ func (s packReads) Open(ctx context.Context, key string, off, n int64) (io.ReadC
 // Copies of pages that someone has changed in the catalog are found again in the store,
 // once by each process.
 func TestForgedPageIsReadFromItsPack(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	mustPut(t, f, recorder, "", "gone", "one", "two")

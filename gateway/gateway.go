@@ -49,6 +49,7 @@ type Config struct {
 	EpochFloor    time.Duration // between two epochs of a tenant; 0 is eraser.DefaultFloor
 
 	announce time.Duration // in tests: instead of announceFor
+	turn     time.Duration // in tests: instead of reindexFor
 }
 
 // Gateway serves any number of callers at once. Replicas share nothing but

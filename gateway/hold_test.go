@@ -63,6 +63,7 @@ func wantHeld(t *testing.T, what string, err error, ground policy.Ground, id rec
 }
 
 func TestHoldRefusesErasures(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
 	mustPut(t, f, recorder, "", "single")
@@ -121,6 +122,7 @@ func reasons(t *testing.T, f *gatewaytest.Fixture, tenant string) map[string]int
 }
 
 func TestHoldsAreListedAndReleased(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	f.Tenant("other")
@@ -159,6 +161,7 @@ func TestHoldsAreListedAndReleased(t *testing.T) {
 // A catalog that was put back from a copy has the holds of the journal that stand,
 // though what a released one said cannot be read any more.
 func TestHoldsFollowTheJournal(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var kept, released recording.HoldID
 	t.Run("before", func(t *testing.T) {

@@ -116,7 +116,7 @@ func seek[T any](ctx context.Context, g *Gateway, s scope, missing error, ask fu
 func (g *Gateway) inStage(ctx context.Context, s scope, do func(scope) error) error {
 	err := do(s)
 	for range stageTries {
-		if !errors.Is(err, catalog.ErrStage) && !errors.Is(err, catalog.ErrTimeline) {
+		if !movedOn(err) {
 			return err
 		}
 		g.outdated(s, err)
@@ -129,6 +129,11 @@ func (g *Gateway) inStage(ctx context.Context, s scope, do func(scope) error) er
 		s.timeline = fresh.timeline
 	}
 	return err
+}
+
+// movedOn reports whether what was known of a tenant was, and no more.
+func movedOn(err error) bool {
+	return errors.Is(err, catalog.ErrStage) || errors.Is(err, catalog.ErrTimeline)
 }
 
 // stageTries is more often than stages change while something is written.

@@ -12,6 +12,7 @@ import (
 )
 
 func TestReplicasChangeSettingsInOneOrder(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	other := gatewaytest.On(t, f.Parts) // a second replica on the same store, catalog and keys
 	f.Tenant("acme")
@@ -55,6 +56,7 @@ func TestReplicasChangeSettingsInOneOrder(t *testing.T) {
 // A catalog that is restored from an older copy follows the journal when its
 // server starts, before it serves anyone.
 func TestCatalogBehindTheJournalIsRolledForward(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var key string
 	t.Run("before", func(t *testing.T) {

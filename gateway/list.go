@@ -30,8 +30,8 @@ func (g *Gateway) List(ctx context.Context, c Caller, b recording.Bucket, p Page
 	if err != nil {
 		return Listing{}, err
 	}
-	l := lister{gateway: g, scope: s, shelf: shelf, own: newShelves(), page: p}
-	defer l.end()
+	l := lister{gateway: g, scope: s, shelf: shelf, page: p}
+	defer func() { l.scope.end() }() // it may be another by then
 	opened, err := g.bucket(ctx, s, b)
 	if err != nil {
 		return Listing{}, g.noBucket(ctx, s, grant.event, err)
@@ -77,8 +77,7 @@ var errFull = errors.New("page is full")
 type lister struct {
 	gateway *Gateway
 	scope   scope
-	shelf   *shelf   // where directories are remembered
-	own     *shelves // with the shelf of this listing alone
+	shelf   *shelf // where directories are remembered
 	bucket  bucket
 	page    Page
 	from    position
@@ -87,14 +86,8 @@ type lister struct {
 	more    bool
 }
 
-func (l *lister) end() {
-	l.scope.end()
-	l.own.close()
-}
-
 // renew has a listing that lasts go by the generations of indexes that there are now,
-// and by keys that are leased. While rows move it shares what it remembers with no
-// other: of a directory that is in use no more, only one of the indexes is known.
+// and by keys that are leased.
 func (l *lister) renew(ctx context.Context) error {
 	if time.Since(l.scope.tenant.ReadAt) > l.gateway.reindexes.view/2 {
 		fresh, err := l.gateway.reenter(ctx, l.scope.tenant.ID)
@@ -103,9 +96,6 @@ func (l *lister) renew(ctx context.Context) error {
 		}
 		l.scope.end()
 		l.scope = fresh
-	}
-	if !l.scope.tenant.Stage.Settled() {
-		l.shelf = l.own.shelf(l.scope.tenant.ID)
 	}
 	return nil
 }

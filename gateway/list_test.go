@@ -90,6 +90,7 @@ func TestListEqualsSortedNames(t *testing.T) {
 }
 
 func TestListRefusesForeignTokens(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	_, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	recorder, other := f.Pair("other", gateway.BucketSettings{Name: calls})
@@ -110,6 +111,7 @@ func TestListRefusesForeignTokens(t *testing.T) {
 }
 
 func TestListStaysInThePrefixOfTheCredential(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	for _, n := range []recording.Name{"team-a/1", "team-b/1"} {

@@ -12,6 +12,7 @@ import (
 // Whoever writes the database shows no recording under another's name: the index of
 // a name is in clear, the name is sealed.
 func TestRowsOfAnotherNameAreRefused(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	for i, name := range []recording.Name{"a", "b"} {

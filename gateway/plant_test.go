@@ -51,6 +51,7 @@ func apart(t *testing.T) (front *gatewaytest.Fixture, start func(...gateway.Role
 
 // A front makes no key: it says so, or has it made by an eraser.
 func TestTenantMadeAtAFront(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		front, start := apart(t)
 		start(gateway.Sweeper)
@@ -73,6 +74,7 @@ func TestTenantMadeAtAFront(t *testing.T) {
 
 // A tenant that has a head is not planted again, whoever writes the catalog.
 func TestPlantingOfAnOldTenant(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		front, start := apart(t)
 		start(gateway.Eraser)
@@ -104,6 +106,7 @@ func TestPlantingOfAnOldTenant(t *testing.T) {
 // What is erased at a front is carried to its end by an eraser, and by the next
 // one when that is killed.
 func TestErasureAskedAtAFront(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		front, start := apart(t)
 		first := start(gateway.Eraser)
@@ -132,6 +135,7 @@ func TestErasureAskedAtAFront(t *testing.T) {
 
 // A planting that fails, for whatever reason, keeps no other from being done.
 func TestPlantingThatFailsKeepsNobody(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		front, start := apart(t)
 		for range 10 { // more than are looked at together; their heads are damaged

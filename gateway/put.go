@@ -44,7 +44,11 @@ func (g *Gateway) Put(ctx context.Context, c Caller, u Upload) (recording.Info, 
 	if taken != nil && b.Overwrite == OverwriteNever {
 		return g.putAgain(ctx, s, b, *taken, u, grant.event)
 	}
-	p, err := g.intend(ctx, s, b, taken, c, u, grant.event)
+	var p *put
+	err = g.inStage(ctx, s, func(s scope) (err error) {
+		p, err = g.intend(ctx, s, b, taken, c, u, grant.event)
+		return err
+	})
 	if err != nil {
 		return recording.Info{}, err
 	}

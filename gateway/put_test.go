@@ -48,6 +48,7 @@ func span(t *testing.T, r *gateway.Recording, off, n int64) []byte {
 }
 
 func TestPutThenOpen(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	for _, size := range []int{0, 1, 65503, 65504, 65505, 262144, 1 << 20} {
@@ -79,6 +80,7 @@ func TestPutThenOpen(t *testing.T) {
 }
 
 func TestSameContentAgainIsNoChange(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	content := sound(1, 100_000)
@@ -105,6 +107,7 @@ func TestSameContentAgainIsNoChange(t *testing.T) {
 }
 
 func TestManyPutsOfOneName(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	const writers = 24
@@ -130,6 +133,7 @@ func TestManyPutsOfOneName(t *testing.T) {
 }
 
 func TestFailedBodyLeavesNothing(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	u := gatewaytest.Upload(calls, "cut", sound(3, 1<<20))
@@ -162,6 +166,7 @@ func blobs(t *testing.T, f *gatewaytest.Fixture, prefix string) (n int) {
 }
 
 func TestOverwriteSettings(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	for _, mode := range []gateway.Overwrite{gateway.OverwriteVersion, gateway.OverwriteReplace} {
 		recorder, reader := f.Pair("acme-"+string(mode), gateway.BucketSettings{Name: calls, Overwrite: mode})
@@ -188,6 +193,7 @@ func TestOverwriteSettings(t *testing.T) {
 }
 
 func TestClassBelowTheBucketsIsRefusedBeforeTheBody(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls, MinClass: recording.ClassB})
 	u := gatewaytest.Upload(calls, "weak", sound(1, 1000))
@@ -198,6 +204,7 @@ func TestClassBelowTheBucketsIsRefusedBeforeTheBody(t *testing.T) {
 }
 
 func TestVersionsOfANameAreOneRecording(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls, Overwrite: gateway.OverwriteVersion})
 	var mu sync.Mutex

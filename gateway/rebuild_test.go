@@ -149,6 +149,7 @@ func same(t *testing.T, got, want map[string][]string) {
 // All of a catalog that is lost comes back: names, versions, parts, subjects, keys,
 // erasures; and rebuilding what is complete changes nothing.
 func TestRebuildOfALostCatalog(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var who string
 	long := sound(7, 300_000)

@@ -144,6 +144,7 @@ func TestRebuildOfAnOlderCatalog(t *testing.T) {
 // What was acknowledged to be erased is so after the catalog is lost, before its
 // epoch came; and after that.
 func TestRebuildQueuesErasuresAgain(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var who string
 	var queued []recording.ErasureID
@@ -184,6 +185,7 @@ func TestRebuildQueuesErasuresAgain(t *testing.T) {
 // In a bucket that replaces, what was replaced stays unreadable, and its slot is
 // punctured, even if the catalog was lost before.
 func TestRebuildKnowsWhatWasReplaced(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var who string
 	var first, second recording.Info
@@ -218,6 +220,7 @@ func TestRebuildKnowsWhatWasReplaced(t *testing.T) {
 // An upload in parts that was open is given up with a lost catalog, and goes on with
 // one that is not.
 func TestRebuildOfAnOpenUpload(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var recorder gateway.Caller
 	var id gateway.UploadID
@@ -256,6 +259,7 @@ func TestRebuildOfAnOpenUpload(t *testing.T) {
 // An upload that was open in an older catalog and got parts since is given up: which
 // of them count is not known. Its client begins it again.
 func TestRebuildOfAnUploadThatWentOn(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var recorder gateway.Caller
 	var id gateway.UploadID
@@ -289,6 +293,7 @@ func TestRebuildOfAnUploadThatWentOn(t *testing.T) {
 // A put that nobody was told of, and the same name put again: what was acknowledged
 // is what the name stands for, and nothing is thrown away.
 func TestRebuildOfAPutNobodyWasToldOf(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var recorder, reader gateway.Caller
 	t.Run("before", func(t *testing.T) {
@@ -334,6 +339,7 @@ func storedFiles(t *testing.T, dir string) (files []string) {
 // What is damaged is named, and neither deleted nor taken for erased; everything
 // else comes back.
 func TestRebuildNamesWhatIsDamaged(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var who string
 	spoilt := map[string]recording.Info{}
@@ -421,6 +427,7 @@ func (s failingStore) Open(ctx context.Context, key string, off, n int64) (io.Re
 
 // A rebuild that ends anywhere is begun again and gives what one gives that does not.
 func TestRebuildGoesOn(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	t.Run("before", func(t *testing.T) {
 		f := gatewaytest.In(t, dir)
@@ -455,6 +462,7 @@ func TestRebuildGoesOn(t *testing.T) {
 // A provider that is away ends a rebuild; one that has lost a key without a head
 // that says so makes no tenant erased.
 func TestRebuildBelievesNoProvider(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	t.Run("before", func(t *testing.T) {
 		f := gatewaytest.In(t, dir)
@@ -483,6 +491,7 @@ func TestRebuildBelievesNoProvider(t *testing.T) {
 
 // A tenant that is erased stays so, and its name is another's.
 func TestRebuildOfAnErasedTenant(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var reader gateway.Caller
 	t.Run("before", func(t *testing.T) {
@@ -544,6 +553,7 @@ func (s countingStore) Open(ctx context.Context, key string, off, n int64) (io.R
 
 // A recording costs two reads of the store, however long it is, a short one one.
 func TestRebuildReadsLittle(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	t.Run("before", func(t *testing.T) {
 		f := gatewaytest.In(t, dir)

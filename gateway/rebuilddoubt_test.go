@@ -17,6 +17,7 @@ import (
 // rebuilt or served as it is, and a lost one, find it where it is, and nothing of it is
 // deleted.
 func TestRebuildOfWhatIsHeld(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var who string
 	t.Run("before", func(t *testing.T) {
@@ -75,6 +76,7 @@ func TestRebuildOfWhatIsHeld(t *testing.T) {
 // What a recovery left, since nobody proved that it was erased, a rebuild leaves too,
 // whatever a head says that opens no more: the keys decide.
 func TestRebuildAfterAForgedPackWasLeft(t *testing.T) {
+	t.Parallel()
 	r, _, lost := restored(t)
 	r.forge(lost.Epoch+1, lost.Version+1, ofKept)
 	if got := r.recover(epochs.Recovery{Unproved: epochs.Leave}); got.Err != nil {
@@ -97,6 +99,7 @@ func TestRebuildAfterAForgedPackWasLeft(t *testing.T) {
 // A row that says that an epoch has punctured what it has not has no blob taken for
 // erased: the keys decide.
 func TestRebuildDoubtsATombstone(t *testing.T) {
+	t.Parallel()
 	r := restoring(t, localRestorable(t))
 	r.put("kept", "gone")
 	r.eraseName("gone")
@@ -114,6 +117,7 @@ func TestRebuildDoubtsATombstone(t *testing.T) {
 // An earlier epoch that the store has lost is counted, and the rest is rebuilt: what
 // hangs from its pages is damaged, and nothing is taken for erased because of it.
 func TestRebuildWithoutAnOldEpoch(t *testing.T) {
+	t.Parallel()
 	for what, c := range map[string]struct {
 		lose    func(*restoration, keytree.Head)
 		damaged int64

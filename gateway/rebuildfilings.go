@@ -21,8 +21,7 @@ func (r *rebuild) filedAnew(ctx context.Context, s scope, all []*found) error {
 		}
 		stored, from := *f.prefix, f.slots()
 		for _, of := range filings {
-			f.prefix.Slots = [3]uint64{of.Slots.Recording, of.Slots.Subject, of.Slots.Day}
-			f.prefix.WrappedDEK, f.sealed = of.Wrapped, of.Facts
+			f.filedAs(of)
 			buried, err := r.catalog.Tombstones(ctx, s.tenant.ID, slotsOf(f))
 			if err != nil {
 				return err
@@ -35,6 +34,12 @@ func (r *rebuild) filedAnew(ctx context.Context, s scope, all []*found) error {
 		}
 	}
 	return nil
+}
+
+// filedAs has a blob say what a filing of its version does.
+func (f *found) filedAs(of keytree.Filing) {
+	f.prefix.Slots = [3]uint64{of.Slots.Recording, of.Slots.Subject, of.Slots.Day}
+	f.prefix.WrappedDEK, f.sealed = of.Wrapped, of.Facts
 }
 
 // filingsOf reads the filings of a version that open, the latest first, once.

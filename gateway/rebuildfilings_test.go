@@ -89,6 +89,7 @@ func (r refiled) wantWhole(t *testing.T) {
 
 // After the loss of all of the catalog.
 func TestRebuildOfWhatWasFiledAnew(t *testing.T) {
+	t.Parallel()
 	for name, punctured := range map[string]bool{"after the epoch": true, "before it": false} {
 		t.Run(name, func(t *testing.T) {
 			r, _ := newRefiled(t, punctured)
@@ -104,6 +105,7 @@ func TestRebuildOfWhatWasFiledAnew(t *testing.T) {
 // A server whose catalog is from before what is held moved follows the epoch, and
 // does not take what moved for erased.
 func TestAnOlderCatalogFollowsWhatWasFiledAnew(t *testing.T) {
+	t.Parallel()
 	r, before := newRefiled(t, true)
 	putBack(t, before, r.dir)
 	r.wantWhole(t)
@@ -111,6 +113,7 @@ func TestAnOlderCatalogFollowsWhatWasFiledAnew(t *testing.T) {
 
 // So does a rebuild, before the epoch too.
 func TestRebuildOfAnOlderCatalogThanWhatWasFiledAnew(t *testing.T) {
+	t.Parallel()
 	for name, punctured := range map[string]bool{"after the epoch": true, "before it": false} {
 		t.Run(name, func(t *testing.T) {
 			r, before := newRefiled(t, punctured)
@@ -123,6 +126,7 @@ func TestRebuildOfAnOlderCatalogThanWhatWasFiledAnew(t *testing.T) {
 
 // Nor does it where nothing was erased, and only the old slot punctured.
 func TestAnOlderCatalogFollowsARefilingAloneFiledAnew(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var who string
 	t.Run("put", func(t *testing.T) {
@@ -151,6 +155,7 @@ func TestAnOlderCatalogFollowsARefilingAloneFiledAnew(t *testing.T) {
 // A catalog that does not know where a recording was to be filed anew erases it where
 // it knows of. A rebuild has the key forgotten that the store has a wrap under.
 func TestRebuildForgetsFilingsOfWhatIsErased(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var before map[string][]byte
 	var lost catalog.Version
@@ -184,6 +189,7 @@ func TestRebuildForgetsFilingsOfWhatIsErased(t *testing.T) {
 // An older catalog follows an epoch that punctured where it has a recording. It does
 // not file it where a later epoch has punctured what was intended and given up.
 func TestAnOlderCatalogPassesOverFilingsThatWereGivenUp(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var before map[string][]byte
 	var who string
@@ -229,6 +235,7 @@ func TestAnOlderCatalogPassesOverFilingsThatWereGivenUp(t *testing.T) {
 // catalog where it was put. Its row says there that it is erased, and the erasure counts
 // it, whether an epoch punctured where it was before the erasure or with it.
 func TestAnOlderCatalogErasesWhatWasFiledAnew(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]moving{
 		"subject": {
 			func(t *testing.T, f *gatewaytest.Fixture, _ gateway.Caller) {

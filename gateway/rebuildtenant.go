@@ -34,9 +34,12 @@ func (r *rebuild) tenant(ctx context.Context, l lineage) (open bool, err error) 
 		return false, err
 	}
 	switch {
-	case t.State.Err() == recording.ErrTenantErased:
+	case t.State == catalog.TenantErased:
 		r.report.TenantsErased++
 		return false, nil
+	case t.State == catalog.TenantErasing: // its key is there still, and its certificate will count what is lost
+		r.report.TenantsErased++
+		return true, r.erasures(ctx, &t)
 	case l.erased:
 		return false, fmt.Errorf("%w: its newest head says that it is erased, and its journal does not", recording.ErrIncident)
 	}
@@ -54,27 +57,57 @@ func (r *rebuild) erased(ctx context.Context, head keytree.Head) (gone bool, err
 	if !errors.Is(err, keytree.ErrForgotten) {
 		return false, err
 	}
-	erasure, err := r.following().TenantErasure(ctx, head.Tenant)
-	if errors.Is(err, recording.ErrIncident) {
-		r.unknown(eraser.TenantRecordKey(head.Tenant), err.Error())
-		err = nil
-	}
-	if err != nil {
+	var own *catalog.ErasureRow
+	key := eraser.EndingKey(head.Tenant, recording.ErasureOf(head.Tenant))
+	switch erasure, err := r.following().Ended(ctx, head.Tenant, key); {
+	case errors.Is(err, recording.ErrIncident):
+		r.unknown(key, err.Error())
+	case err == nil:
+		own = &erasure
+	case !errors.Is(err, fs.ErrNotExist):
 		return false, err
 	}
 	row := catalog.Tenant{ID: head.Tenant, Name: head.Tenant.String(), State: catalog.TenantErased, CreatedAt: now()}
-	if erasure != nil && erasure.Certificate == nil { // it goes on: an eraser verifies and signs
+	if own != nil && own.Certificate == nil { // it goes on: an eraser verifies and signs
 		row.State = catalog.TenantErasing
 		if head, err = keytree.ReadHead(ctx, r.blobs, head.Tenant, head.Epoch-1); err != nil {
 			return false, err
 		}
 	}
+	if err := r.ended(ctx, head.Tenant); err != nil {
+		return false, err
+	}
 	row.Epoch, row.Head = int64(head.Epoch), head.Marshal()
-	if _, err := r.catalog.RestoreErased(ctx, row, erasure); err != nil {
+	if _, err := r.catalog.RestoreErased(ctx, row, own); err != nil {
 		return false, err
 	}
 	r.report.TenantsErased++
 	return true, nil
+}
+
+// ended restores the erasures that ended with their tenant, beside its own.
+func (r *rebuild) ended(ctx context.Context, t recording.Tenant) error {
+	for info, err := range r.blobs.List(ctx, eraser.EndedBase(t)) {
+		if err != nil {
+			return err
+		}
+		row, err := r.following().Ended(ctx, t, info.Key)
+		if errors.Is(err, recording.ErrIncident) {
+			r.unknown(info.Key, err.Error())
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		lost, err := r.catalog.RestoreEnded(ctx, row)
+		if err != nil {
+			return err
+		}
+		if lost {
+			r.report.Erasures++
+		}
+	}
+	return nil
 }
 
 // rollTo makes a tenant's row, if there is none, and rolls it forward: its heads up

@@ -97,7 +97,7 @@ func (r VaultRecovery) recover(ctx context.Context, e *eraser.Eraser, t catalog.
 		of.State = RecoveryRestored
 	case of.Revived:
 		of.State = RecoveryRevived
-	case of.Err == nil:
+	case of.Err == nil, errors.Is(of.Err, eraser.ErrUnproved):
 		of.State = RecoveryWhole
 	}
 	return of

@@ -176,7 +176,7 @@ func (r *restoration) erase(what gateway.ErasureRequest) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	until(r.t, "the erasure is effective", 20*time.Second, func() bool {
+	until(r.t, "the erasure is effective", func() bool {
 		now, err := r.Erasure(r.t.Context(), r.Operator(), info.ID)
 		return err == nil && now.State == "effective"
 	})
@@ -388,11 +388,11 @@ func testRetiredAgain(t *testing.T, of restorable) {
 	}
 	r.start(r.Parts)
 	r.reader, r.recorder = r.Caller(r.reader.Who), r.Caller(r.recorder.Who)
-	until(t, "the root before is gone again", 20*time.Second, func() bool {
+	until(t, "the root before is gone again", func() bool {
 		_, err := r.unwrap(old)
 		return errors.Is(err, keytree.ErrForgotten)
 	})
-	until(t, "it was counted", 5*time.Second, func() bool { return r.Stats().Epochs.Revived == 1 })
+	until(t, "it was counted", func() bool { return r.Stats().Epochs.Revived == 1 })
 	if !strings.Contains(r.Log.String(), "restored from a copy") {
 		t.Error("the log does not say so")
 	}
@@ -435,7 +435,7 @@ func testRotatedAnew(t *testing.T, of restorable) {
 	}
 	r.start(r.Parts)
 	r.refused("kept")
-	until(t, "an eraser has looked", 10*time.Second, func() bool {
+	until(t, "an eraser has looked", func() bool {
 		return strings.Contains(r.Log.String(), "does not have a tenant's root as it should")
 	})
 	if has, err := r.Keys.Versions(t.Context(), root); err != nil || has.Oldest != old.Version {

@@ -19,6 +19,7 @@ import (
 
 // A replica that rolls forward another's change must not swallow its event.
 func TestReplicasLoseNoEventOfAChange(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	replicas := []*gatewaytest.Fixture{f, gatewaytest.On(t, f.Parts), gatewaytest.On(t, f.Parts)}
 	admin := f.Tenant("acme")
@@ -45,6 +46,7 @@ func TestReplicasLoseNoEventOfAChange(t *testing.T) {
 // Once its entry is durable a change has been made, even if its client was
 // told that it failed: it bites at the next request and is in the log.
 func TestRevocationThatFailedHalfwayBites(t *testing.T) {
+	t.Parallel()
 	for _, restart := range []bool{false, true} {
 		t.Run(fmt.Sprintf("restart %v", restart), func(t *testing.T) {
 			dir := t.TempDir()
@@ -86,6 +88,7 @@ func TestRevocationThatFailedHalfwayBites(t *testing.T) {
 // An operator who was told that a revocation failed, and restores, must not be
 // surprised by it later.
 func TestRestoreOverridesARevocationThatFailedHalfway(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	_, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	mend := breakLog(t, f)
@@ -105,6 +108,7 @@ func TestRestoreOverridesARevocationThatFailedHalfway(t *testing.T) {
 // What is journalled must be readable again, or the tenant is lost with its
 // catalog.
 func TestEverySettingFitsTheJournal(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var copied map[string][]byte
 	t.Run("before", func(t *testing.T) { gatewaytest.In(t, dir).Tenant("acme") })
@@ -133,6 +137,7 @@ func TestEverySettingFitsTheJournal(t *testing.T) {
 
 // A client that goes away in the middle leaves nothing and is nobody's error.
 func TestClientGoesAway(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	content := sound(1, 1<<20)
@@ -165,6 +170,7 @@ func TestClientGoesAway(t *testing.T) {
 // Writers, and someone who revokes and restores, meet on two replicas: what
 // was acknowledged is there, and nothing is taken for an incident.
 func TestPutsRaceRevocations(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	replicas := []*gatewaytest.Fixture{f, gatewaytest.On(t, f.Parts)}
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
@@ -232,6 +238,7 @@ func TestPutsRaceRevocations(t *testing.T) {
 // A put whose row cannot be written leaves nothing to see, even if its intent
 // cannot be given up either.
 func TestPutThatCannotBeCommitted(t *testing.T) {
+	t.Parallel()
 	for refused, left := range map[string]int{"= 'committed'": 0, "IN ('committed', 'aborted')": 1} {
 		f := gatewaytest.New(t)
 		recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
@@ -259,6 +266,7 @@ func TestPutThatCannotBeCommitted(t *testing.T) {
 // A copy of the catalog from before an erasure was asked for: the entry in the
 // journal goes on with the erasure as soon as a server starts, whoever asks.
 func TestErasureIsTakenUpFromTheJournal(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	t.Run("before", func(t *testing.T) {
 		f := gatewaytest.In(t, dir)
@@ -281,16 +289,13 @@ func TestErasureIsTakenUpFromTheJournal(t *testing.T) {
 	putBack(t, copied, dir)
 	t.Run("restored", func(t *testing.T) {
 		f := gatewaytest.In(t, dir)
-		for deadline := time.Now().Add(30 * time.Second); state(t, f, "acme") != "erasing"; time.Sleep(10 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("tenant is %s\n%s", state(t, f, "acme"), f.Log)
-			}
-		}
+		until(t, "the tenant is being erased", func() bool { return state(t, f, "acme") == "erasing" })
 	})
 }
 
 // Who writes rows makes no admin: a token needs the tenant's keys too.
 func TestTokenOfAForgedRowIsRefused(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	admin := f.Tenant("acme")
 	hash := sha256.Sum256([]byte("lta_forged"))

@@ -85,6 +85,7 @@ func (r *restoration) undecided(got gateway.RecoveredTenant, want error, lost ke
 // A store, or a catalog, that names living keys as forgotten gets nothing punctured that
 // an operator has not decided, be it as if proved or as if forged.
 func TestForgedIsAskedAbout(t *testing.T) {
+	t.Parallel()
 	for name, forge := range map[string]func(r *restoration, lost keytree.Head) (newest uint64){
 		"pack": func(r *restoration, lost keytree.Head) uint64 {
 			r.forge(lost.Epoch+1, lost.Version+1, ofKept, keytree.Slot{Tree: keytree.System, Number: keytree.SettingsSlot()})
@@ -126,6 +127,7 @@ func TestForgedIsAskedAbout(t *testing.T) {
 
 // What is missing, and what is there and not ours, is told before anything is done.
 func TestLostIsAskedAbout(t *testing.T) {
+	t.Parallel()
 	for name, lose := range map[string]func(*restoration, keytree.Head){
 		"pack": func(r *restoration, lost keytree.Head) { r.remove(keytree.PackKey(lost.Tenant, lost.Pack)) },
 		"record": func(r *restoration, lost keytree.Head) {
@@ -182,6 +184,7 @@ func (r *restoration) remove(key string) {
 // Provider and catalog are put back from copies as old. Sealed requests and a
 // certificate are all that is left to say what was erased.
 func TestRecoverVaultAndCatalog(t *testing.T) {
+	t.Parallel()
 	r := restoring(t, localRestorable(t))
 	r.put("kept", "gone")
 	old := r.head()
@@ -315,6 +318,7 @@ func (s limitedStore) Create(ctx context.Context, key string, r io.Reader, size 
 // Killed at each step that changes provider or store, a recovery is begun anew. Until
 // then the tenant is refused, or what was erased stays erased.
 func TestRecoveryIsKilled(t *testing.T) {
+	t.Parallel()
 	for _, after := range []bool{false, true} {
 		for steps := 1; steps <= 7; steps++ {
 			t.Run(fmt.Sprintf("%d, after it: %t", steps, after), func(t *testing.T) {
@@ -389,7 +393,7 @@ func TestRecoverManySlots(t *testing.T) {
 		slots, _, _, err := r.Catalog.ToPuncture(t.Context(), old.Tenant, 1)
 		return err == nil && len(slots) == 0
 	}
-	until(t, "all are punctured", time.Minute, none)
+	until(t, "all are punctured", none)
 	r.Gateway.Close()
 	putBack()
 	l := &limit{left: 6} // two versions again and one more, pack, root, head; then no more
@@ -399,8 +403,8 @@ func TestRecoverManySlots(t *testing.T) {
 		t.Fatalf("recovered: %+v", got)
 	}
 	r.start(r.Parts) // whose eraser goes on
-	until(t, "all are punctured again", time.Minute, none)
-	until(t, "the old root is gone", time.Minute, func() bool {
+	until(t, "all are punctured again", none)
+	until(t, "the old root is gone", func() bool {
 		_, err := r.unwrap(old)
 		return errors.Is(err, keytree.ErrForgotten)
 	})
@@ -413,6 +417,51 @@ func TestRecoverManySlots(t *testing.T) {
 		if _, err := keys.Slot(t.Context(), keytree.Tree(slot.Tree), uint64(slot.Number)); !errors.Is(err, keytree.ErrPunctured) {
 			t.Fatalf("%v: %v, want ErrPunctured", slot, err)
 		}
+	}
+}
+
+// More slots that nothing proves than one epoch takes. No later epoch would take them by
+// itself, so the recovery does, or the one that is begun after it was killed; which asks
+// again if it is not told.
+func TestRecoverManyUnproved(t *testing.T) {
+	for _, killed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("killed: %t", killed), func(t *testing.T) {
+			t.Parallel()
+			r, _, lost := restored(t)
+			many := make([]keytree.Slot, keytree.MostPunctures+50)
+			for i := range many {
+				many[i] = keytree.Slot{Tree: keytree.Days, Number: uint64(10_000 + i)}
+			}
+			r.forge(lost.Epoch+1, lost.Version+1, many...)
+			got := gateway.RecoveredTenant{}
+			if killed {
+				l := &limit{left: 6, after: true} // versions, pack, root, head; then no more
+				if got = r.recoverWith(limitedKeys{r.Keys, l}, limitedStore{r.Blobs, l}, epochs.Recovery{Unproved: epochs.Puncture}); !errors.Is(got.Err, errLimit) {
+					t.Fatalf("killed: %+v", got)
+				}
+				for _, how := range []epochs.Recovery{{DryRun: true}, {}} {
+					asked := r.recover(how)
+					if asked.Unproved != 50 || errors.Is(asked.Err, epochs.ErrUnproved) == how.DryRun {
+						t.Fatalf("asked by %+v: %+v", how, asked)
+					}
+				}
+			}
+			if got = r.recover(epochs.Recovery{Unproved: epochs.Puncture}); got.Err != nil || got.Slots < 50 {
+				t.Fatalf("recovered: %+v", got)
+			}
+			if again := r.recover(epochs.Recovery{}); again.Err != nil || again.Unproved != 0 {
+				t.Errorf("again: %+v", again)
+			}
+			keys, err := r.unwrap(r.head())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, slot := range many {
+				if _, err := keys.Slot(t.Context(), slot.Tree, slot.Number); !errors.Is(err, keytree.ErrPunctured) {
+					t.Fatalf("%v: %v, want ErrPunctured", slot, err)
+				}
+			}
+		})
 	}
 }
 
@@ -430,7 +479,7 @@ func testRecoverErasedTenant(t *testing.T, of restorable) {
 	if _, err := r.EraseTenant(t.Context(), r.Operator(), "acme", "asked for"); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the key is destroyed", 20*time.Second, func() bool {
+	until(t, "the key is destroyed", func() bool {
 		_, err := r.Keys.Versions(t.Context(), root)
 		return errors.Is(err, keytree.ErrForgotten)
 	})
@@ -454,6 +503,7 @@ func testRecoverErasedTenant(t *testing.T, of restorable) {
 }
 
 func TestForgedErasureDestroysNothing(t *testing.T) {
+	t.Parallel()
 	r, old, lost := restored(t)
 	r.create(keytree.HeadKey(old.Tenant, lost.Epoch+1), keytree.Head{Kind: keytree.HeadErased, Tenant: old.Tenant, Epoch: lost.Epoch + 1}.Marshal())
 	if got := r.recover(epochs.Recovery{}); !errors.Is(got.Err, recording.ErrIncident) || got.State != gateway.RecoveryRisen {

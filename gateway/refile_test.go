@@ -48,6 +48,7 @@ func wantGone(t *testing.T, f *gatewaytest.Fixture, what string, v catalog.Versi
 // A day is erased with all that expires on it but what is held, whose bytes stay,
 // whole or in parts, and whose old wrap is worthless after the epoch.
 func TestDayIsErasedWithoutWhatIsHeld(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
 	mustPut(t, f, recorder, string(agent), "gone", "held")
@@ -131,6 +132,7 @@ func putInParts(t *testing.T, f *gatewaytest.Fixture, c gateway.Caller, name rec
 // A subject is erased with all that tells of them but single recordings on which
 // another hold bears; those are erased with the subject once that is released.
 func TestSubjectIsErasedWithoutWhatIsHeld(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
 	mustPut(t, f, recorder, string(caller), "gone", "held")
@@ -181,6 +183,7 @@ func wantNames(t *testing.T, f *gatewaytest.Fixture, reader gateway.Caller, want
 // Who holds the row from before a refiling, and an old tree, opens nothing once the
 // recording is erased: every slot that it hung from is punctured.
 func TestErasedThoughFiledAnew(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
 	mustPut(t, f, recorder, "", "a")
@@ -218,6 +221,7 @@ func TestErasedThoughFiledAnew(t *testing.T) {
 // A refiling that was killed after its wrap was durable: the recording is filed where
 // it was, and erasing it takes the slot that was intended too.
 func TestRefilingKilledBeforeItWasFiled(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
 	mustPut(t, f, recorder, "", "swept", "erased")
@@ -254,6 +258,7 @@ func TestRefilingKilledBeforeItWasFiled(t *testing.T) {
 // Puts, holds and erasures of their day at once: what is put is read or was refused,
 // what was held in time is read, and nothing else is.
 func TestHoldsAndPutsMeetTheErasureOfTheirDay(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
 	mustPut(t, f, recorder, string(caller), "a", "b", "c", "d")
@@ -297,6 +302,7 @@ func TestHoldsAndPutsMeetTheErasureOfTheirDay(t *testing.T) {
 // A reader who read the row before a refiling, and derives its keys after the epoch,
 // is not told that the recording was erased.
 func TestReaderMeetsRefiling(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
 	mustPut(t, f, recorder, "", "a", "b")

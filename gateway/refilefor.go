@@ -117,7 +117,7 @@ func (g *Gateway) refileAsked(ctx context.Context, s scope, b bucket, v catalog.
 			to.event = e
 			err = g.refileFrom(ctx, v, *to)
 		}
-		if !errors.Is(err, catalog.ErrMisfiled) && !errors.Is(err, recording.ErrErased) {
+		if !movedOn(err) && !errors.Is(err, catalog.ErrMisfiled) && !errors.Is(err, recording.ErrErased) {
 			return err == nil, err
 		}
 		if v, err = g.catalog.Version(ctx, v.Tenant, v.Version); err != nil {

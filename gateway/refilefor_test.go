@@ -50,6 +50,7 @@ func forgetSubject(t *testing.T, f *gatewaytest.Fixture, s recording.Subject) {
 // What is to be kept for longer, whole or in parts, outlives the day on which it would
 // have gone, and its old wrap is worthless then. Nothing is ever kept for less.
 func TestRetentionIsExtended(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
 	mustPut(t, f, recorder, "", "gone", "whole")
@@ -92,6 +93,7 @@ func TestRetentionIsExtended(t *testing.T) {
 
 // What is kept until it is erased has no retention to extend.
 func TestWhatIsKeptForeverIsNotKeptForLonger(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	mustPut(t, f, recorder, "", "a")
@@ -102,6 +104,7 @@ func TestWhatIsKeptForeverIsNotKeptForLonger(t *testing.T) {
 
 // Every version of a recording is filed anew, or the one that is named.
 func TestVersionsAreFiledAnew(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, Overwrite: gateway.OverwriteVersion, RetentionDays: 90})
 	mustPut(t, f, recorder, string(caller), "a")
@@ -121,6 +124,7 @@ func TestVersionsAreFiledAnew(t *testing.T) {
 // A recording that was put under a wrong number is no more found by that, nor erased
 // with it, but by the right one; whoever it tells of besides.
 func TestSubjectIsCorrected(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	mustPut(t, f, recorder, string(caller), "first", "gone")
@@ -144,6 +148,7 @@ func TestSubjectIsCorrected(t *testing.T) {
 
 // Out of a hold on someone nothing is corrected. What is held by itself stays held.
 func TestNothingIsCorrectedOutOfAHold(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
 	mustPut(t, f, recorder, string(agent+","+caller), "a")
@@ -166,6 +171,7 @@ func TestNothingIsCorrectedOutOfAHold(t *testing.T) {
 
 // Whoever writes the catalog brings back no facts from before a correction.
 func TestFactsFromBeforeACorrectionAreRefused(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	mustPut(t, f, recorder, string(caller), "a")
@@ -181,6 +187,7 @@ func TestFactsFromBeforeACorrectionAreRefused(t *testing.T) {
 // A catalog that lost a refiling, or all, has it again from the store: at once if it
 // was rebuilt, else once an epoch has punctured where it has the recording.
 func TestRefilingsOutliveTheCatalog(t *testing.T) {
+	t.Parallel()
 	for name, lose := range map[string]func(t *testing.T, before map[string][]byte, dir string){
 		"all of it": func(t *testing.T, _ map[string][]byte, dir string) { drop(t, dir); rebuild(t, dir) },
 		"rebuilt":   func(t *testing.T, before map[string][]byte, dir string) { putBack(t, before, dir); rebuild(t, dir) },
@@ -247,6 +254,7 @@ func loseRefilings(t *testing.T, punctured bool, lose func(*testing.T, map[strin
 // Of refilings and an erasure at once, each is before or after the other: nothing is
 // read afterwards, wherever it was filed.
 func TestRefilingsMeetAnErasure(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
 	mustPut(t, f, recorder, string(caller), "a")

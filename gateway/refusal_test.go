@@ -16,6 +16,7 @@ import (
 
 // Every refusal is in the log, whatever refuses.
 func TestEveryRefusalIsLogged(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	admin := f.Tenant("acme")
 	f.Bucket("acme", gateway.BucketSettings{Name: calls})
@@ -56,6 +57,7 @@ func TestEveryRefusalIsLogged(t *testing.T) {
 
 // What is let through is in the log too, even what changes nothing.
 func TestEveryGrantIsLogged(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	admin := f.Tenant("acme")
 	f.Bucket("acme", gateway.BucketSettings{Name: calls})
@@ -81,6 +83,7 @@ func TestEveryGrantIsLogged(t *testing.T) {
 
 // A client's name for itself is its own choice, in every request another.
 func TestLongAgentIsCut(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	if _, err := f.Put(t.Context(), recorder, gatewaytest.Upload(calls, "a", nil)); err != nil {
@@ -97,6 +100,7 @@ func TestLongAgentIsCut(t *testing.T) {
 
 // What fails says nothing of what it failed on.
 func TestErrorsQuoteNothingPersonal(t *testing.T) {
+	t.Parallel()
 	const canary = "Zaphod-Beeblebrox"
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})

@@ -27,6 +27,7 @@ const (
 	reindexDue   = time.Minute      // for tenants whose rows are to move
 	reindexLease = 10 * time.Second
 	reindexFor   = 10 * time.Minute // of one tenant, before others have their turn
+	reindexStuck = 2 * reindexFor   // longer than a turn, and a batch
 	reindexBatch = 100
 )
 
@@ -157,12 +158,13 @@ type reindexing struct {
 	every  time.Duration // below 0: on demand alone
 	view   time.Duration // viewFor
 	after  time.Duration // announceFor, also of what has moved
+	turn   time.Duration // reindexFor
 	holder [16]byte      // names this process in leases
 	noted[ReindexStatus]
 }
 
 func newReindexing(c Config) *reindexing {
-	r := &reindexing{every: cmp.Or(c.ReindexEvery, DefaultReindexEvery), view: viewFor, after: announceFor}
+	r := &reindexing{every: cmp.Or(c.ReindexEvery, DefaultReindexEvery), view: viewFor, after: announceFor, turn: cmp.Or(c.turn, reindexFor)}
 	if c.announce != 0 {
 		r.view, r.after = c.announce/2, c.announce
 	}
@@ -244,7 +246,7 @@ func (g *Gateway) leave(ctx context.Context, of catalog.Generation) error {
 	if err != nil || !mine {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, reindexFor)
+	ctx, cancel := context.WithTimeout(ctx, reindexStuck)
 	defer cancel()
 	switch {
 	case of.MovedAt.IsZero() && of.MovingAt.IsZero():

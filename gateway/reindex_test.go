@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -67,7 +68,7 @@ func reindex(t *testing.T, f *gatewaytest.Fixture, tenant string) gateway.Reinde
 	if info.State == "none" || info.State == "forgotten" {
 		t.Fatalf("reindex: %+v, want that it is under way", info)
 	}
-	until(t, "the generation is forgotten", 2*time.Minute, func() bool {
+	until(t, "the generation is forgotten", func() bool {
 		if err := f.ForgetOlder(t.Context()); err != nil {
 			t.Fatalf("reindex: %v", err)
 		}
@@ -88,7 +89,7 @@ func TestReindexBySchedule(t *testing.T) {
 	if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", ofRecording("gone")); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the generation is forgotten", time.Minute, func() bool {
+	until(t, "the generation is forgotten", func() bool {
 		info, err := f.Reindexed(t.Context(), f.Operator(), "acme")
 		return err == nil && info.State == "forgotten" && !info.Linkable
 	})
@@ -103,6 +104,7 @@ func TestReindexBySchedule(t *testing.T) {
 // Once a generation is forgotten no row has an index of it, and the key of none can be
 // had; and all that is left is found as before.
 func TestReindex(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.In(t, t.TempDir(), gateway.Announce(shortly))
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, Overwrite: gateway.OverwriteReplace})
 	mustPut(t, f, recorder, string(caller), "2026/11/a", "2026/b")
@@ -207,6 +209,60 @@ func TestReindexKeepsSubjectsOfUploads(t *testing.T) {
 	}
 }
 
+// waiting is a body that comes once it may.
+type waiting struct {
+	gateway.Body
+	once          sync.Once
+	came, proceed chan struct{}
+}
+
+// Read implements io.Reader.
+func (w *waiting) Read(p []byte) (int, error) {
+	w.once.Do(func() { close(w.came); <-w.proceed })
+	return w.Body.Read(p)
+}
+
+// What is put while rows move, and move again, goes with its subject, of whom nothing else
+// tells.
+func TestReindexKeepsSubjectsOfPuts(t *testing.T) {
+	t.Parallel()
+	f := gatewaytest.In(t, t.TempDir(), gateway.Announce(shortly))
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	put := func(name recording.Name, subject recording.Subject) (proceed func() error) {
+		u, w, ended := told(name, string(subject), sound(1, 1000)), &waiting{came: make(chan struct{}), proceed: make(chan struct{})}, make(chan error, 1)
+		w.Body, u.Body = u.Body, w
+		go func() { // ends once it may proceed
+			_, err := f.Put(t.Context(), recorder, u)
+			ended <- err
+		}()
+		<-w.came
+		return func() error { close(w.proceed); return <-ended }
+	}
+	erased, kept := put("erased", caller), put("kept", agent)
+	for range 2 {
+		mustPut(t, f, recorder, "", "gone")
+		if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", ofRecording("gone")); err != nil {
+			t.Fatal(err)
+		}
+		reindex(t, f, "acme")
+	}
+	eraseSubject(t, f, caller)
+	if err := erased(); !errors.Is(err, recording.ErrUnavailable) {
+		t.Errorf("put that tells of an erased subject: %v, want ErrUnavailable", err)
+	}
+	if err := kept(); err != nil {
+		t.Errorf("put: %v", err)
+	}
+	if names, _ := pages(t, f, reader, gateway.Page{Max: 100}); !slices.Equal(names, []string{"kept"}) {
+		t.Errorf("names: %v", names)
+	}
+	mustPut(t, f, recorder, string(agent), "again")
+	eraseSubject(t, f, agent)
+	if names, _ := pages(t, f, reader, gateway.Page{Max: 100}); len(names) > 0 {
+		t.Errorf("names once all subjects are erased: %v", names)
+	}
+}
+
 // missing is a store that finds none of its packs for a while.
 type missing struct {
 	blob.Store
@@ -223,6 +279,7 @@ func (m missing) Open(ctx context.Context, key string, off, n int64) (io.ReadClo
 // A page that is missing may be put back: no generation is forgotten meanwhile under
 // which recordings, or the subjects of uploads, are found that it leads to.
 func TestReindexWaitsForPages(t *testing.T) {
+	t.Parallel()
 	for _, names := range [][]recording.Name{{"gone", "stays"}, {"gone"}} {
 		f := gatewaytest.New(t)
 		recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
@@ -239,7 +296,7 @@ func TestReindexWaitsForPages(t *testing.T) {
 		if err != nil || info.State == "none" {
 			t.Fatalf("reindex: %+v, %v", info, err)
 		}
-		until(t, "rows cannot move", 20*time.Second, func() bool {
+		until(t, "rows cannot move", func() bool {
 			err = g.ForgetOlder(t.Context())
 			info, _ = g.Reindexed(t.Context(), g.Operator(), "acme")
 			return err != nil || info.State == "forgotten"
@@ -248,7 +305,7 @@ func TestReindexWaitsForPages(t *testing.T) {
 			t.Errorf("while a page is missing: %+v, %v; want that rows are moving", info, err)
 		}
 		packs.Store(false)
-		until(t, "the generation is forgotten", 30*time.Second, func() bool {
+		until(t, "the generation is forgotten", func() bool {
 			g.ForgetOlder(t.Context())
 			info, _ = g.Reindexed(t.Context(), g.Operator(), "acme")
 			return info.State == "forgotten"
@@ -265,10 +322,27 @@ func TestReindexWaitsForPages(t *testing.T) {
 	}
 }
 
+// A tenant of which more is to move than a turn has time for goes on in the next: nothing
+// has failed.
+func TestReindexInTurns(t *testing.T) {
+	t.Parallel()
+	f := gatewaytest.In(t, t.TempDir(), gateway.Announce(shortly), gateway.Turn(1))
+	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	mustPut(t, f, recorder, "", "gone", "kept")
+	erase(t, f, "gone")
+	if info := reindex(t, f, "acme"); info.Moved != 1 {
+		t.Errorf("reindexed %+v, want one version", info)
+	}
+	if s := f.Stats().Reindex; s.Failures != 0 {
+		t.Errorf("the process counts %+v", s)
+	}
+}
+
 // What is erased once the next generation is announced is found again by that, and is
 // unlinkable with it: a later copy of the catalog, of which this one knows nothing, may
 // have moved what was erased.
 func TestErasureWhileAnnounced(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.In(t, t.TempDir(), gateway.Announce(shortly))
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	mustPut(t, f, recorder, "", "before", "gone")
@@ -298,5 +372,75 @@ func TestErasureWhileAnnounced(t *testing.T) {
 	}
 	if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", ofRecording("before")); !errors.Is(err, recording.ErrNoErasure) {
 		t.Errorf("erasure of a generation that is forgotten: %v, want ErrNoErasure", err)
+	}
+}
+
+// A row that is damaged says again what the store does, and is found under the next
+// generation; one of which the store has nothing that opens either is named in the log.
+func TestReindexMendsRows(t *testing.T) {
+	t.Parallel()
+	f := gatewaytest.In(t, t.TempDir(), gateway.Announce(shortly))
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	damages := map[recording.Name]string{
+		"facts":   `UPDATE versions SET sealed_facts = zeroblob(length(sealed_facts)) WHERE version = $1`,
+		"wrap":    `UPDATE versions SET wrapped_dek = zeroblob(length(wrapped_dek)) WHERE version = $1`,
+		"slot":    `UPDATE versions SET slot_recording = slot_recording + 1000 WHERE version = $1`,
+		"erased":  `UPDATE versions SET slot_recording = (SELECT p.slot FROM punctures p WHERE p.tree = 1 AND p.epoch > 0) WHERE version = $1`,
+		"refiled": `UPDATE versions SET sealed_facts = zeroblob(length(sealed_facts)) WHERE version = $1`,
+		"parts":   `UPDATE versions SET wrapped_dek = zeroblob(length(wrapped_dek)) WHERE version = $1`,
+	}
+	var want []string
+	mustPut(t, f, recorder, string(agent), "gone", "lost")
+	for name := range damages {
+		if want = append(want, string(name)); name != "parts" {
+			mustPut(t, f, recorder, string(caller), name)
+			continue
+		}
+		parts := begin(t, f, recorder, name)
+		if _, err := complete(f, recorder, parts, mustPutPart(t, f, recorder, parts, 1, sound(2, 1000))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.Sort(want)
+	correct := gateway.RefileRequest{Bucket: calls, Name: "refiled", Subjects: []recording.Subject{agent}}
+	if _, err := f.RefileFor(t.Context(), f.Operator(), "acme", correct); err != nil {
+		t.Fatal(err)
+	}
+	effective(t, f, erase(t, f, "gone"))
+	damages["lost"] = `UPDATE versions SET sealed_facts = zeroblob(length(sealed_facts)), blob = blob || 'x' WHERE version = $1`
+	var lost recording.Version
+	for name, damage := range damages {
+		in, err := f.Stat(t.Context(), reader, calls, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		execute(t, f.Dir, damage, in.Version[:])
+		if name == "lost" {
+			lost = in.Version
+		}
+		if _, err := f.Open(t.Context(), reader, calls, name); err == nil {
+			t.Errorf("%s opens, though its row is damaged", name)
+		}
+	}
+
+	if info := reindex(t, f, "acme"); info.Moved != int64(len(want)) || info.Damaged != 1 {
+		t.Errorf("reindexed %+v, want %d versions, and 1 that does not open", info, len(want))
+	}
+	if !strings.Contains(f.Log.String(), lost.String()) {
+		t.Error("what does not open is not named in the log")
+	}
+	names, _ := pages(t, f, reader, gateway.Page{Max: 100})
+	if !slices.Equal(names, want) {
+		t.Errorf("names: %v, want %v", names, want)
+	}
+	for _, name := range names {
+		if got := read(t, f, reader, recording.Name(name)); len(got) != 1000 {
+			t.Errorf("read %d bytes of %s", len(got), name)
+		}
+	}
+	eraseSubject(t, f, caller)
+	names, _ = pages(t, f, reader, gateway.Page{Max: 100})
+	if want := []string{"parts", "refiled"}; !slices.Equal(names, want) {
+		t.Errorf("names once a subject is erased: %v, want %v", names, want)
 	}
 }

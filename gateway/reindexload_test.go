@@ -263,7 +263,7 @@ func (l *load) run() {
 
 // reindex waits until something is erased for which rows have to move.
 func (l *load) reindex(f *gatewaytest.Fixture) gateway.ReindexInfo {
-	until(l.t, "something is erased", time.Minute, func() bool {
+	until(l.t, "something is erased", func() bool {
 		info, err := f.Reindexed(l.t.Context(), f.Operator(), "acme")
 		return err == nil && info.Linkable
 	})

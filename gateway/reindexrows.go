@@ -3,10 +3,12 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"time"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
+	"github.com/lethe-vault/lethe/gateway/blob"
 	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/recording"
 )
@@ -44,10 +46,11 @@ func (g *Gateway) moveFew(ctx context.Context, s scope, m *catalog.Move) error {
 	return nil
 }
 
-// moveAll moves versions until none is left, and settles the tenant. It takes as long
-// between two batches as the last one took, for what else the catalog has to do.
+// moveAll moves versions until none is left, and settles the tenant, or until its turn is
+// over: then it goes on in the next. It takes as long between two batches as the last one
+// took, for what else the catalog has to do.
 func (g *Gateway) moveAll(ctx context.Context, of catalog.Generation) error {
-	for {
+	for turn := time.Now(); ; {
 		began := time.Now()
 		done, err := g.moveSome(ctx, &of)
 		if errors.Is(err, catalog.ErrBehind) || errors.Is(err, catalog.ErrStage) { // another moves them
@@ -58,6 +61,9 @@ func (g *Gateway) moveAll(ctx context.Context, of catalog.Generation) error {
 		}
 		if done {
 			return g.endMove(ctx, of)
+		}
+		if time.Since(turn) > g.reindexes.turn {
+			return nil
 		}
 		if mine, err := g.catalog.LeaseGeneration(ctx, of, g.reindexes.holder, reindexLease); err != nil || !mine {
 			return err
@@ -88,7 +94,7 @@ func (g *Gateway) moveIn(ctx context.Context, s scope, of *catalog.Generation) (
 		return false, unavailable(err)
 	}
 	if len(rows) == 0 {
-		return true, g.moveUploads(ctx, s)
+		return true, nil
 	}
 	step := catalog.Step{Tenant: of.Tenant, Stage: s.tenant.Stage, From: of.Reached, Reached: reached}
 	for _, v := range rows {
@@ -109,37 +115,28 @@ func (g *Gateway) moveIn(ctx context.Context, s scope, of *catalog.Generation) (
 	return false, nil
 }
 
-// moveUploads has the subjects of open uploads be found under the generation that is
-// written, with the slots that their parts hang from: of whom no version tells yet, an
+// moveIntent has the subject of an upload under way be found under the generation that is
+// written, with the slot that it hangs from: nothing else may tell of them yet, and their
 // erasure takes the upload all the same.
-func (g *Gateway) moveUploads(ctx context.Context, s scope) error {
-	buckets, err := g.catalog.Buckets(ctx, s.tenant.ID)
-	if err != nil {
-		return unavailable(err)
-	}
-	for _, b := range buckets {
-		open, err := g.catalog.Uploads(ctx, s.tenant.ID, b.ID)
+func (g *Gateway) moveIntent(ctx context.Context, s scope, v catalog.Version) error {
+	if v.SealedFacts == nil { // it comes in parts
+		up, err := g.catalog.Upload(ctx, v.Tenant, v.Version)
+		if errors.Is(err, recording.ErrNotFound) { // it has ended
+			return nil
+		}
 		if err != nil {
 			return unavailable(err)
 		}
-		for _, up := range open {
-			if err := g.moveUpload(ctx, s, up); err != nil {
-				return err
-			}
-		}
+		v.WrappedDEK, v.SealedFacts = up.WrappedDEK, up.SealedFacts
 	}
-	return nil
-}
-
-func (g *Gateway) moveUpload(ctx context.Context, s scope, up catalog.Upload) error {
-	f, err := s.facts(ctx, catalog.Version{Intent: up.Intent, Content: catalog.Content{WrappedDEK: up.WrappedDEK, SealedFacts: up.SealedFacts}})
-	if !s.waits(err) && (errors.Is(err, recording.ErrErased) || errors.Is(err, recording.ErrIntegrity)) { // nobody can complete it
+	f, err := s.facts(ctx, v)
+	if s.lostFor(err) { // it was erased, or nobody can complete it
 		return nil
 	}
 	if err != nil || len(f.Subjects) == 0 {
 		return err
 	}
-	_, err = g.catalog.SubjectSlot(ctx, s.tenant.ID, s.subject(f.Subjects[0]), up.Slots.Subject)
+	_, err = g.catalog.SubjectSlot(ctx, s.tenant.ID, s.subject(f.Subjects[0]), v.Slots.Subject)
 	if errors.Is(err, catalog.ErrTombstoned) { // it was erased, and the upload with it
 		err = nil
 	}
@@ -149,6 +146,9 @@ func (g *Gateway) moveUpload(ctx context.Context, s scope, up catalog.Upload) er
 // moved adds a version to a step, by what is sealed in it. One whose keys are gone was
 // erased or replaced since, or lies below a tombstone: a sweep settles it.
 func (g *Gateway) moved(ctx context.Context, s scope, v catalog.Version, to *catalog.Step) error {
+	if v.State == catalog.Intended {
+		return g.moveIntent(ctx, s, v)
+	}
 	f, err := s.facts(ctx, v)
 	if errors.Is(err, recording.ErrErased) {
 		fresh, again := g.catalog.Version(ctx, v.Tenant, v.Version)
@@ -164,13 +164,17 @@ func (g *Gateway) moved(ctx context.Context, s scope, v catalog.Version, to *cat
 		v = fresh
 		f, err = s.facts(ctx, v) // where it was filed since
 	}
+	row, mended := v, (*catalog.Version)(nil)
+	if s.lostFor(err) {
+		if row, f, err = g.fromStore(ctx, s, v); err == nil {
+			mended = &row
+			g.log.Error("the row of a recording did not open, and says again what the store does", "tenant", v.Tenant.String(), "version", v.Version.String())
+		}
+	}
 	if err == nil && !s.lost && !s.isName(v.Name, f.Bucket, f.Name) {
 		err = damaged(recording.Identity{Version: v.Version}, errors.New("the row of another name"))
 	}
-	if s.waits(err) {
-		return err
-	}
-	if errors.Is(err, recording.ErrErased) || errors.Is(err, recording.ErrIntegrity) {
+	if s.lostFor(err) {
 		g.log.Error("a recording does not open, and its indexes stay: they are to be forgotten", "tenant", v.Tenant.String(), "version", v.Version.String(), "error", err)
 		to.Damaged++
 		return nil
@@ -178,14 +182,75 @@ func (g *Gateway) moved(ctx context.Context, s scope, v catalog.Version, to *cat
 	if err != nil {
 		return err
 	}
-	to.Rows = append(to.Rows, s.moved(f, v))
+	m := s.moved(f, row)
+	m.Filed, m.Mended = v.Slots, mended
+	to.Rows = append(to.Rows, m)
 	return nil
+}
+
+// lostFor reports whether what does not open will not do so later either.
+func (s scope) lostFor(err error) bool {
+	return !s.waits(err) && (errors.Is(err, recording.ErrErased) || errors.Is(err, recording.ErrIntegrity))
 }
 
 // waits reports whether something does not open for want of a page of keys, which may be
 // put back, with all that it leads to. A rebuild waits for none: the older key is gone.
 func (s scope) waits(err error) bool {
 	return !s.lost && (errors.Is(err, keytree.ErrPage) || errors.Is(err, fs.ErrNotExist))
+}
+
+// fromStore gives a version whose row does not open as the store has it: filed where its
+// row says, or as its blob says, unless that is erased; and its facts. Both are sealed for
+// this version, so whoever writes to the store can take them away, and not forge them.
+// recording.ErrErased, recording.ErrIntegrity: they do not open either.
+func (g *Gateway) fromStore(ctx context.Context, s scope, v catalog.Version) (catalog.Version, recording.Facts, error) {
+	id := recording.Identity{Tenant: v.Tenant, Recording: v.Recording, Version: v.Version}
+	stored, err := g.inBlob(ctx, id, v.Blob)
+	if err != nil {
+		return v, recording.Facts{}, err
+	}
+	filings, err := g.following().Filings(ctx, v.Tenant, v.Version, []string{keytree.FilingKey(v.Tenant, v.Version, uint64(v.Slots.Recording))})
+	if err != nil {
+		return v, recording.Facts{}, unavailable(err)
+	}
+	for _, of := range filings { // one, if any
+		stored.filedAs(of)
+	}
+	buried, err := g.catalog.Tombstones(ctx, v.Tenant, slotsOf(stored))
+	if err != nil {
+		return v, recording.Facts{}, unavailable(err)
+	}
+	if len(buried) > 0 {
+		return v, recording.Facts{}, fmt.Errorf("%w: version %v", recording.ErrErased, v.Version)
+	}
+	v.Slots, v.WrappedDEK, v.SealedFacts = slotRow(stored.slots()), stored.prefix.WrappedDEK[:], stored.sealedFacts()
+	f, err := s.facts(ctx, v)
+	return v, f, err
+}
+
+// inBlob reads what the blob of a version says of it, or of what came in parts one of
+// these.
+func (g *Gateway) inBlob(ctx context.Context, id recording.Identity, key string) (*found, error) {
+	if key == "" {
+		parts, err := g.catalog.Parts(ctx, id.Tenant, id.Version)
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		if len(parts) > 0 {
+			key = parts[0].Blob
+		}
+	}
+	at := &blobAt{store: g.blobs, Info: blob.Info{Key: key, Size: prefixMost}}
+	p, err := at.prefix(ctx)
+	switch {
+	case at.err != nil && !errors.Is(at.err, fs.ErrNotExist):
+		return nil, unavailable(at.err)
+	case err != nil: // not as it is: a blob is no page, which may be put back
+		return nil, damaged(id, fmt.Errorf("its blob: %v", err))
+	case p.Identity != id:
+		return nil, damaged(id, errors.New("the blob of another version"))
+	}
+	return &found{at: at, prefix: p}, nil
 }
 
 // facts opens what a version's row tells of it.

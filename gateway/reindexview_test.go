@@ -47,10 +47,9 @@ func (h *holdUp) Begin(ctx context.Context, c observe.Call) (context.Context, fu
 	return ctx, func(observe.Outcome) {}
 }
 
-// What a request reads by indexes that rows have left since is not taken for all there
-// is: it is told to try again.
-func TestRequestOutlastsAnnouncement(t *testing.T) {
-	t.Parallel()
+// heldUp is a fixture whose catalog can be held up.
+func heldUp(t *testing.T) (*gatewaytest.Fixture, *holdUp) {
+	t.Helper()
 	dir, held := t.TempDir(), &holdUp{}
 	blobs, err := filestore.New(filepath.Join(dir, "blobs"))
 	if err != nil {
@@ -65,7 +64,14 @@ func TestRequestOutlastsAnnouncement(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cat.Close(); blobs.Close(); keys.Close() })
-	f := gatewaytest.On(t, gatewaytest.Parts{Blobs: blobs, Catalog: cat, Keys: keys}, gateway.Announce(shortly))
+	return gatewaytest.On(t, gatewaytest.Parts{Blobs: blobs, Catalog: cat, Keys: keys}, gateway.Announce(shortly)), held
+}
+
+// What a request reads by indexes that rows have left since is not taken for all there
+// is: it is told to try again.
+func TestRequestOutlastsAnnouncement(t *testing.T) {
+	t.Parallel()
+	f, held := heldUp(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	var want []string
 	for i := range 6 {
@@ -117,4 +123,73 @@ func TestRequestOutlastsAnnouncement(t *testing.T) {
 			t.Errorf("names: %v, want %v", names, want)
 		}
 	}
+}
+
+// A correction that meets the announcement of another generation goes on by itself.
+func TestCorrectionOutlastsStage(t *testing.T) {
+	t.Parallel()
+	f, held := heldUp(t)
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	mustPut(t, f, recorder, string(caller), "a", "gone")
+	if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", ofRecording("gone")); err != nil {
+		t.Fatal(err)
+	}
+	held.arm("Refile")
+	ended := make(chan error, 1)
+	go func() { // ends once it goes on
+		_, err := f.RefileFor(t.Context(), f.Operator(), "acme", gateway.RefileRequest{Bucket: calls, Name: "a", Subjects: []recording.Subject{agent}})
+		ended <- err
+	}()
+	<-held.came
+	if _, err := f.Reindex(t.Context(), f.Operator(), "acme"); err != nil {
+		t.Error(err)
+	}
+	close(held.proceed)
+	if err := <-ended; err != nil {
+		t.Errorf("correction: %v", err)
+	}
+	eraseSubject(t, f, agent)
+	if names, _ := pages(t, f, reader, gateway.Page{Max: 100}); len(names) > 0 {
+		t.Errorf("names once the subject is erased: %v", names)
+	}
+}
+
+// While rows move a listing goes by what the one before has seen, and forgets what is gone.
+func TestListingsRememberWhileRowsMove(t *testing.T) {
+	t.Parallel()
+	f, held := heldUp(t)
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	mustPut(t, f, recorder, "", "d/a", "e/b", "gone")
+	erase(t, f, "gone")
+	if _, err := f.Reindex(t.Context(), f.Operator(), "acme"); err != nil {
+		t.Fatal(err)
+	}
+	held.arm("EndMove")
+	moved := make(chan struct{})
+	go func() { // ends once it goes on
+		defer close(moved)
+		for info := (gateway.ReindexInfo{}); info.MovedAt.IsZero(); info, _ = f.Reindexed(t.Context(), f.Operator(), "acme") {
+			f.ForgetOlder(t.Context())
+		}
+	}()
+	<-held.came
+	list := func(want ...string) {
+		t.Helper()
+		if names, _ := pages(t, f, reader, gateway.Page{Max: 100}); !slices.Equal(names, want) {
+			t.Errorf("names: %v, want %v", names, want)
+		}
+	}
+	list("d/a", "e/b")
+	before := f.Stats().Shelves.Hits
+	list("d/a", "e/b")
+	if hits := f.Stats().Shelves.Hits - before; hits != 3 {
+		t.Errorf("%d directories were known, want 3", hits)
+	}
+	erase(t, f, "d/a")
+	list("e/b")
+	if got := f.Remembered(reader.Tenant); slices.Contains(got, "d/a") {
+		t.Errorf("a directory without recordings is remembered: %q", got)
+	}
+	close(held.proceed)
+	<-moved
 }

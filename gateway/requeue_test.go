@@ -4,9 +4,9 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/lethe-vault/lethe/gateway"
+	epochs "github.com/lethe-vault/lethe/gateway/eraser"
 	"github.com/lethe-vault/lethe/gateway/gatewaytest"
 	"github.com/lethe-vault/lethe/recording"
 )
@@ -30,7 +30,7 @@ func erase(t *testing.T, f *gatewaytest.Fixture, name recording.Name) recording.
 // effective waits until nothing opens what an erasure erased.
 func effective(t *testing.T, f *gatewaytest.Fixture, id recording.ErasureID) {
 	t.Helper()
-	until(t, "an erasure is effective", 20*time.Second, func() bool {
+	until(t, "an erasure is effective", func() bool {
 		info, err := f.Erasure(t.Context(), f.Operator(), id)
 		return err == nil && (info.State == "effective" || info.State == "certified")
 	})
@@ -40,6 +40,7 @@ func effective(t *testing.T, f *gatewaytest.Fixture, id recording.ErasureID) {
 // epoch and one of which was acknowledged and no more, is put back under a server:
 // neither is lost.
 func TestAcknowledgedErasureOutlivesItsCatalog(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var who string
 	t.Run("before", func(t *testing.T) {
@@ -97,6 +98,7 @@ func put(t *testing.T, f *gatewaytest.Fixture, c gateway.Caller, name recording.
 // before anyone has caught it up: what was acknowledged since is not left behind in
 // the epoch before.
 func TestEpochTakesAcknowledgedErasuresAlong(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var who string
 	t.Run("before", func(t *testing.T) {
@@ -130,5 +132,64 @@ func TestEpochTakesAcknowledgedErasuresAlong(t *testing.T) {
 	effective(t, f, acknowledged)
 	if got := read(t, f, f.Caller(who), "kept"); len(got) != 1000 {
 		t.Errorf("read %d bytes of what was kept", len(got))
+	}
+}
+
+// What is no record and stands in the place of one, or beside it under another epoch, is
+// told of, with what to do; it keeps no erasure from its end that has a record.
+func TestForgedRecord(t *testing.T) {
+	dir := t.TempDir()
+	t.Run("before", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+		for _, name := range []recording.Name{"first", "second"} {
+			put(t, f, recorder, name, sound(1, 1000))
+		}
+		effective(t, f, erase(t, f, "first"))
+	})
+	copied := copyCatalog(t, dir)
+	var id recording.ErasureID
+	var real string
+	t.Run("acknowledged", func(t *testing.T) {
+		f := gatewaytest.In(t, dir, only(gateway.Front))
+		id = erase(t, f, "second")
+		acme := tenantOf(t, f)
+		real = epochs.RecordKey(acme.ID, acme.Epoch, id)
+		forge(t, f, epochs.RecordKey(acme.ID, 0, id))
+	})
+	putBack(t, copied, dir)
+	if report := rebuild(t, dir); !report.Complete {
+		t.Errorf("rebuilt: %+v", report)
+	}
+	t.Run("certified", func(t *testing.T) {
+		f := gatewaytest.In(t, dir, only(gateway.Front))
+		certify(t, f, id)
+	})
+	t.Run("in its place", func(t *testing.T) {
+		f := gatewaytest.In(t, dir, only(gateway.Front))
+		acme := tenantOf(t, f)
+		execute(t, f.Dir, `UPDATE erasures SET recorded = FALSE WHERE id = ?`, id[:])
+		rows, err := f.Catalog.Unrecorded(t.Context(), acme.ID)
+		if err != nil || len(rows) != 1 {
+			t.Fatalf("%d rows, %v", len(rows), err)
+		}
+		if err := epochs.Record(t.Context(), f.Blobs, f.Catalog, rows[0]); err != nil {
+			t.Errorf("record once more: %v", err)
+		}
+		if err := f.Blobs.Delete(t.Context(), real); err != nil {
+			t.Fatal(err)
+		}
+		forge(t, f, real)
+		if err := epochs.Record(t.Context(), f.Blobs, f.Catalog, rows[0]); !errors.Is(err, recording.ErrIncident) || !strings.Contains(err.Error(), real) {
+			t.Errorf("record it: %v, want ErrIncident that names %s", err, real)
+		}
+	})
+}
+
+// forge puts something in the store.
+func forge(t *testing.T, f *gatewaytest.Fixture, key string) {
+	t.Helper()
+	if err := f.Blobs.Create(t.Context(), key, strings.NewReader("forged"), 6); err != nil {
+		t.Fatal(err)
 	}
 }

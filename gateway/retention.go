@@ -2,16 +2,15 @@ package gateway
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/fault"
 	"github.com/lethe-vault/lethe/gateway/audit"
 	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/gateway/eraser"
 	"github.com/lethe-vault/lethe/policy"
 	"github.com/lethe-vault/lethe/recording"
 )
@@ -25,7 +24,6 @@ const (
 	retainTimeout = 6 * time.Hour    // of one pass over all tenants
 	queueLease    = time.Minute      // of a tenant's epochs, while its days are queued
 	leaseTries    = 20               // before days are queued without
-	mostApart     = 5 * time.Minute  // clocks, before nothing expires any more
 )
 
 // reasonRetention is why a day is erased that has passed.
@@ -99,76 +97,21 @@ func (g *Gateway) retain(ctx context.Context) error {
 	return failed
 }
 
-// errApart: nobody knows what time it is.
-var errApart = errors.New("clocks are too far apart for anything to expire")
-
-// clocked is a clock and what it shows.
-type clocked struct {
-	name string
-	at   time.Time
-}
-
-// earliest is the time that all clocks agree has come: that of this machine, of the
-// database and of the store. Clocks of which two are too far apart are an alarm, and
-// nothing expires.
+// earliest is the time that all clocks agree has come. Clocks of which two are too far
+// apart are an alarm, and nothing expires.
 func (g *Gateway) earliest(ctx context.Context) (time.Time, error) {
-	stored, err := g.storeTime(ctx)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("read the store's clock: %w", err)
-	}
-	database, err := g.catalog.Clock(ctx)
-	if err != nil {
+	first, last, err := g.eraser.Clocks(ctx)
+	if err != nil && !errors.Is(err, eraser.ErrApart) {
 		return time.Time{}, err
 	}
-	first, last := agree([]clocked{{"machine", time.Now()}, {"database", database}, {"store", stored}})
-	apart := last.at.Sub(first.at)
-	if apart > mostApart {
-		g.retention.note(func(s *RetentionStatus) { s.Apart = apart })
+	apart := time.Duration(0)
+	if err != nil {
+		apart = last.At.Sub(first.At)
 		g.log.Error("clocks are too far apart: nothing expires until they are set",
-			"behind", first.name, "ahead", last.name, "apart", apart.Round(time.Second))
-		return time.Time{}, errApart
+			"behind", first.Name, "ahead", last.Name, "apart", apart.Round(time.Second))
 	}
-	g.retention.note(func(s *RetentionStatus) { s.Apart = 0 })
-	return first.at, nil
-}
-
-// agree gives the clock that is behind all others, and the one that is ahead.
-func agree(clocks []clocked) (first, last clocked) {
-	first, last = clocks[0], clocks[0]
-	for _, c := range clocks {
-		if c.at.Before(first.at) {
-			first = c
-		}
-		if c.at.After(last.at) {
-			last = c
-		}
-	}
-	return first, last
-}
-
-// storeTime is the time at which the store says that it got a blob just now.
-func (g *Gateway) storeTime(ctx context.Context) (time.Time, error) {
-	nonce := place()
-	key := "clock/" + hex.EncodeToString(nonce[:])
-	if err := g.blobs.Create(ctx, key, strings.NewReader(""), 0); err != nil {
-		return time.Time{}, err
-	}
-	var at time.Time
-	for info, err := range g.blobs.List(ctx, key) {
-		if err != nil {
-			return at, err
-		}
-		if info.Key == key {
-			at = info.ModTime
-		}
-	}
-	if err := g.blobs.Delete(ctx, key); err != nil { // a lock may hold it, which is no matter
-		g.log.Debug("blob of a look at the store's clock left", "error", err)
-	}
-	if at.IsZero() {
-		return at, errors.New("the blob just created is not listed")
-	}
-	return at, nil
+	g.retention.note(func(s *RetentionStatus) { s.Apart = apart })
+	return first.At, err
 }
 
 // expire erases a tenant's days that have passed. They are queued while nobody moves

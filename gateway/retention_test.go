@@ -34,6 +34,7 @@ func retain(t *testing.T, f *gatewaytest.Fixture) {
 // What has passed goes, of every class and however long ago, in one epoch; what has
 // not and what is held stays; and it is done once for a night.
 func TestWhatHasPassedIsErased(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
 	mustPut(t, f, recorder, "", "today", "long-ago", "short-class", "tomorrow", "held", "kept")
@@ -100,6 +101,7 @@ func (s skewedStore) List(ctx context.Context, prefix string) iter.Seq2[blob.Inf
 // Nothing expires while nobody knows what time it is, and never before the clock that
 // is behind says so.
 func TestNothingExpiresWhileClocksDisagree(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
 	mustPut(t, f, recorder, "", "a")
@@ -133,6 +135,7 @@ func TestNothingExpiresWhileClocksDisagree(t *testing.T) {
 
 // A night begins at its hour, and one that was missed is made up for.
 func TestNights(t *testing.T) {
+	t.Parallel()
 	at := func(s string) time.Time {
 		when, err := time.Parse(time.RFC3339, s)
 		if err != nil {

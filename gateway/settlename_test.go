@@ -11,6 +11,7 @@ import (
 // What a name stands for after a rebuild: see gateway.SettleName for the words. The last
 // is what the version is to be, if anything.
 func TestSettleName(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		what string
 		mode gateway.Overwrite

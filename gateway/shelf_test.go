@@ -25,6 +25,7 @@ func many(n int) []string {
 }
 
 func TestAShelfEndsWithItsTime(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		shelves, tenant := gateway.NewShelves(), recording.NewTenant()
 		shelf := shelves.Shelf(tenant)
@@ -41,6 +42,7 @@ func TestAShelfEndsWithItsTime(t *testing.T) {
 }
 
 func TestWhoeverHoldsADroppedShelfKeepsNothing(t *testing.T) {
+	t.Parallel()
 	shelves, tenant, dir := gateway.NewShelves(), recording.NewTenant(), catalogtest.Random()
 	shelf := shelves.Shelf(tenant)
 	was := shelf.View(dir)
@@ -55,6 +57,7 @@ func TestWhoeverHoldsADroppedShelfKeepsNothing(t *testing.T) {
 }
 
 func TestOfTwoLooksTheCommonIsKept(t *testing.T) {
+	t.Parallel()
 	shelves, tenant, dir := gateway.NewShelves(), recording.NewTenant(), catalogtest.Random()
 	shelf := shelves.Shelf(tenant)
 	none := shelf.View(dir)
@@ -68,6 +71,7 @@ func TestOfTwoLooksTheCommonIsKept(t *testing.T) {
 }
 
 func TestWhatWentMeanwhileIsNotPutBack(t *testing.T) {
+	t.Parallel()
 	shelves, tenant, dir := gateway.NewShelves(), recording.NewTenant(), catalogtest.Random()
 	shelf := shelves.Shelf(tenant)
 	shelf.Keep(dir, shelf.View(dir), gateway.NewView("a", "b"))
@@ -80,6 +84,7 @@ func TestWhatWentMeanwhileIsNotPutBack(t *testing.T) {
 }
 
 func TestAShelfIsBounded(t *testing.T) {
+	t.Parallel()
 	shelves, tenant := gateway.NewShelves(), recording.NewTenant()
 	shelf := shelves.Shelf(tenant)
 	first, second, big := catalogtest.Random(), catalogtest.Random(), catalogtest.Random()
@@ -104,6 +109,7 @@ func TestAShelfIsBounded(t *testing.T) {
 }
 
 func TestShelvesAreBounded(t *testing.T) {
+	t.Parallel()
 	shelves, dir := gateway.NewShelves(), catalogtest.Random()
 	view := gateway.NewView(many(50_000)...)
 	var tenants []recording.Tenant

@@ -18,6 +18,7 @@ import (
 // The root of an upload's tenant is borrowed anew when the body has ended: a
 // body may take hours, and a lease is 30 seconds.
 func TestUploadOutlivesItsLease(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	var unwraps int
 	keys := &faultyKeys{Provider: f.Keys, unwrap: func() error { unwraps++; return nil }}
@@ -58,6 +59,7 @@ func TestUploadOutlivesItsLease(t *testing.T) {
 
 // A range that begins as its session ends is logged all the same.
 func TestRangeOfAnOldSessionIsLogged(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := gatewaytest.New(t)
 		recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
@@ -87,6 +89,7 @@ func TestRangeOfAnOldSessionIsLogged(t *testing.T) {
 
 // A session that cannot log what was served keeps little of it.
 func TestServedRangesAreBounded(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	if _, err := f.Put(t.Context(), recorder, gatewaytest.Upload(calls, "a", sound(1, 10_000))); err != nil {
@@ -113,6 +116,7 @@ func TestServedRangesAreBounded(t *testing.T) {
 
 // A stream goes on for as long as something is known of its tenant.
 func TestStreamEndsWhenNothingIsKnown(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := gatewaytest.New(t)
 		recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
@@ -152,6 +156,7 @@ func TestStreamEndsWhenNothingIsKnown(t *testing.T) {
 
 // What was served when the server stops is in the log.
 func TestCloseLogsWhatWasServed(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	if _, err := f.Put(t.Context(), recorder, gatewaytest.Upload(calls, "a", sound(1, 1000))); err != nil {
@@ -166,6 +171,7 @@ func TestCloseLogsWhatWasServed(t *testing.T) {
 
 // An unwrapping that was begun before its tenant was dropped is not leased.
 func TestUnwrapThatEndsAfterDropIsNotKept(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	head, err := keytree.Plant(t.Context(), f.Keys, f.Blobs, recording.NewTenant())
 	if err != nil {

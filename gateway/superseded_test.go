@@ -1,11 +1,13 @@
 package gateway_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -38,7 +40,7 @@ func erasedCertified(t *testing.T, f *gatewaytest.Fixture, what gateway.ErasureR
 // certify waits until an erasure is certified.
 func certify(t *testing.T, f *gatewaytest.Fixture, id recording.ErasureID) {
 	t.Helper()
-	until(t, "certified", 10*time.Second, func() bool {
+	until(t, "certified", func() bool {
 		if err := f.CertifyNow(t.Context(), tenantOf(t, f).ID); err != nil { // or another drives it
 			t.Fatal(err)
 		}
@@ -68,6 +70,7 @@ func wantBlobs(t *testing.T, f *gatewaytest.Fixture, what string, heads, packs i
 // needs, and whatever a copy may that is younger than the first. A catalog is rebuilt
 // without them: the keys say what was erased, and where what moved is.
 func TestSupersededIsDropped(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var who string
 	var erased []recording.ErasureID
@@ -134,6 +137,7 @@ func TestSupersededIsDropped(t *testing.T) {
 
 // Nothing goes of what a certificate is still to be made from.
 func TestSupersededWaitsForCertificates(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	mustPut(t, f, recorder, "", "a", "b", "c", "d")
@@ -158,6 +162,7 @@ func TestSupersededWaitsForCertificates(t *testing.T) {
 // A record of which the catalog knows no erasure, as of one that was asked for again after
 // the catalog had lost it, keeps nothing: what it may still need is punctured anew.
 func TestSupersededWaitsForNoUnknownErasure(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	mustPut(t, f, recorder, "", "a", "b", "c")
@@ -195,6 +200,7 @@ func (s unhurried) Open(ctx context.Context, key string, offset, length int64) (
 // A tenant may have a hundred thousand epochs a day: their heads and packs are not read
 // within the seconds for which a root may be held.
 func TestSupersededHeadsAreReadWithoutHaste(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	mustPut(t, f, recorder, "", "a", "b", "c", "d")
@@ -215,6 +221,7 @@ func TestSupersededHeadsAreReadWithoutHaste(t *testing.T) {
 
 // Killed between any two deletions, the rest goes the next time, and nothing else.
 func TestDroppingIsKilled(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	mustPut(t, f, recorder, "", "a", "b", "c", "d", "kept")
@@ -243,6 +250,7 @@ func TestDroppingIsKilled(t *testing.T) {
 // A provider that is put back from a copy which is younger than what was noted finds all
 // that its recovery takes, whatever was dropped since; older ones find nothing.
 func TestRecoverVaultWithoutWhatIsSuperseded(t *testing.T) {
+	t.Parallel()
 	r := restoring(t, localRestorable(t))
 	r.put("live", "gone-1", "gone-2", "gone-3", "gone-4", "gone-5")
 	certified := func(name recording.Name) { eraseCertified(t, r.Fixture, name) }
@@ -277,4 +285,100 @@ func TestRecoverVaultWithoutWhatIsSuperseded(t *testing.T) {
 	dropSuperseded(t, r.Fixture, time.Nanosecond)
 	dropSuperseded(t, r.Fixture, time.Nanosecond)
 	r.plays([]recording.Name{"live", "since"}, []recording.Name{"gone-5"})
+}
+
+// threeSuperseded is a tenant of which two heads are superseded, as was noted.
+func threeSuperseded(t *testing.T) *gatewaytest.Fixture {
+	f := gatewaytest.New(t)
+	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+	mustPut(t, f, recorder, "", "a", "b", "c")
+	for _, name := range []recording.Name{"a", "b", "c"} {
+		eraseCertified(t, f, name)
+		dropSuperseded(t, f, time.Hour) // notes
+	}
+	wantBlobs(t, f, "noted", 4, 3)
+	return f
+}
+
+// Packs whose epochs got another head, or none, go with what is superseded. That of an
+// epoch which may still be committed stays, as does what is no pack.
+func TestPacksWithoutAHeadAreDropped(t *testing.T) {
+	f := threeSuperseded(t)
+	id, newest := tenantOf(t, f).ID, uint64(tenantOf(t, f).Epoch)
+	create := func(pack keytree.PackID, b []byte) {
+		if err := f.Blobs.Create(t.Context(), keytree.PackKey(id, pack), bytes.NewReader(b), int64(len(b))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for epoch := range newest + 2 { // from 1, as 0 has no pack
+		create(keytree.PackID{byte(epoch)}, packOf(keytree.Head{Tenant: id, Epoch: epoch + 1}, nil))
+	}
+	create(keytree.PackID{99}, []byte("none of ours"))
+	dropSuperseded(t, f, time.Nanosecond)
+	for pack, want := range map[byte]bool{0: false, byte(newest - 2): true, byte(newest): true, byte(newest + 1): true, 99: true} {
+		b, err := f.Blobs.Open(t.Context(), keytree.PackKey(id, keytree.PackID{pack}), 0, -1)
+		if err == nil {
+			b.Close()
+		}
+		if there := err == nil; there != want {
+			t.Errorf("pack %d is there: %t (%v), want %t", pack, there, err, want)
+		}
+	}
+	wantBlobs(t, f, "after all", 3, 2+int(newest)+1+1)
+}
+
+// Nothing is dropped while a clock says that it is too early, or nobody knows what time it is.
+func TestSupersededGoesByAllClocks(t *testing.T) {
+	f := threeSuperseded(t)
+	for by, want := range map[time.Duration]error{-4 * time.Minute: nil, -10 * time.Minute: epochs.ErrApart, 10 * time.Minute: epochs.ErrApart} {
+		g := gatewaytest.On(t, gatewaytest.Parts{Blobs: skewedStore{f.Blobs, by}, Catalog: f.Catalog, Keys: f.Parts.Keys}, only(gateway.Front))
+		if err := g.DropSuperseded(t.Context(), tenantOf(t, f).ID, time.Nanosecond); !errors.Is(err, want) {
+			t.Errorf("with a store %v off: %v, want %v", by, err, want)
+		}
+		wantBlobs(t, f, "by a store that is off", 4, 3)
+	}
+	dropSuperseded(t, f, time.Nanosecond)
+	wantBlobs(t, f, "after all", 3, 2)
+}
+
+// passing is a store in which a recovery passes over a noted head while heads are listed.
+type passing struct {
+	blob.Store
+	note string
+}
+
+func (s passing) List(ctx context.Context, prefix string) iter.Seq2[blob.Info, error] {
+	if strings.HasPrefix(prefix, "head/") {
+		if err := s.Delete(ctx, s.note); err != nil {
+			return func(yield func(blob.Info, error) bool) { yield(blob.Info{}, err) }
+		}
+	}
+	return s.Store.List(ctx, prefix)
+}
+
+// Whoever has the lease of the tenant's epochs, as a recovery has, is waited for, and what
+// it has decided meanwhile counts.
+func TestDroppingHasTheLease(t *testing.T) {
+	f := threeSuperseded(t)
+	id, newest := tenantOf(t, f).ID, tenantOf(t, f).Epoch
+	f.Gateway.Close()
+	f = gatewaytest.On(t, f.Parts, only(gateway.Front))
+	other := [16]byte{1}
+	if mine, err := f.Catalog.LeaseEpochs(t.Context(), id, other, time.Minute); err != nil || !mine {
+		t.Fatalf("leased: %t, %v", mine, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if err := f.DropSuperseded(ctx, id, time.Nanosecond); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("while another has the lease: %v", err)
+	}
+	if err := f.Catalog.LeaveEpochs(t.Context(), id, other); err != nil {
+		t.Fatal(err)
+	}
+	store := passing{f.Blobs, fmt.Sprintf("superseded/%v/%016x", id, newest-1)}
+	g := gatewaytest.On(t, gatewaytest.Parts{Blobs: store, Catalog: f.Catalog, Keys: f.Parts.Keys}, only(gateway.Front))
+	if err := g.DropSuperseded(t.Context(), id, time.Nanosecond); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("while a recovery passes over the noted head: %v, want ErrNotExist", err)
+	}
+	wantBlobs(t, f, "after both", 4, 3)
 }

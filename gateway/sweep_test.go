@@ -71,6 +71,7 @@ func lose(t *testing.T, f *gatewaytest.Fixture, c gateway.Caller, name recording
 }
 
 func TestSweepLostPuts(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	lose(t, f, recorder, "a")
@@ -155,6 +156,7 @@ func TestPutOutlivesSweeps(t *testing.T) {
 // An upload that is given up while it runs fails so that its client repeats it,
 // and leaves nothing.
 func TestSweptWhileItRuns(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	id := begin(t, f, recorder, "in parts")
@@ -194,6 +196,7 @@ func TestSweptWhileItRuns(t *testing.T) {
 
 // A writer that cannot show that it lives gives up by itself, in time.
 func TestWriterWithoutItsCatalog(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	g := gatewaytest.On(t, f.Parts, sweeping(300*time.Millisecond))
@@ -220,6 +223,7 @@ func (r trickle) Read(p []byte) (int, error) {
 
 // A blob that appears long after its upload has failed is found.
 func TestSweepLateBlobs(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	lossy := false
@@ -259,6 +263,7 @@ func (s deleting) Delete(ctx context.Context, key string) error {
 
 // What one blob refuses does not keep the others, and is tried again.
 func TestSweepGoesOnAfterFailures(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	key, _ := f.Key("acme", gateway.NewKey{Kind: "reader", Bucket: string(calls), Write: true})
@@ -305,6 +310,7 @@ func TestSweepGoesOnAfterFailures(t *testing.T) {
 
 // Many sweepers at once share the work.
 func TestSweepersShare(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	const lost = 30
@@ -335,6 +341,7 @@ func TestSweepersShare(t *testing.T) {
 // A catalog that was put back from a copy has an upload open that was
 // acknowledged since, and lacks a recording: neither blob is deleted.
 func TestSweepOfARestoredCatalog(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var copied map[string][]byte
 	var recorder gateway.Caller
@@ -386,6 +393,7 @@ func TestSweepOfARestoredCatalog(t *testing.T) {
 
 // What a probe or a check of the store could not delete is no orphan.
 func TestCensusPassesOverChecks(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	s := impatient(t, f.Parts)
 	for _, key := range []string{"probe/0123456789abcdef", "doctor/abcdefgh/first"} {
@@ -401,6 +409,7 @@ func TestCensusPassesOverChecks(t *testing.T) {
 
 // A deletion of a bucket that was killed halfway is ended, and its name is free.
 func TestSweepEndsDeletionsOfBuckets(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	f.Pair("acme", gateway.BucketSettings{Name: calls})
 	key, _ := f.Key("acme", gateway.NewKey{Kind: "reader", Bucket: "*", Write: true})
@@ -462,6 +471,7 @@ func cmpError(err, otherwise error) error {
 // on a store that fails now and then: what was acknowledged is whole, what was
 // not leaves nothing.
 func TestSweepBesideEverything(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	key, _ := f.Key("acme", gateway.NewKey{Kind: "reader", Bucket: string(calls), Write: true})

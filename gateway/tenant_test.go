@@ -17,6 +17,7 @@ import (
 )
 
 func TestRevokeRefusesAndRestoreUndoesIt(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	content := sound(1, 8<<20)
@@ -106,6 +107,7 @@ func TestEraseTenantDestroysItsKey(t *testing.T) {
 }
 
 func TestTenantsAreApart(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	_, stranger := f.Pair("other", gateway.BucketSettings{Name: calls})
@@ -136,6 +138,7 @@ func TestTenantsAreApart(t *testing.T) {
 }
 
 func TestRecorderOnlyWrites(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	f.Bucket("acme", gateway.BucketSettings{Name: "elsewhere"})
@@ -158,6 +161,7 @@ func TestRecorderOnlyWrites(t *testing.T) {
 }
 
 func TestRestartKeepsEverything(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	content := sound(1, 100_000)
 	var key string
@@ -178,6 +182,7 @@ func TestRestartKeepsEverything(t *testing.T) {
 }
 
 func TestSettingsThatAreRefused(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	f.Tenant("acme")
 	for _, name := range []string{"", "..", "a/b", "a\nb", strings.Repeat("x", 129)} {

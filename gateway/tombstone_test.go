@@ -15,6 +15,7 @@ import (
 // Whoever writes the catalog has no key destroyed by a tombstone, of whichever erasure
 // it is said to be, and keeps none that was asked for from its end, by however many.
 func TestForgedTombstoneDestroysNoKey(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
 	mustPut(t, f, recorder, string(caller), "gone", "kept")
@@ -57,8 +58,35 @@ func TestForgedTombstoneDestroysNoKey(t *testing.T) {
 	}
 }
 
+// Tombstones that are said to be of an erasure which did not ask for them keep it from its
+// end as little as they destroy keys.
+func TestForgedTombstoneKeepsNoErasureFromItsEnd(t *testing.T) {
+	f := gatewaytest.New(t)
+	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
+	mustPut(t, f, recorder, string(caller), "gone", "kept")
+	kept := versionOf(t, f, reader, "kept")
+	front := gatewaytest.On(t, f.Parts, only(gateway.Front))
+	f.Gateway.Close()
+	id := erase(t, front, "gone")
+	forged := []keytree.Slot{
+		{Tree: keytree.Recordings, Number: uint64(kept.Slots.Recording)}, {Tree: keytree.Days, Number: uint64(kept.Slots.Day)},
+		{Tree: keytree.System, Number: keytree.IndexSlot(1)},
+	}
+	for _, s := range forged {
+		execute(t, f.Dir, `INSERT INTO punctures (tenant, tree, slot, erasure, since) SELECT id, ?, ?, ?, 0 FROM tenants`, s.Tree, int64(s.Number), id[:])
+	}
+	certify(t, front, id)
+	keys := newestKeys(t, front)
+	for _, s := range forged {
+		if _, err := keys.Slot(t.Context(), s.Tree, s.Number); err != nil {
+			t.Errorf("%v, which nobody erased: %v", s, err)
+		}
+	}
+}
+
 // Nor does who writes the catalog get a certificate of what was not destroyed.
 func TestForgedEpochIsNotCertified(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	mustPut(t, f, recorder, "", "gone", "alive")

@@ -33,21 +33,28 @@ func (g *Gateway) CreateUpload(ctx context.Context, c Caller, d Description) (Up
 		return id, g.noBucket(ctx, s, grant.event, err)
 	}
 	grant.event.Bucket = b.id
-	made, err := g.draft(ctx, s, b, taken, c, d, grant.event)
+	err = g.inStage(ctx, s, func(s scope) error {
+		made, err := g.draft(ctx, s, b, taken, c, d, grant.event)
+		if err != nil {
+			return err
+		}
+		defer made.dek.Clear()
+		id.Version = made.id.Version
+		return g.beginUpload(ctx, s, made)
+	})
+	return id, err
+}
+
+func (g *Gateway) beginUpload(ctx context.Context, s scope, d *draft) error {
+	record, err := s.seal(ctx, d.event)
 	if err != nil {
-		return id, err
-	}
-	defer made.dek.Clear()
-	record, err := s.seal(ctx, made.event)
-	if err != nil {
-		return id, err
+		return err
 	}
 	// gofail: var uploadBegin string
-	// return id, failpoint(uploadBegin)
-	id.Version = made.id.Version
-	return id, unavailable(made.onOpenDay(ctx, s, func() error {
+	// return failpoint(uploadBegin)
+	return unavailable(d.onOpenDay(ctx, s, func() error {
 		return g.catalog.BeginUpload(ctx, catalog.Upload{
-			Intent: made.intent(""), WrappedDEK: made.prefix.WrappedDEK[:], SealedFacts: made.prefix.SealedFacts,
+			Intent: d.intent(""), WrappedDEK: d.prefix.WrappedDEK[:], SealedFacts: d.prefix.SealedFacts,
 		}, []audit.Record{record})
 	}))
 }

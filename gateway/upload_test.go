@@ -52,6 +52,7 @@ func complete(g *gatewaytest.Fixture, c gateway.Caller, id gateway.UploadID, par
 
 // Nothing of an upload is in a gateway's memory: each step is another replica's.
 func TestUploadAcrossReplicas(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	next := func() *gatewaytest.Fixture { return gatewaytest.On(t, f.Parts) }
@@ -91,6 +92,7 @@ func TestUploadAcrossReplicas(t *testing.T) {
 // Completing again is answered as before if it names the same parts: others
 // were dropped, or are no part of what the upload became.
 func TestCompletedWithOtherParts(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	id := begin(t, f, recorder, "a")
@@ -119,6 +121,7 @@ func TestCompletedWithOtherParts(t *testing.T) {
 // Of many at once that name different parts, those succeed that name what the
 // recording has.
 func TestCompletionsWithDifferentParts(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	id := begin(t, f, recorder, "a")
@@ -145,6 +148,7 @@ func TestCompletionsWithDifferentParts(t *testing.T) {
 
 // Every step of an upload is in the log, under its recording.
 func TestUploadIsExplained(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	id := begin(t, f, recorder, "a")
@@ -181,6 +185,7 @@ func TestUploadIsExplained(t *testing.T) {
 // Killed in the middle of a part, or between a part and the end: what was
 // acknowledged is there, and the upload goes on.
 func TestUploadSurvivesRestarts(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var recorder, reader gateway.Caller
 	var id gateway.UploadID
@@ -217,6 +222,7 @@ func TestUploadSurvivesRestarts(t *testing.T) {
 
 // A store that fails at any blob of an upload costs that step and no other.
 func TestUploadOnAFailingStore(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	down := false
@@ -248,6 +254,7 @@ func TestUploadOnAFailingStore(t *testing.T) {
 // A store may create a blob after it was deleted, if its answer was lost. Sweep
 // finds it by its row, whatever became of the upload.
 func TestLateBlobsAreKnown(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	lossy := false
@@ -301,6 +308,7 @@ func TestLateBlobsAreKnown(t *testing.T) {
 // Whoever writes the database or the store shows no other part, no other order
 // and no earlier attempt.
 func TestListOfPartsIsSealed(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	var ids []gateway.UploadID
@@ -354,6 +362,7 @@ func TestListOfPartsIsSealed(t *testing.T) {
 
 // An upload that gets no part is given up, with what was stored of it.
 func TestStaleUploads(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	stale := begin(t, f, recorder, "stale")
@@ -383,6 +392,7 @@ func TestStaleUploads(t *testing.T) {
 // An upload that gets a part after it was found stale, and before its turn came,
 // goes on: that part was acknowledged.
 func TestStaleUploadGetsAPart(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	begin(t, f, recorder, "first")
@@ -404,22 +414,20 @@ func TestStaleUploadGetsAPart(t *testing.T) {
 
 // Sweeping goes on by itself.
 func TestStaleUploadsAreReaped(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	id := begin(t, f, recorder, "a")
 	gatewaytest.On(t, f.Parts, func(c *gateway.Config) { c.StaleUpload = 40 * time.Millisecond })
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if _, err := f.Gateway.Parts(t.Context(), recorder, id); errors.Is(err, recording.ErrNoUpload) {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("not given up within 10 s")
-		}
-	}
+	until(t, "it is given up", func() bool {
+		_, err := f.Gateway.Parts(t.Context(), recorder, id)
+		return errors.Is(err, recording.ErrNoUpload)
+	})
 }
 
 // A tenant that is revoked while a part is on its way stores no more of it.
 func TestPartOfARevokedTenant(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 	id := begin(t, f, recorder, "a")
@@ -447,6 +455,7 @@ func TestPartOfARevokedTenant(t *testing.T) {
 
 // The CRC of a whole from those of its pieces is the CRC of the whole.
 func TestCombinedCRC(t *testing.T) {
+	t.Parallel()
 	nvme := crc64.MakeTable(0x9A6C9329AC4BC9B5)
 	for range 200 {
 		b := sound(rand.Uint64(), rand.IntN(5000))

@@ -120,8 +120,9 @@ returns; the key is gone at once after that, and the certificate that says so fo
 some 40 seconds later, for which --wait waits. Should it not have come by --wait-for,
 the erasure goes on by itself. Whoever erases what is erased is told of its erasure.
 
-The salt is shown once and kept nowhere, as with lethe erase. Only the owner token
-gets the certificate: those of the tenant are refused with it.`,
+Erasures of the tenant that are not certified yet end with it, and get certificates too.
+The salt is shown once and kept nowhere, as with lethe erase. The owner token and the
+tenant's admin token get the certificates; other keys of the tenant are refused.`,
 		Example: "  lethe --data ./lethe-data tenant erase acme --reason \"contract ended\" --wait",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: p.completeTenant,
 		RunE: work(func(c *cobra.Command, args []string) error {

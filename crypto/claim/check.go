@@ -30,20 +30,32 @@ func (e *Erasure) check() error {
 		field{"program", isText(e.Program.Name) && isText(e.Program.Version) && (e.Program.Build == "" || isText(e.Program.Build))},
 		field{"provider.kind", e.Provider.Kind == Vault || e.Provider.Kind == Local},
 		field{"provider.key", isText(e.Provider.Key)},
-		field{"verification", all(e.Verification, Check.whole)},
+		field{"verification", all(e.Verification, Check.whole) && (!e.endsTenant() || e.verified(KeyAbsent))},
 		field{"counts", e.Counts.Unreadable >= 0 && e.Counts.Refiled >= 0},
-		field{"epochs", len(e.Epochs) > 0},
+		field{"epochs", len(e.Epochs) > 0 && (e.Scope.Kind != OfTenant || e.endsTenant())},
 		field{"residual_risks", all(e.Risks, isText)},
 	)
 	for i := range e.Epochs {
-		err = cmp.Or(err, e.Epochs[i].check(e.Scope.Kind))
+		err = cmp.Or(err, e.Epochs[i].check())
 	}
 	return cmp.Or(err, e.Dates.check())
 }
 
-func (p *Epoch) check(k Kind) error {
+// endsTenant holds of an erasure that ended with the tenant's key: the tenant's own, or
+// another that had no certificate by then.
+func (e *Erasure) endsTenant() bool {
+	return len(e.Epochs) > 0 && e.Epochs[len(e.Epochs)-1].gone()
+}
+
+func (e *Erasure) verified(p Performed) bool {
+	return slices.ContainsFunc(e.Verification, func(c Check) bool { return c.Check == p })
+}
+
+// gone holds if no version of the tenant's key is left.
+func (p *Epoch) gone() bool { return p.Key.After == 0 && p.Key.OldestAfter == 0 }
+
+func (p *Epoch) check() error {
 	v, n := p.Key, p.Punctured
-	gone := k == OfTenant && v.After == 0 && v.OldestAfter == 0
 	// The provider may have lost the old version before it was asked, to an eraser that
 	// was killed then, and be at a later epoch already.
 	trimmed := v.After > v.Before && v.OldestAfter > v.Before && v.OldestBefore <= v.OldestAfter
@@ -53,9 +65,9 @@ func (p *Epoch) check(k Kind) error {
 		field{"epochs.head_after_sha256", isHex(p.HeadAfter, 32)},
 		field{"epochs.old_root_sha256", isHex(p.OldRoot, 32)},
 		field{"epochs.old_root_prefix", p.OldRootPrefix == "" || isText(p.OldRootPrefix)},
-		field{"epochs.pack_sha256", isHex(p.Pack, 32) || k == OfTenant && p.Pack == ""},
+		field{"epochs.pack_sha256", isHex(p.Pack, 32) || p.gone() && p.Pack == ""},
 		field{"epochs.punctured", n.Recordings >= 0 && n.Subjects >= 0 && n.Days >= 0 && n.System >= 0},
-		field{"epochs.key_versions", v.Before > 0 && v.OldestBefore > 0 && (gone || trimmed)},
+		field{"epochs.key_versions", v.Before > 0 && v.OldestBefore > 0 && (p.gone() || trimmed)},
 	)
 }
 

@@ -188,6 +188,54 @@ func TestTenant(t *testing.T) {
 	}
 }
 
+// An erasure that ends with its tenant says so. A key that is gone was looked for.
+func TestEndsWithTenant(t *testing.T) {
+	s, e := signer(t, "p256"), example(t)
+	e.Epochs[0].Pack, e.Epochs[0].Key.After, e.Epochs[0].Key.OldestAfter = "", 0, 0
+	if _, err := s.Sign(e); !errors.Is(err, claim.ErrStatement) {
+		t.Errorf("Sign of a key that nobody looked for: %v", err)
+	}
+	e.Verification = []claim.Check{{Check: claim.KeyAbsent, Answer: claim.Forgotten}}
+	back, err := s.PublicKey().Verify(signed(t, s, e))
+	if err != nil || !back.Dates.Unlinkable.Equal(back.Dates.Effective) {
+		t.Fatalf("%+v, %v", back, err)
+	}
+	for _, said := range []string{"All recordings of one data subject.", "ended with the tenant itself", "the whole tree"} {
+		if !strings.Contains(back.Text(), said) {
+			t.Errorf("nothing says %q:\n%s", said, back.Text())
+		}
+	}
+	e = example(t)
+	e.Scope.Kind = claim.OfTenant
+	if _, err := s.Sign(e); !errors.Is(err, claim.ErrStatement) {
+		t.Errorf("Sign of a tenant whose key is there: %v", err)
+	}
+}
+
+// A note is whole, of whoever signed it, and no certificate; nor is one a note.
+func TestNote(t *testing.T) {
+	s, other := signer(t, "ed25519"), signer(t, "p256")
+	note, err := s.Note([]byte("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back, err := s.PublicKey().Note(note); err != nil || string(back) != "hello" {
+		t.Errorf("Note = %q, %v", back, err)
+	}
+	if _, err := other.PublicKey().Note(note); !errors.Is(err, claim.ErrOtherKey) {
+		t.Errorf("Note by another key: %v", err)
+	}
+	if _, err := s.PublicKey().Verify(note); !errors.Is(err, claim.ErrPayloadType) {
+		t.Errorf("Verify of a note: %v", err)
+	}
+	if _, err := s.PublicKey().Note(signed(t, s, example(t))); !errors.Is(err, claim.ErrPayloadType) {
+		t.Errorf("Note of a certificate: %v", err)
+	}
+	if _, err := s.PublicKey().Note(replaced(t, string(note), "aGVsbG8=", "aGVsbG9v")); !errors.Is(err, claim.ErrSignature) {
+		t.Errorf("Note that was changed: %v", err)
+	}
+}
+
 // Nothing is signed that is not whole.
 func TestSignRefuses(t *testing.T) {
 	s := signer(t, "ed25519")

@@ -5,6 +5,7 @@ package claim
 // takes a new version.
 const (
 	PayloadType = "application/vnd.lethe.erasure.v1+json"
+	noteType    = "application/vnd.lethe.note.v1+json"
 
 	labelScope = "lethe/v1/scope"
 )

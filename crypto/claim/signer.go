@@ -61,7 +61,7 @@ func (s *Signer) Sign(e Erasure) ([]byte, error) {
 		*t = roundUp(*t)
 	}
 	e.Dates.Complete, e.Dates.CompleteUnknown = s.complete(e.Dates.Effective)
-	if e.Scope.Kind == OfTenant {
+	if e.endsTenant() {
 		e.Dates.Unlinkable = e.Dates.Effective // the keys of its indexes hung from its root
 	}
 	return s.issue(e)
@@ -88,11 +88,20 @@ func (s *Signer) issue(e Erasure) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.envelope(PayloadType, body)
+}
+
+// Note signs what a program that issues certificates leaves for itself, so that nobody
+// else can. It is never taken for a certificate: see PublicKey.Note.
+func (s *Signer) Note(body []byte) ([]byte, error) { return s.envelope(noteType, body) }
+
+// envelope signs a body of some type.
+func (s *Signer) envelope(kind string, body []byte) ([]byte, error) {
 	signer, err := dsse.NewEnvelopeSigner(party{s.key.public, s.key})
 	if err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
 	}
-	env, err := signer.SignPayload(context.Background(), PayloadType, body)
+	env, err := signer.SignPayload(context.Background(), kind, body)
 	if err != nil {
 		return nil, fmt.Errorf("sign certificate: %w", err)
 	}

@@ -55,6 +55,9 @@ type page struct{ strings.Builder }
 func (p *page) scope(e *Erasure) {
 	p.title("WHAT WAS ERASED")
 	p.paragraph(titles[e.Scope.Kind])
+	if e.Scope.Kind != OfTenant && e.endsTenant() {
+		p.paragraph(withTenant)
+	}
 	p.entry("Versions", fmt.Sprintf("made unreadable %d, kept because of a hold or a longer retention %d", e.Counts.Unreadable, e.Counts.Refiled))
 	p.entry("Commitment", e.Scope.Commitment)
 	p.paragraph("What it was does not stand here, since this certificate outlives it. Whoever has the salt that was given to the requester can show by the commitment what it was.")
@@ -89,8 +92,11 @@ func (p *page) dates(e *Erasure) {
 
 func (p *page) epoch(e *Epoch) {
 	p.title(fmt.Sprintf("EPOCH %d, AFTER %d", e.After, e.Before))
-	n := e.Punctured
-	p.entry("Forgotten", fmt.Sprintf("slots by tree: recordings %d, subjects %d, days %d, system %d", n.Recordings, n.Subjects, n.Days, n.System))
+	forgotten := "the whole tree of the tenant's keys, with the key that opened it"
+	if n := e.Punctured; !e.gone() {
+		forgotten = fmt.Sprintf("slots by tree: recordings %d, subjects %d, days %d, system %d", n.Recordings, n.Subjects, n.Days, n.System)
+	}
+	p.entry("Forgotten", forgotten)
 	p.entry("Key version", arrow(e.Key.Before, e.Key.After))
 	p.entry("Oldest there", arrow(e.Key.OldestBefore, e.Key.OldestAfter))
 	p.entry("Head before", e.HeadBefore)

@@ -20,7 +20,19 @@ const maxCertificate = 1 << 20
 // unknown, and the very bytes of a statement that Sign would have written. So no
 // two readers can understand one differently.
 func (k *PublicKey) Verify(certificate []byte) (*Erasure, error) {
-	env, err := parseEnvelope(certificate)
+	body, err := k.open(PayloadType, certificate)
+	if err != nil {
+		return nil, err
+	}
+	return parseErasure(body)
+}
+
+// Note gives what Signer.Note has signed with k.
+func (k *PublicKey) Note(signed []byte) ([]byte, error) { return k.open(noteType, signed) }
+
+// open gives what an envelope holds, of some type and signed with k.
+func (k *PublicKey) open(kind string, signed []byte) ([]byte, error) {
+	env, err := parseEnvelope(kind, signed)
 	if err != nil {
 		return nil, err
 	}
@@ -41,11 +53,11 @@ func (k *PublicKey) Verify(certificate []byte) (*Erasure, error) {
 	if err != nil {
 		return nil, ErrEnvelope
 	}
-	return parseErasure(body)
+	return body, nil
 }
 
 // parseEnvelope reads an envelope that has one form only, but for white space.
-func parseEnvelope(b []byte) (*dsse.Envelope, error) {
+func parseEnvelope(kind string, b []byte) (*dsse.Envelope, error) {
 	var env dsse.Envelope
 	var given bytes.Buffer
 	if len(b) > maxCertificate || json.Unmarshal(b, &env) != nil || json.Compact(&given, b) != nil {
@@ -55,7 +67,7 @@ func parseEnvelope(b []byte) (*dsse.Envelope, error) {
 	if err != nil || !bytes.Equal(given.Bytes(), again) { // a member unknown, twice or in another case
 		return nil, ErrEnvelope
 	}
-	if env.PayloadType != PayloadType {
+	if env.PayloadType != kind {
 		return nil, ErrPayloadType
 	}
 	if len(env.Signatures) != 1 {

@@ -27,6 +27,9 @@ var titles = map[Kind]string{
 	OfTenant:    "All recordings of one tenant.",
 }
 
+// withTenant says how an erasure ended that had no certificate when its tenant was erased.
+const withTenant = "It ended with the tenant itself, which was erased before this certificate could be issued: the tenant's key is destroyed, and with it every key of every recording that the tenant had."
+
 // sentences say what was verified.
 var sentences = map[Performed]string{
 	HeadInStore:    "The new state of the key tree was read back from the store, and its root unwrapped.",

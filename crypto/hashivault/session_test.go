@@ -96,12 +96,12 @@ func TestShortLivedTokens(t *testing.T) {
 	t.Parallel()
 	s := build(t, servers.SharedVault(t))
 	readers := map[string]reader{
-		"given once":  s.reader(t, hashivault.Token(s.token(t, "2s", true))),
-		"renewable":   s.reader(t, s.tune(t, "renewable", map[string]any{"token_ttl": "2s"})),
-		"limited":     s.reader(t, s.tune(t, "limited", map[string]any{"token_ttl": "2s", "token_max_ttl": "3s"})),
-		"unrenewable": s.reader(t, s.tune(t, "unrenewable", map[string]any{"token_ttl": "5s", "token_type": "batch"})),
+		"given once":  s.reader(t, hashivault.Token(s.token(t, "6s", true))),
+		"renewable":   s.reader(t, s.tune(t, "renewable", map[string]any{"token_ttl": "6s"})),
+		"limited":     s.reader(t, s.tune(t, "limited", map[string]any{"token_ttl": "6s", "token_max_ttl": "9s"})),
+		"unrenewable": s.reader(t, s.tune(t, "unrenewable", map[string]any{"token_ttl": "10s", "token_type": "batch"})),
 	}
-	for began := time.Now(); time.Since(began) < 8*time.Second; time.Sleep(50 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(50 * time.Millisecond) {
 		for name, r := range readers {
 			if err := r.read(t); err != nil {
 				t.Fatalf("%s: after %v: %v", name, time.Since(began), err)

@@ -178,6 +178,24 @@ func ReadPack(ctx context.Context, s Store, h Head) (Pack, error) {
 	return p, err
 }
 
+// PackEpoch reads for which epoch a pack was made, whether or not a head names it.
+// ErrPack: the blob is none of the tenant's.
+func PackEpoch(ctx context.Context, s Store, t recording.Tenant, id PackID) (uint64, error) {
+	body, err := s.Open(ctx, PackKey(t, id), 0, packFixed)
+	if err != nil {
+		return 0, fmt.Errorf("read pack %v of %v: %w", id, t, err)
+	}
+	defer body.Close()
+	b, err := io.ReadAll(io.LimitReader(body, packFixed))
+	if err != nil {
+		return 0, fmt.Errorf("read pack %v of %v: %w", id, t, err)
+	}
+	if len(b) < packFixed || string(b[:8]) != packMagic || !bytes.Equal(b[8:24], t[:]) {
+		return 0, ErrPack
+	}
+	return binary.BigEndian.Uint64(b[24:]), nil
+}
+
 // InStore finds pages in the packs of a store, with a read for each.
 func InStore(s Store) Pages { return inStore{s} }
 

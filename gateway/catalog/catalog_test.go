@@ -216,6 +216,7 @@ func wantIndexes(t *testing.T, cat *catalog.Catalog, queries map[string][]any) {
 }
 
 func TestOpenRefusesOtherAddresses(t *testing.T) {
+	t.Parallel()
 	for _, dsn := range []string{"", "mysql://u:secret@h/d", "postgres://u:secret@h:port/d", "sqlite:"} {
 		cat, err := catalog.Open(t.Context(), dsn)
 		if err == nil {

@@ -37,6 +37,7 @@ var sound = map[string]finding.Level{
 }
 
 func TestCheckPostgreSQL(t *testing.T) {
+	t.Parallel()
 	dsn := servers.SharedPostgreSQL(t).Database(t)
 	wants(t, catalog.Check(t.Context(), dsn), map[string]finding.Level{"catalog.schema": finding.Skipped, "catalog.isolation": finding.OK})
 	v := catalogtest.NewVault(t, dsn)
@@ -59,6 +60,7 @@ func TestCheckPostgreSQL(t *testing.T) {
 
 // A role of its own is no superuser; one whose commits do not wait loses them.
 func TestCheckFindsSettings(t *testing.T) {
+	t.Parallel()
 	pg := servers.SharedPostgreSQL(t)
 	dsn := pg.Database(t)
 	catalogtest.NewVault(t, dsn)
@@ -82,6 +84,7 @@ func TestCheckFindsSettings(t *testing.T) {
 
 // A cluster that does not sync is found out.
 func TestCheckFindsFsyncOff(t *testing.T) {
+	t.Parallel()
 	pg := servers.PostgreSQL(t)
 	dsn := pg.Database(t)
 	for _, q := range []string{`ALTER SYSTEM SET fsync = off`, `ALTER SYSTEM SET full_page_writes = off`} {
@@ -99,6 +102,7 @@ func TestCheckFindsFsyncOff(t *testing.T) {
 
 // What is not serializable is seen not to be.
 func TestWriteSkew(t *testing.T) {
+	t.Parallel()
 	dsn := servers.SharedPostgreSQL(t).Database(t)
 	for level, want := range map[sql.IsolationLevel]bool{sql.LevelSerializable: false, sql.LevelRepeatableRead: true} {
 		if skewed, err := catalog.WriteSkew(t.Context(), dsn, level); err != nil || skewed != want {
@@ -108,6 +112,7 @@ func TestWriteSkew(t *testing.T) {
 }
 
 func TestCheckEncryption(t *testing.T) {
+	t.Parallel()
 	for dsn, want := range map[string]finding.Level{
 		"postgres://u@127.0.0.1:1/d?sslmode=disable":                     finding.OK,
 		"postgres://u@localhost:1/d":                                     finding.OK,
@@ -125,6 +130,7 @@ func TestCheckEncryption(t *testing.T) {
 }
 
 func TestCheckSQLite(t *testing.T) {
+	t.Parallel()
 	dsn := sqliteDSN(t)
 	file := strings.TrimPrefix(dsn, "sqlite:")
 	wants(t, catalog.Check(t.Context(), dsn), map[string]finding.Level{"catalog.reach": finding.Skipped, "catalog.schema": ""})

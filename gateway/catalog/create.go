@@ -35,15 +35,16 @@ type Commit struct {
 }
 
 // Each ends after the database's clock. insertAllowed inserts only where the
-// tenant is active and has the bucket, and no slot has a tombstone.
+// tenant is active, in the stage that its writer knew, and has the bucket, and no slot
+// has a tombstone.
 var (
 	intoVersions = `INSERT INTO versions (version, tenant, bucket, recording, state, is_current, blob,
-	slot_recording, slot_subject, slot_day, created_at, seen_at) `
-	insertIntent  = intoVersions + `VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, `
+	slot_recording, slot_subject, slot_day, created_at, wrapped_dek, sealed_facts, seen_at) `
+	insertIntent  = intoVersions + `VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, `
 	insertOnce    = `) ON CONFLICT DO NOTHING`
-	insertAllowed = intoVersions + `SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, `
+	insertAllowed = intoVersions + `SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, `
 	allowedOnce   = ` FROM tenants t JOIN buckets b ON b.tenant = t.id
-	WHERE t.id = $2 AND t.state = 'active' AND b.bucket = $3 AND NOT b.closing AND ` + noneBuried("t.id", "$8", "$9", "$10") + ` ON CONFLICT DO NOTHING`
+	WHERE t.id = $2 AND t.state = 'active' AND b.bucket = $3 AND NOT b.closing AND ` + noneBuried("t.id", "$8", "$9", "$10") + ` AND t.index_stage = $14 ON CONFLICT DO NOTHING`
 	selectBuried    = `SELECT ` + anyBuried("$1", "$2", "$3", "$4")
 	selectDayBuried = `SELECT ` + buried("$1", TreeDays, "$2")
 )
@@ -51,7 +52,8 @@ var (
 // Begin records an intent and the events that led to it, in one transaction.
 // An intent that is recorded already is success, and changes nothing.
 // ErrNoTenant, ErrTenantRevoked, ErrTenantErased, ErrNoBucket, ErrTombstoned,
-// ErrDayTombstoned: nothing may be written.
+// ErrDayTombstoned: nothing may be written. ErrStage: nor before its subject's slot was
+// looked for again.
 func (c *Catalog) Begin(ctx context.Context, in Intent, events []audit.Record) error {
 	return c.write(ctx, "Begin", func(ctx context.Context, tx *sql.Tx) error {
 		fresh, err := in.insert(ctx, tx, c.dialect)
@@ -66,7 +68,7 @@ func (c *Catalog) Begin(ctx context.Context, in Intent, events []audit.Record) e
 // statement does. What hinders another is looked for after the row is there, or
 // was waited for.
 func (in Intent) insert(ctx context.Context, tx *sql.Tx, d dialect) (fresh bool, err error) {
-	if added, err := change(ctx, tx, insertAllowed+d.now+allowedOnce, in.row()...); err != nil || added == 1 {
+	if added, err := change(ctx, tx, insertAllowed+d.now+allowedOnce, append(in.row(), in.Stage)...); err != nil || added == 1 {
 		return err == nil, err
 	}
 	added, err := change(ctx, tx, insertIntent+d.now+insertOnce, in.row()...)
@@ -76,6 +78,9 @@ func (in Intent) insert(ctx context.Context, tx *sql.Tx, d dialect) (fresh bool,
 	t, err := get[Tenant](ctx, tx, recording.ErrNoTenant, selectTenant, in.Tenant[:])
 	if err == nil {
 		err = t.State.Err()
+	}
+	if err == nil && t.Stage != in.Stage {
+		err = ErrStage
 	}
 	if err == nil {
 		_, err = get[Bucket](ctx, tx, recording.ErrNoBucket, selectOpenBucket, in.Tenant[:], in.Bucket[:])
@@ -99,7 +104,7 @@ func (in Intent) insert(ctx context.Context, tx *sql.Tx, d dialect) (fresh bool,
 
 func (in Intent) row() []any {
 	return []any{in.Version[:], in.Tenant[:], in.Bucket[:], in.Recording[:],
-		Intended, false, in.Blob, in.Slots.Recording, in.Slots.Subject, in.Slots.Day, in.CreatedAt.UnixMicro()}
+		Intended, false, in.Blob, in.Slots.Recording, in.Slots.Subject, in.Slots.Day, in.CreatedAt.UnixMicro(), in.Wrapped, in.Facts}
 }
 
 // Create makes a recording exist: the one moment it does. In one transaction
@@ -357,7 +362,7 @@ const intoTerms = `terms (tenant, term, version)`
 // ErrNotFound: there was no such intent.
 func (c *Catalog) Abort(ctx context.Context, tenant recording.Tenant, version recording.Version) error {
 	return c.write(ctx, "Abort", func(ctx context.Context, tx *sql.Tx) error {
-		flipped, err := change(ctx, tx, `UPDATE versions SET state = 'aborted'
+		flipped, err := change(ctx, tx, `UPDATE versions SET state = 'aborted', wrapped_dek = NULL, sealed_facts = NULL
 			WHERE tenant = $1 AND version = $2 AND state = 'intent'`, tenant[:], version[:])
 		if err != nil {
 			return err

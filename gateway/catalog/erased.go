@@ -28,6 +28,34 @@ func (c *Catalog) RecordedTenant(ctx context.Context, id recording.Tenant, recor
 	})
 }
 
+// selectToEnd goes by those that have no certificate: see selectUnrecorded.
+const selectToEnd = selectErasures + ` AND e.` + openErasure + `e.state IN ('queued', 'punctured', 'effective')
+	AND e.scope <> 'tenant' AND e.asked_at + 0 >= $2 AND (e.asked_at + 0 > $3 OR e.id > $4) ORDER BY e.asked_at + 0, e.id LIMIT $5`
+
+// ToEnd gives the erasures of a tenant that have no certificate, but for the tenant's own,
+// oldest first, those after one, at most limit of them.
+func (c *Catalog) ToEnd(ctx context.Context, id recording.Tenant, after ErasureCursor, limit int) ([]ErasureRow, error) {
+	at := after.micros()
+	e, err := all[ErasureRow](ctx, c.read("ToEnd"), selectToEnd, id[:], at, at, after.ID[:], limit)
+	return e, explain(ctx, err)
+}
+
+// CertifyEnded ends erasures that end with their tenant with their certificates. One that
+// is certified already keeps the certificate it has. ErrNoErasure: there is none such.
+// ErrTransition: the tenant is not being erased. In either case nothing is changed.
+func (c *Catalog) CertifyEnded(ctx context.Context, id recording.Tenant, all []Certificate) error {
+	return c.write(ctx, "CertifyEnded", func(ctx context.Context, tx *sql.Tx) error {
+		t, err := get[Tenant](ctx, tx, recording.ErrNoTenant, selectTenant, id[:])
+		if err == nil && t.State.Err() != recording.ErrTenantErased {
+			err = ErrTransition
+		}
+		if err != nil {
+			return err
+		}
+		return certify(ctx, tx, id, all, `state = 'certified', certified_at = `+c.dialect.now, `state <> 'certified'`)
+	})
+}
+
 // Erased ends the erasure of a tenant with the head that says so, and with the
 // certificate and the events that tell of it, if there is one. No journal record
 // goes with it: the key that would seal one is gone, and the head in the store is

@@ -28,7 +28,7 @@ func HotQueries(v Version, bucket Index) map[string][]any {
 		selectFoundVersion:                {v.Name[:], v.Version[:], v.Tenant[:], bucket[:]},
 		selectOpenBucket:                  {v.Tenant[:], v.Bucket[:]},
 		selectStored:                      {v.Tenant[:], v.Recording[:]},
-		insertAllowed + "0" + allowedOnce: v.Intent.row(),
+		insertAllowed + "0" + allowedOnce: append(v.Intent.row(), v.Intent.Stage),
 		flipAllowed:                       append(Commit{Tenant: v.Tenant, Version: v.Version, Content: v.Content}.flipArgs(), Stage(0)),
 	}
 }
@@ -87,9 +87,13 @@ func (c *Catalog) EpochQueries(v Version) map[string][]any {
 		selectOpenSlots:             {v.Tenant[:], 10},
 		selectUnrecorded:            {v.Tenant[:]},
 		selectUnsettled:             {v.Tenant[:], 10},
+		selectBelowOwn:              {v.Tenant[:], 7, 10},
+		selectBelowSubject:          {v.Tenant[:], 7, 10},
+		selectBelowDay:              {v.Tenant[:], 7, 10},
 		deleteOlderPages + "($4)":   {v.Tenant[:], TreeRecordings, 7, 1 << 40},
 		c.dialect.selectToCertify(): {v.Tenant[:], 7, 0, 0, v.Version[:], 10},
 		selectToUnlink:              {v.Tenant[:], 1, 0, 0, v.Version[:], 10},
+		selectToEnd:                 {v.Tenant[:], 0, 0, v.Version[:], 10},
 	}
 }
 

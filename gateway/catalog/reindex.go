@@ -155,6 +155,7 @@ type Moved struct {
 	Terms       []Index
 	Subjects    []Indexed // among the terms
 	Subject     *Index    // of the slot that it hangs from, where its older index is not known
+	Mended      *Version  // whose slots, wrap and facts its row is to have, which was damaged; nil if it was not
 }
 
 // Step is some of the versions of a tenant on their way to the next generation.
@@ -224,10 +225,23 @@ func (d dialect) movable(ctx context.Context, tx *sql.Tx, s Step) (out []moving,
 			if m.Filed != m.slots { // and may tell of others now
 				return nil, ErrBehind
 			}
+			if m.Mended != nil {
+				m.slots = m.Mended.Slots
+				if err := m.Mended.mend(ctx, tx); err != nil {
+					return nil, err
+				}
+			}
 			out = append(out, m)
 		}
 	}
 	return out, nil
+}
+
+// mend has a version's row say what opens.
+func (v Version) mend(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, `UPDATE versions SET slot_recording = $1, slot_subject = $2, slot_day = $3, wrapped_dek = $4, sealed_facts = $5
+		WHERE version = $6`, v.Slots.Recording, v.Slots.Subject, v.Slots.Day, v.WrappedDEK, v.SealedFacts, v.Version[:])
+	return err
 }
 
 // move moves rows that are there, by few statements.
@@ -406,35 +420,26 @@ func (c *Catalog) ForgetGeneration(ctx context.Context, g Generation, drained ti
 }
 
 // place is how far the versions of a tenant have moved: up to one of a bucket and state,
-// those that are replaced after those that stand, since one may become the other.
+// each state after that which becomes it.
 type place struct {
-	bucket   recording.BucketID
-	replaced bool
-	version  recording.Version
+	bucket  recording.BucketID
+	state   byte // of moveStates
+	version recording.Version
 }
 
+var moveStates = []VersionState{Intended, Committed, Replaced}
+
 func (p place) bytes() []byte {
-	state := byte(0)
-	if p.replaced {
-		state = 1
-	}
-	return slices.Concat(p.bucket[:], []byte{state}, p.version[:])
+	return slices.Concat(p.bucket[:], []byte{p.state}, p.version[:])
 }
 
 func placeOf(b []byte) (p place) {
-	if len(b) == len(p.bucket)+1+len(p.version) {
+	if len(b) == len(p.bucket)+1+len(p.version) && int(b[len(p.bucket)]) < len(moveStates) {
 		copy(p.bucket[:], b)
 		copy(p.version[:], b[len(p.bucket)+1:])
-		p.replaced = b[len(p.bucket)] == 1
+		p.state = b[len(p.bucket)]
 	}
 	return p
-}
-
-func (p place) state() VersionState {
-	if p.replaced {
-		return Replaced
-	}
-	return Committed
 }
 
 const (
@@ -445,8 +450,8 @@ const (
 
 // ToMove gives versions of a tenant in the order in which they move, after what was
 // reached, at most limit of them, and what is reached with them; none if that was all.
-// It looks in a serializable transaction, which a Create does not survive that saw no
-// move begin, and is not seen here.
+// It looks in a serializable transaction, which a Begin or a Create does not survive that
+// saw no move begin, and is not seen here.
 func (c *Catalog) ToMove(ctx context.Context, tenant recording.Tenant, reached []byte, limit int) (rows []Version, to []byte, err error) {
 	err = c.write(ctx, "ToMove", func(ctx context.Context, tx *sql.Tx) error {
 		var failed error
@@ -458,7 +463,7 @@ func (c *Catalog) ToMove(ctx context.Context, tenant recording.Tenant, reached [
 
 func toMove(ctx context.Context, tx *sql.Tx, tenant recording.Tenant, at place, limit int) ([]Version, []byte, error) {
 	for {
-		rows, err := all[Version](ctx, tx, selectToMove, at.bucket[:], at.state(), at.version[:], tenant[:], limit)
+		rows, err := all[Version](ctx, tx, selectToMove, at.bucket[:], moveStates[at.state], at.version[:], tenant[:], limit)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -466,8 +471,8 @@ func toMove(ctx context.Context, tx *sql.Tx, tenant recording.Tenant, at place, 
 			at.version = rows[n-1].Version
 			return rows, at.bytes(), nil
 		}
-		if !at.replaced {
-			at = place{bucket: at.bucket, replaced: true}
+		if int(at.state) < len(moveStates)-1 {
+			at = place{bucket: at.bucket, state: at.state + 1}
 			continue
 		}
 		next, err := all[Bucket](ctx, tx, selectNextBucket, tenant[:], at.bucket[:])

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"database/sql"
@@ -12,6 +13,9 @@ import (
 
 const selectPuncturedSince = `SELECT p.tree, p.slot, p.erasure FROM punctures p
 	WHERE p.tenant = $1 AND (p.epoch IS NULL OR p.epoch > $2) ORDER BY p.tree, p.slot`
+
+// disownedAtOnce bounds the rows of a transaction.
+const disownedAtOnce = 1000
 
 // PuncturedSince gives a tenant's slots that have a tombstone and that no epoch up to
 // the given one has punctured.
@@ -63,4 +67,29 @@ func (c *Catalog) Undone(ctx context.Context, tenant recording.Tenant, of []Tomb
 		}
 		return nil
 	})
+}
+
+// nobody is the erasure of tombstones that are none's.
+var nobody = recording.ErasureID(bytes.Repeat([]byte{0xff}, len(recording.ErasureID{})))
+
+// Disown takes tombstones that no epoch has punctured from their erasures, which did not
+// ask for them and would have no end before they are: they stay, as nobody's.
+func (c *Catalog) Disown(ctx context.Context, tenant recording.Tenant, all []Tombstone) error {
+	for of := range slices.Chunk(all, disownedAtOnce) {
+		err := c.write(ctx, "Disown", func(ctx context.Context, tx *sql.Tx) error {
+			for i := range of {
+				t := &of[i]
+				_, err := tx.ExecContext(ctx, `UPDATE punctures SET erasure = $1 WHERE slot = $2 AND tree = $3 AND tenant = $4 AND erasure = $5 AND epoch IS NULL`,
+					nobody[:], t.Number, t.Tree, tenant[:], t.Erasure[:])
+				if err != nil {
+					return err
+				}
+			}
+			return c.dialect.advanceErasures(ctx, tx, "", tenant[:])
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

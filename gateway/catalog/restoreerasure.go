@@ -17,14 +17,10 @@ import (
 // lost; one that was not is left as it is, and one whose slots are all another's is
 // not written.
 func (c *Catalog) RestoreErasure(ctx context.Context, e ErasureRow, slots []Slot, versions []recording.Version, events []audit.Record) (lost bool, err error) {
-	filed, err := c.filedAt(ctx, e.Tenant, slots)
-	if err != nil {
-		return false, err
-	}
 	err = c.write(ctx, "RestoreErasure", func(ctx context.Context, tx *sql.Tx) error {
 		r := restoring{dialect: c.dialect, tx: tx, ErasureRow: e}
 		var err error
-		if lost, err = r.restore(ctx, slots, versions, filed); err != nil || !lost {
+		if lost, err = r.restore(ctx, slots, versions); err != nil || !lost {
 			return err
 		}
 		return insertEvents(ctx, tx, events)
@@ -39,7 +35,7 @@ type restoring struct {
 	ErasureRow
 }
 
-func (r *restoring) restore(ctx context.Context, slots []Slot, versions, filed []recording.Version) (lost bool, err error) {
+func (r *restoring) restore(ctx context.Context, slots []Slot, versions []recording.Version) (lost bool, err error) {
 	added, err := change(ctx, r.tx, `INSERT INTO erasures (id, tenant, scope, state, who, reason, commitment, asked_at,
 		base, record, recorded, versions, refiled, epoch, generation)
 		VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, TRUE, $10, $11, 0, 0) ON CONFLICT DO NOTHING`,
@@ -61,7 +57,7 @@ func (r *restoring) restore(ctx context.Context, slots []Slot, versions, filed [
 		_, err := r.tx.ExecContext(ctx, `DELETE FROM erasures WHERE id = $1`, r.ID[:])
 		return false, err
 	}
-	if err := r.eraseFiled(ctx, filed); err != nil {
+	if err := r.eraseFiled(ctx, slots); err != nil {
 		return false, err
 	}
 	return true, r.advanceErasures(ctx, r.tx, ` AND id = $2`, r.Tenant[:], r.ID[:])
@@ -93,62 +89,21 @@ func (r *restoring) eraseVersions(ctx context.Context, versions []recording.Vers
 	return nil
 }
 
-// selectHanging reads all versions, whoever's they are, in pages.
-const selectHanging = `SELECT v.version, v.tenant, v.slot_recording FROM versions v WHERE v.version > $1 ORDER BY v.version LIMIT $2`
-
-// hanging is a version and its own slot.
-type hanging struct {
-	version recording.Version
-	tenant  recording.Tenant
-	slot    int64
-}
-
-func (h *hanging) columns() []any {
-	return []any{fixed(h.version[:]), fixed(h.tenant[:]), orZero(&h.slot)}
-}
-
-// filedAt gives the versions that lie at the slots of the recordings tree of an erasure of
-// a subject or a day: what lay below when it was erased, and lies in this catalog where it
-// had been before. The record does not name them, and an index of those slots would be
-// for this alone. It reads the table before there is a transaction, which that would
-// have conflict with every put: meanwhile no other version comes to lie at such a slot.
-func (c *Catalog) filedAt(ctx context.Context, tenant recording.Tenant, slots []Slot) (out []recording.Version, err error) {
-	own, many := map[int64]bool{}, false
-	for _, s := range slots {
-		if s.Tree == TreeRecordings {
-			own[s.Number] = true
-		}
-		many = many || s.many() != nil
+// eraseFiled erases what lies at the slots of the recordings tree of an erasure of a
+// subject or a day: what lay below when it was erased, and lies in this catalog where it
+// had been before. The record does not name it, and tombstones of those slots are settled,
+// so nothing else would. It counts as what is settled does.
+func (r *restoring) eraseFiled(ctx context.Context, slots []Slot) error {
+	if !slices.ContainsFunc(slots, func(s Slot) bool { return s.many() != nil }) {
+		return nil
 	}
-	if len(own) == 0 || !many {
-		return nil, nil
-	}
-	for last := (recording.Version{}); ; {
-		page, err := all[hanging](ctx, c.read("filedAt"), selectHanging, last[:], blobsPage)
-		if err != nil {
-			return nil, explain(ctx, err)
-		}
-		for _, h := range page {
-			if h.tenant == tenant && own[h.slot] {
-				out = append(out, h.version)
-			}
-		}
-		if len(page) < blobsPage {
-			return out, nil
-		}
-		last = page[len(page)-1].version
-	}
-}
-
-// eraseFiled erases those of some versions that lie at the erasure's own slots. Tombstones
-// of those are settled, so nothing else would. They count as what is settled does.
-func (r *restoring) eraseFiled(ctx context.Context, versions []recording.Version) error {
-	for some := range slices.Chunk(versions, maxRows) {
+	slots = slices.DeleteFunc(slices.Clone(slots), func(s Slot) bool { return s.Tree != TreeRecordings })
+	for some := range slices.Chunk(slots, maxRows) {
 		args := []any{r.Tenant[:]}
-		for i := range some {
-			args = append(args, some[i][:])
+		for _, s := range some {
+			args = append(args, s.Number)
 		}
-		there, err := all[Version](ctx, r.tx, below+`v.version IN `+list(2, len(some))+` AND EXISTS (SELECT 1 FROM punctures x
+		there, err := all[Version](ctx, r.tx, below+`v.slot_recording IN `+list(2, len(some))+` AND EXISTS (SELECT 1 FROM punctures x
 			WHERE x.tenant = v.tenant AND x.tree = 1 AND x.slot = v.slot_recording AND x.erasure = $`+number(len(some)+2)+`)`, append(args, r.ID[:])...)
 		if err != nil {
 			return err

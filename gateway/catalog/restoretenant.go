@@ -7,6 +7,16 @@ import (
 	"github.com/lethe-vault/lethe/recording"
 )
 
+// RestoreEnded writes an erasure that ended with its tenant as the store has it, and
+// reports whether it was lost. One that is certified already keeps what it has.
+func (c *Catalog) RestoreEnded(ctx context.Context, e ErasureRow) (lost bool, err error) {
+	err = c.write(ctx, "RestoreEnded", func(ctx context.Context, tx *sql.Tx) error {
+		lost, err = restoreEnded(ctx, tx, e)
+		return err
+	})
+	return lost && err == nil, err
+}
+
 // RestoreErased makes a tenant an erased one, or one that is being erased, whatever this
 // catalog had of it, and reports whether it was another: its head in the store says that
 // it is erased, and its key is gone. One that has no row gets a name that tells what it
@@ -20,20 +30,22 @@ func (c *Catalog) RestoreErased(ctx context.Context, t Tenant, erasure *ErasureR
 		if changed = n == 1; err != nil || erasure == nil {
 			return err
 		}
-		return restoreTenantErasure(ctx, tx, *erasure)
+		_, err = restoreEnded(ctx, tx, *erasure)
+		return err
 	})
 	return changed && err == nil, err
 }
 
-// restoreTenantErasure writes the erasure of a tenant as the store has it. One that is
-// certified already keeps what it has.
-func restoreTenantErasure(ctx context.Context, tx *sql.Tx, e ErasureRow) error {
-	if _, err := (NewErasure{ErasureRow: e}).insert(ctx, tx); err != nil {
-		return err
+// restoreEnded writes an erasure that ended with its tenant, and reports whether it was
+// lost.
+func restoreEnded(ctx context.Context, tx *sql.Tx, e ErasureRow) (fresh bool, err error) {
+	fresh, err = (NewErasure{ErasureRow: e}).insert(ctx, tx)
+	if err != nil {
+		return false, err
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE erasures SET state = $1, record = $2, recorded = TRUE, versions = $3, certificate = $4, certified_at = $5, unlinkable_at = $6
+	_, err = tx.ExecContext(ctx, `UPDATE erasures SET state = $1, record = $2, recorded = TRUE, versions = $3, certificate = $4, certified_at = $5, unlinkable_at = $6
 		WHERE id = $7 AND state <> 'certified'`, e.State, e.Record, e.Versions, e.Certificate, microsOrNull(e.CertifiedAt), microsOrNull(e.UnlinkableAt), e.ID[:])
-	return err
+	return fresh, err
 }
 
 // Rebuilt notes that nothing which this catalog has open was settled in a later

@@ -19,6 +19,7 @@ func TestSQLite(t *testing.T) {
 }
 
 func TestSQLiteFiles(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "a dir with 100% odd #name?&x=y")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)

@@ -73,7 +73,7 @@ func (c *Catalog) StalePuts(ctx context.Context, age Age, limit, over int) ([]Ve
 // reports whether it is aborted: one whose writer lives, or has ended, is not.
 // One that was aborted before is, and changes nothing.
 func (c *Catalog) AbortPut(ctx context.Context, v Version, age Age, events []audit.Record) (bool, error) {
-	return c.abortIf(ctx, `UPDATE versions SET state = 'aborted' WHERE version IN
+	return c.abortIf(ctx, `UPDATE versions SET state = 'aborted', wrapped_dek = NULL, sealed_facts = NULL WHERE version IN
 		(SELECT v.version FROM versions v WHERE `+c.dialect.stalePut()+` AND v.version = $3)`, v.Intent, age, events)
 }
 
@@ -87,7 +87,7 @@ func (c *Catalog) StaleUploads(ctx context.Context, age Age, limit, over int) ([
 // AbortStale is AbortPut for what StaleUploads gave: one that got a part
 // meanwhile is not aborted.
 func (c *Catalog) AbortStale(ctx context.Context, u Upload, age Age, events []audit.Record) (bool, error) {
-	return c.abortIf(ctx, `UPDATE versions SET state = 'aborted' WHERE state = 'intent' AND version IN
+	return c.abortIf(ctx, `UPDATE versions SET state = 'aborted', wrapped_dek = NULL, sealed_facts = NULL WHERE state = 'intent' AND version IN
 		(SELECT u.version FROM uploads u WHERE `+c.dialect.staleUpload()+` AND u.version = $3)`, u.Intent, age, events)
 }
 

@@ -32,6 +32,11 @@ type Intent struct {
 	Blob      string // its key in the blob store; "" if it comes in parts, which have their own
 	Slots     Slots
 	CreatedAt time.Time
+	Stage     Stage // of the indexes by which the subject's slot was found
+
+	// Of what comes whole, as its blob has them: while it comes nothing else says whose
+	// it is.
+	Wrapped, Facts []byte
 }
 
 // Slots are the places of a version in its tenant's key trees.
@@ -56,7 +61,7 @@ type Version struct {
 	Intent
 	State   VersionState
 	Current bool // it is what its name stands for
-	Content      // zero unless committed or replaced
+	Content      // zero unless committed or replaced; of what comes whole there is wrap and facts
 }
 
 const versionColumns = `v.version, v.tenant, v.bucket, v.recording, v.blob,

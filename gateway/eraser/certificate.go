@@ -45,7 +45,7 @@ const (
 // issuing is how certificates of one kind are issued.
 type issuing struct {
 	due func(context.Context, catalog.ErasureCursor) ([]catalog.ErasureRow, error)          // after one, at most certifyBatch
-	one func(context.Context, catalog.ErasureRow) (signed []byte, action string, err error) // made durable in the store
+	one func(context.Context, catalog.ErasureRow) (signed []byte, action string, err error) // made durable in the store; nil if it gets none
 	end func(context.Context, []catalog.Certificate) error
 }
 
@@ -124,7 +124,9 @@ func (e *Eraser) issueEach(ctx context.Context, rows []catalog.ErasureRow, how i
 			err = errors.Join(err, fmt.Errorf("certify erasure %v: %w", rows[i].ID, f))
 			continue
 		}
-		made = append(made, all[i])
+		if all[i].Signed != nil {
+			made = append(made, all[i])
+		}
 	}
 	return made, err
 }
@@ -160,6 +162,11 @@ func (e *Eraser) certifyOne(ctx context.Context, row catalog.ErasureRow, took []
 	if err != nil {
 		return nil, err
 	}
+	return e.keepFirst(ctx, row, signed)
+}
+
+// keepFirst is keep of the certificate that is issued first.
+func (e *Eraser) keepFirst(ctx context.Context, row catalog.ErasureRow, signed []byte) ([]byte, error) {
 	return e.keep(ctx, CertificateKey(row.Tenant, row.ID), signed, func(of *claim.Erasure) bool {
 		return of.ID == row.ID.String() && of.Replaces == ""
 	})

@@ -14,12 +14,12 @@ import (
 
 // puncture moves a tenant to its next epoch if slots are to be punctured, and
 // reports whether it did and whether others are left.
-func (e *Eraser) puncture(ctx context.Context, t *catalog.Tenant) (moved, more bool, err error) {
+func (e *Eraser) puncture(ctx context.Context, t *catalog.Tenant, how Unproved) (moved, more bool, err error) {
 	head, err := ownHead(*t)
 	if err != nil {
 		return false, false, err
 	}
-	next, more, err := e.nextEpoch(ctx, head)
+	next, more, err := e.nextEpoch(ctx, head, how)
 	if err != nil || next == nil {
 		return false, false, err
 	}
@@ -59,7 +59,7 @@ func ownHead(t catalog.Tenant) (keytree.Head, error) {
 // puncture, and reports whether slots are left for another. Before the catalog moves on
 // it has what was asked for in the epoch before, which nobody looks for later: a database
 // that took over, or was put back, may lack what the store has records of.
-func (e *Eraser) nextEpoch(ctx context.Context, head keytree.Head) (next *keytree.Next, more bool, err error) {
+func (e *Eraser) nextEpoch(ctx context.Context, head keytree.Head, how Unproved) (next *keytree.Next, more bool, err error) {
 	rows, unrecorded, more, err := e.Catalog.ToPuncture(ctx, head.Tenant, keytree.MostPunctures)
 	if err != nil || len(rows) == 0 {
 		return nil, false, err
@@ -82,7 +82,7 @@ func (e *Eraser) nextEpoch(ctx context.Context, head keytree.Head) (next *keytre
 		return nil, false, distrust(head.Tenant, head, err)
 	}
 	defer keys.Clear()
-	slots, more, err := e.mayGo(ctx, head.Tenant, keys, rows, more)
+	slots, more, err := e.mayGo(ctx, head.Tenant, keys, rows, more, how)
 	if err != nil || len(slots) == 0 {
 		return nil, false, err
 	}

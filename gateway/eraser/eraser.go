@@ -211,30 +211,30 @@ func (e *Eraser) driveLogged(ctx context.Context, t recording.Tenant) {
 func (e *Eraser) Drive(ctx context.Context, id recording.Tenant) error {
 	ctx, cancel := context.WithTimeout(ctx, passFor)
 	defer cancel()
-	_, err := e.leased(ctx, id, func(ctx context.Context) error { return e.drive(ctx, id) })
+	_, err := e.leased(ctx, id, e.holder, func(ctx context.Context) error { return e.drive(ctx, id) })
 	return err
 }
 
-// leased does something while this process has the lease of a tenant's epochs, and
-// reports whether it got it.
-func (e *Eraser) leased(ctx context.Context, id recording.Tenant, do func(context.Context) error) (mine bool, err error) {
+// leased does something while a holder has the lease of a tenant's epochs, and reports
+// whether it got it.
+func (e *Eraser) leased(ctx context.Context, id recording.Tenant, holder [16]byte, do func(context.Context) error) (mine bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	mine, err = e.Catalog.LeaseEpochs(ctx, id, e.holder, leaseFor)
+	mine, err = e.Catalog.LeaseEpochs(ctx, id, holder, leaseFor)
 	if err != nil || !mine {
 		return false, err
 	}
-	released := e.renew(ctx, cancel, id)
+	released := e.renew(ctx, cancel, id, holder)
 	err = do(ctx)
 	released()
 	leaving, left := context.WithTimeout(context.WithoutCancel(ctx), retryAfter)
 	defer left()
-	return true, errors.Join(err, e.Catalog.LeaveEpochs(leaving, id, e.holder))
+	return true, errors.Join(err, e.Catalog.LeaveEpochs(leaving, id, holder))
 }
 
-// renew keeps a tenant's lease until it is released. Once another process has it,
-// the work is left to that.
-func (e *Eraser) renew(ctx context.Context, lost func(), id recording.Tenant) (released func()) {
+// renew keeps a tenant's lease until it is released. Once another has it, the work is
+// left to that.
+func (e *Eraser) renew(ctx context.Context, lost func(), id recording.Tenant, holder [16]byte) (released func()) {
 	done := make(chan struct{})
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
@@ -246,7 +246,7 @@ func (e *Eraser) renew(ctx context.Context, lost func(), id recording.Tenant) (r
 				return
 			case <-tick.C:
 			}
-			if mine, err := e.Catalog.LeaseEpochs(ctx, id, e.holder, leaseFor); err == nil && !mine {
+			if mine, err := e.Catalog.LeaseEpochs(ctx, id, holder, leaseFor); err == nil && !mine {
 				lost()
 			}
 		}
@@ -290,17 +290,8 @@ func (e *Eraser) advance(ctx context.Context, t *catalog.Tenant) error {
 	if err := e.finish(ctx, *t); err != nil {
 		return err
 	}
-	for more := true; more; {
-		moved, left, err := e.puncture(ctx, t)
-		if err != nil {
-			return err
-		}
-		if moved {
-			if err := e.finish(ctx, *t); err != nil {
-				return err
-			}
-		}
-		more = left
+	if err := e.punctureAll(ctx, t, Leave); err != nil {
+		return err
 	}
 	if err := e.certify(ctx, t.ID); err != nil {
 		return err
@@ -312,4 +303,22 @@ func (e *Eraser) advance(ctx context.Context, t *catalog.Tenant) error {
 		e.unlinked = time.Time{}
 	}
 	return err
+}
+
+// punctureAll punctures all that is due, in as many epochs as it takes, each of which is
+// effective before the next begins.
+func (e *Eraser) punctureAll(ctx context.Context, t *catalog.Tenant, how Unproved) error {
+	for more := true; more; {
+		moved, left, err := e.puncture(ctx, t, how)
+		if err != nil {
+			return err
+		}
+		if moved {
+			if err := e.finish(ctx, *t); err != nil {
+				return err
+			}
+		}
+		more = left
+	}
+	return nil
 }

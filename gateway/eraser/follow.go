@@ -40,14 +40,20 @@ type Following struct {
 // one who may not move the tenant: recording.ErrIncident when it does not.
 // Erasures that the catalog lacks are restored before it moves on from the epoch in
 // which they were asked for. recording.ErrTenantErased: the newest head says so.
-// Another may follow at the same time: then it goes on from where that has come.
+// Another may follow at the same time: then it goes on from where that has come; or move
+// the tenant on, and destroy what opens a head that was the newest: then one follows that.
 func (f Following) Follow(ctx context.Context, t *catalog.Tenant) error {
 	newest, err := f.newest(ctx, *t)
 	if err != nil || newest == nil {
 		return err
 	}
 	err = f.FollowTo(ctx, t, *newest)
-	if !errors.Is(err, catalog.ErrBehind) {
+	moved := errors.Is(err, catalog.ErrBehind)
+	if errors.Is(err, recording.ErrIncident) {
+		_, none := keytree.ReadHead(ctx, f.Blobs, t.ID, newest.Epoch+1)
+		moved = none == nil
+	}
+	if !moved {
 		return err
 	}
 	if *t, err = f.Catalog.Tenant(ctx, t.ID); err != nil {

@@ -81,11 +81,24 @@ func OpenRecord(settings keytree.Key, t recording.Tenant, base int64, id recordi
 func Record(ctx context.Context, s blob.Store, c *catalog.Catalog, row catalog.ErasureRow) error {
 	// gofail: var erasureRecord string
 	// return failpoint(erasureRecord)
-	err := s.Create(ctx, RecordKey(row.Tenant, row.Base, row.ID), bytes.NewReader(row.Record), int64(len(row.Record)))
-	if err != nil && !errors.Is(err, fs.ErrExist) { // which an earlier try has made
+	key := RecordKey(row.Tenant, row.Base, row.ID)
+	err := s.Create(ctx, key, bytes.NewReader(row.Record), int64(len(row.Record)))
+	if errors.Is(err, fs.ErrExist) {
+		err = madeBefore(ctx, s, key, row.Record)
+	}
+	if err != nil {
 		return fmt.Errorf("record erasure %v: %w", row.ID, err)
 	}
 	// gofail: var erasureRecorded string
 	// return failpoint(erasureRecorded)
 	return c.Recorded(ctx, row.Tenant, row.ID)
+}
+
+// madeBefore proves that the record in the store is the one that an earlier try has made.
+func madeBefore(ctx context.Context, s blob.Store, key string, record []byte) error {
+	there, err := Following{Blobs: s}.read(ctx, key, maxRecord)
+	if err == nil && !bytes.Equal(there, record) {
+		err = fmt.Errorf("%w: %s in the store is another; delete it", recording.ErrIncident, key)
+	}
+	return err
 }

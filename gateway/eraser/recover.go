@@ -68,7 +68,7 @@ type Recovered struct {
 // Killed anywhere, it can be begun anew. The tenant is refused until the new head is
 // committed, and from then on every slot that it lacks is due in the catalog.
 func (e *Eraser) Recover(ctx context.Context, id recording.Tenant, r Recovery) (found Recovered, err error) {
-	mine, err := e.leased(ctx, id, func(ctx context.Context) error {
+	mine, err := e.leased(ctx, id, e.holder, func(ctx context.Context) error {
 		t, err := e.Catalog.Tenant(ctx, id)
 		if err == nil {
 			found, err = e.recover(ctx, &t, r)
@@ -91,7 +91,7 @@ func (e *Eraser) recover(ctx context.Context, t *catalog.Tenant, r Recovery) (fo
 	case c.erased:
 		return found, recording.ErrTenantErased
 	case c.newest == c.opens.Epoch:
-		found.Revived, err = e.resume(ctx, t, c.opens, r)
+		err = e.resume(ctx, t, c.opens, r, &found)
 		return found, err
 	}
 	s, err := e.forgotten(ctx, c)
@@ -110,6 +110,9 @@ func (e *Eraser) recover(ctx context.Context, t *catalog.Tenant, r Recovery) (fo
 	if err := e.finish(ctx, *t); err != nil {
 		return found, err
 	}
+	if err := e.punctureAll(ctx, t, r.Unproved); err != nil {
+		return found, err
+	}
 	return found, e.drive(ctx, t.ID)
 }
 
@@ -125,7 +128,7 @@ func (e *Eraser) choose(ctx context.Context, opens keytree.Head, s since, r Reco
 	}
 	found.Unproved = len(unproved)
 	if r.Unproved == Puncture {
-		slots = append(slots, unproved...)
+		slots = append(unproved, slots...) // first: of these, what one epoch has no room for waits for an operator
 	}
 	found.Slots = len(slots)
 	switch {
@@ -147,7 +150,8 @@ func (e *Eraser) open(ctx context.Context, h keytree.Head, slots map[keytree.Slo
 
 // supersede commits a head in the place of those that open no more, and lets the
 // catalog follow it. Before, all slots are noted as due: what one epoch has no room
-// for is punctured by the next, whoever drives them.
+// for is punctured by the next, whoever drives them, but for what nothing proves: that
+// takes a recovery, this one or the next.
 func (e *Eraser) supersede(ctx context.Context, t *catalog.Tenant, c chain, slots []keytree.Slot) (epoch uint64, err error) {
 	event, err := audit.Seal(keytree.Key{}, audit.Event{
 		Tenant: t.ID, At: now(), Who: "lethe", Action: "keys.recover", Outcome: audit.Allowed,
@@ -174,8 +178,6 @@ func (e *Eraser) supersede(ctx context.Context, t *catalog.Tenant, c chain, slot
 	if err := e.rotateTo(ctx, keytree.RootOf(t.ID), target); err != nil {
 		return 0, err
 	}
-	// Those of other trees first: no later epoch takes one that no request names.
-	slices.SortFunc(slots, func(a, b keytree.Slot) int { return b.Compare(a) })
 	some := slots[:min(len(slots), keytree.MostPunctures)]
 	ahead, err := e.Pages.Ahead(ctx, t.ID, some)
 	if err != nil {
@@ -231,17 +233,49 @@ func (e *Eraser) rotateTo(ctx context.Context, root keytree.Root, target int) er
 // resume goes on with a tenant whose newest head opens: a recovery may have been
 // killed after it had committed that, or the provider is older than the last
 // destruction only.
-func (e *Eraser) resume(ctx context.Context, t *catalog.Tenant, newest keytree.Head, r Recovery) (revived bool, err error) {
+func (e *Eraser) resume(ctx context.Context, t *catalog.Tenant, newest keytree.Head, r Recovery, found *Recovered) (err error) {
+	if found.Unproved, err = e.unproved(ctx, newest); err != nil {
+		return err
+	}
+	if r.Unproved == Puncture {
+		found.Slots = found.Unproved
+	}
 	if r.DryRun {
-		return e.older(ctx, newest)
+		found.Revived, err = e.older(ctx, newest)
+		return err
 	}
 	if err := e.follow(ctx, t); err != nil {
-		return false, err
+		return err
 	}
-	if revived, err = e.retireAgain(ctx, *t); err != nil {
-		return revived, err
+	if found.Revived, err = e.retireAgain(ctx, *t); err != nil {
+		return err
 	}
-	return revived, e.drive(ctx, t.ID)
+	if err := e.punctureAll(ctx, t, r.Unproved); err != nil {
+		return err
+	}
+	if err := e.drive(ctx, t.ID); err != nil {
+		return err
+	}
+	if found.Unproved > 0 && r.Unproved == Ask {
+		return fmt.Errorf("%w: %d", ErrUnproved, found.Unproved)
+	}
+	return nil
+}
+
+// unproved counts the slots that are due in the catalog, though nothing proves that they
+// were erased, and whose keys a head still has.
+func (e *Eraser) unproved(ctx context.Context, h keytree.Head) (int, error) {
+	keys, err := keytree.Unwrap(ctx, e.Keys, e.Pages, h)
+	if err != nil {
+		return 0, err
+	}
+	defer keys.Clear()
+	s := since{proved: map[keytree.Slot]bool{}, unproved: map[keytree.Slot]bool{}}
+	if err := e.buried(ctx, h, keys, &s); err != nil {
+		return 0, err
+	}
+	open, err := e.open(ctx, h, s.unproved)
+	return len(open), err
 }
 
 // A chain is a tenant's newest heads, down to the first that opens.

@@ -51,7 +51,7 @@ func (f Following) requeue(ctx context.Context, t recording.Tenant, keys *keytre
 			f.Restored(t, lost)
 		}
 	}()
-	var wrong error
+	var closed []recorded
 	refiled := false
 	for some, err := range chunks(f.records(ctx, t, prefix), recordsMany) {
 		if err != nil {
@@ -70,7 +70,7 @@ func (f Following) requeue(ctx context.Context, t recording.Tenant, keys *keytre
 		for _, r := range missing {
 			was, err := f.restore(ctx, t, keys, r)
 			if errors.Is(err, recording.ErrIncident) { // which holds up no other
-				wrong = errors.Join(wrong, err)
+				closed = append(closed, r)
 				continue
 			}
 			if err != nil {
@@ -81,7 +81,18 @@ func (f Following) requeue(ctx context.Context, t recording.Tenant, keys *keytre
 			}
 		}
 	}
-	return lost, wrong
+	return lost, f.unread(ctx, t, closed)
+}
+
+// unread says of records that do not open what they are, unless another tells of the same
+// erasure: they may be anybody's, or what is left of an erasure that was acknowledged.
+func (f Following) unread(ctx context.Context, t recording.Tenant, closed []recorded) error {
+	closed, err := f.missing(ctx, t, closed)
+	for _, r := range closed {
+		err = errors.Join(err, fmt.Errorf("%w: %s in the store does not open: put it back from a copy of the store, or delete it if nobody asked for that erasure",
+			recording.ErrIncident, RecordKey(t, r.base, r.id)))
+	}
+	return err
 }
 
 // records gives the records of a tenant below a prefix. What is there and is none
@@ -250,14 +261,20 @@ func (f Following) certificate(ctx context.Context, row *catalog.ErasureRow) err
 		if err != nil {
 			return err
 		}
-		var envelope struct {
-			Payload []byte `json:"payload"`
-		}
 		var of claim.Erasure
-		if json.Unmarshal(signed, &envelope) == nil && json.Unmarshal(envelope.Payload, &of) == nil && of.ID == row.ID.String() {
+		if json.Unmarshal(payload(signed), &of) == nil && of.ID == row.ID.String() {
 			row.Certificate, row.CertifiedAt, row.UnlinkableAt = signed, of.Issued, of.Dates.Unlinkable
 			return nil
 		}
 	}
 	return nil
+}
+
+// payload is what an envelope holds, whoever signed it.
+func payload(signed []byte) []byte {
+	var envelope struct {
+		Payload []byte `json:"payload"`
+	}
+	_ = json.Unmarshal(signed, &envelope) // nothing is in what is none
+	return envelope.Payload
 }

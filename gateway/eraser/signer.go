@@ -32,6 +32,18 @@ func (k keys) verify(signed []byte) (*claim.Erasure, error) {
 	return nil, err
 }
 
+// note reads what a process has left that had one of the keys.
+func (k keys) note(signed []byte) ([]byte, error) {
+	err := claim.ErrOtherKey
+	for _, key := range k {
+		var body []byte
+		if body, err = key.Note(signed); !errors.Is(err, claim.ErrOtherKey) {
+			return body, err
+		}
+	}
+	return nil, err
+}
+
 // published reads the published keys: this process's own, and those that it was told
 // were used before, are ours. It gives the last of all too, nil if there is none, and the
 // number of the next.

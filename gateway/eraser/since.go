@@ -50,11 +50,11 @@ func (e *Eraser) buried(ctx context.Context, opens keytree.Head, keys *keytree.K
 	if err != nil {
 		return err
 	}
-	asked, unasked, err := e.asked(ctx, opens.Tenant, keys, rows)
-	for _, slot := range asked {
+	due, err := e.asked(ctx, opens.Tenant, keys, rows)
+	for _, slot := range due.slots {
 		s.prove(slot)
 	}
-	for _, slot := range unasked {
+	for _, slot := range due.unasked {
 		if slot.MayGo() == nil && !s.proved[slot] {
 			s.unproved[slot] = true
 		}

@@ -3,7 +3,9 @@ package eraser
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,7 +26,7 @@ const supersededEvery = 24 * time.Hour
 type superseded struct {
 	At    time.Time        `json:"at"` // not before that epoch was effective
 	Packs []keytree.PackID `json:"packs"`
-	Kept  []keytree.PackID `json:"kept"` // of those heads too, and needed still
+	Kept  []keytree.PackID `json:"kept"` // of epochs before it, and needed still
 
 	epoch uint64
 }
@@ -65,13 +67,14 @@ func (e *Eraser) dropAlways(ctx context.Context) {
 //
 //	noted     the newest head was walked, while the provider opened no older one: where no
 //	          page of it stands, neither it nor a later one needs
-//	deleted   the packs that were noted and have no page of the newest head, and the heads
-//	          before the noted one
+//	deleted   the packs that were noted and have no page of the newest head, the heads
+//	          before the noted one, and packs of those epochs that never got a head
 //
 // So a copy that is younger finds the head that it has, all heads and packs after it, and
 // every page below. Nothing goes before all erasures that were asked for before the noted
 // epoch have their certificates, which are made from heads. That of epoch 0 stays: it says
-// that the tenant was planted.
+// that the tenant was planted. Both steps have the lease of the tenant's epochs, as a
+// recovery has, which may go on from an older head than the newest.
 func (e *Eraser) DropSuperseded(ctx context.Context, id recording.Tenant) error {
 	if e.Superseded == 0 {
 		return nil
@@ -80,11 +83,45 @@ func (e *Eraser) DropSuperseded(ctx context.Context, id recording.Tenant) error 
 	if err != nil || head.Kind != keytree.HeadPunctured {
 		return err
 	}
-	due, used, err := e.noteSuperseded(ctx, head, packs)
-	if err != nil || len(due) == 0 {
+	first, last, err := e.Clocks(ctx)
+	if err != nil {
 		return err
 	}
-	return e.drop(ctx, id, due, used)
+	var d droppable
+	err = e.alone(ctx, id, func(ctx context.Context) error {
+		d, err = e.noteSuperseded(ctx, head, packs, first.At, last.At)
+		return err
+	})
+	if err != nil || len(d.due) == 0 {
+		return err
+	}
+	return e.drop(ctx, id, d)
+}
+
+// The bounds of how long a tenant's epochs are kept from who drives them, who may have
+// erasures waiting, and of how long they are waited for.
+const (
+	droppedAtOnce = 100 // blobs, before the lease is left
+	aloneTries    = 100
+	aloneAgain    = 100 * time.Millisecond
+)
+
+// alone does something while nobody has the lease of a tenant's epochs, not even this
+// process for something else. ErrDriven: someone always had it.
+func (e *Eraser) alone(ctx context.Context, id recording.Tenant, do func(context.Context) error) error {
+	var holder [16]byte
+	rand.Read(holder[:]) // never fails
+	for range aloneTries {
+		if mine, err := e.leased(ctx, id, holder, do); err != nil || mine {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(aloneAgain):
+		}
+	}
+	return ErrDriven
 }
 
 // packsUpTo gives the newest head of a tenant that is not erased, and the packs of those
@@ -128,38 +165,57 @@ func (e *Eraser) lastNote(ctx context.Context, id recording.Tenant) (last uint64
 	return last, nil
 }
 
-// noteSuperseded notes what a head supersedes, unless that is done, and gives the notes
-// that are due and the packs that the head needs. It takes no longer than a lease, since
-// it holds the root.
-func (e *Eraser) noteSuperseded(ctx context.Context, head keytree.Head, packs map[uint64]keytree.PackID) (due []superseded, used map[keytree.PackID]bool, err error) {
+// droppable is what may be deleted of a tenant.
+type droppable struct {
+	due    []superseded
+	needed map[keytree.PackID]bool // by the newest head, or what is not due yet
+}
+
+// noteSuperseded notes what a head supersedes, unless that is done, and gives what may be
+// deleted. It takes no longer than a lease, since it holds the root.
+func (e *Eraser) noteSuperseded(ctx context.Context, head keytree.Head, packs map[uint64]keytree.PackID, first, last time.Time) (d droppable, err error) {
 	ctx, cancel := context.WithTimeout(ctx, keytree.LeaseTime)
 	defer cancel()
 	older, err := e.older(ctx, head)
 	if err != nil || older {
-		return nil, nil, err
+		return d, err
 	}
 	keys, err := keytree.Unwrap(ctx, e.Keys, e.Pages, head)
 	if err != nil {
-		return nil, nil, distrust(head.Tenant, head, err)
+		return d, distrust(head.Tenant, head, err)
 	}
 	defer keys.Clear()
 	settings, err := keys.System(ctx, keytree.SettingsSlot())
 	if err != nil {
-		return nil, nil, err
+		return d, err
 	}
 	defer settings.Clear()
 	notes, err := e.notes(ctx, head.Tenant, settings)
-	if err == nil {
-		due, err = e.dueNotes(ctx, notes)
+	if err != nil {
+		return d, err
 	}
+	due := e.dueNotes(notes, first)
 	noted := len(notes) > 0 && notes[len(notes)-1].epoch >= head.Epoch
-	if err != nil || noted && len(due) == 0 {
-		return nil, nil, err
+	if noted && len(due) == 0 {
+		return d, nil
 	}
-	if used, err = keys.Packs(ctx); err == nil && !noted {
-		err = e.note(ctx, head, settings, notes, packs, used)
+	needed, err := keys.Packs(ctx)
+	if err == nil && !noted {
+		err = e.note(ctx, head, settings, notes, packs, needed, last)
 	}
-	return due, used, err
+	if err != nil {
+		return d, err
+	}
+	needed[head.Pack] = true
+	for _, id := range packs {
+		needed[id] = true
+	}
+	for _, n := range notes[len(due):] {
+		for _, id := range append(n.Packs, n.Kept...) {
+			needed[id] = true
+		}
+	}
+	return droppable{due, needed}, nil
 }
 
 // notes reads what was noted of a tenant, oldest first. recording.ErrIncident: what stands
@@ -197,51 +253,38 @@ func noteEpoch(t recording.Tenant, key string) (epoch uint64, ok bool) {
 	return epoch, err == nil && supersededKey(t, epoch) == key
 }
 
-// dueNotes gives the notes that are old enough, but the newest: that says what the next
-// has to look at.
-func (e *Eraser) dueNotes(ctx context.Context, notes []superseded) (due []superseded, err error) {
-	first, _, err := e.clocks(ctx)
-	for _, n := range notes[:max(len(notes)-1, 0)] {
-		if first.Sub(n.At) > e.Superseded {
-			due = append(due, n)
-		}
+// dueNotes gives the notes that are old enough, oldest first, but the newest: that says
+// what the next has to look at.
+func (e *Eraser) dueNotes(notes []superseded, at time.Time) []superseded {
+	due := 0
+	for due < len(notes)-1 && at.Sub(notes[due].At) > e.Superseded {
+		due++
 	}
-	return due, err
-}
-
-// clocks gives the earlier and the later of what this machine and the database say.
-func (e *Eraser) clocks(ctx context.Context) (first, last time.Time, err error) {
-	here := now()
-	there, err := e.Catalog.Clock(ctx)
-	if there.Before(here) {
-		return there, here, err
-	}
-	return here, there, err
+	return notes[:due]
 }
 
 // note notes what the heads before one need and it does not.
-func (e *Eraser) note(ctx context.Context, head keytree.Head, settings keytree.Key, notes []superseded, of map[uint64]keytree.PackID, used map[keytree.PackID]bool) error {
+func (e *Eraser) note(ctx context.Context, head keytree.Head, settings keytree.Key, notes []superseded, of map[uint64]keytree.PackID, used map[keytree.PackID]bool, at time.Time) error {
 	var before superseded
 	if len(notes) > 0 {
 		before = notes[len(notes)-1]
 	}
-	packs := before.Kept
+	packs := slices.Clone(before.Kept)
 	for epoch := before.epoch; epoch < head.Epoch; epoch++ {
 		if id, ok := of[epoch]; ok {
 			packs = append(packs, id)
 		}
 	}
-	n := superseded{epoch: head.Epoch}
+	n := superseded{epoch: head.Epoch, At: at}
 	for _, id := range packs {
-		if used[id] {
-			n.Kept = append(n.Kept, id)
-		} else {
+		if !used[id] {
 			n.Packs = append(n.Packs, id)
 		}
 	}
-	var err error
-	if _, n.At, err = e.clocks(ctx); err != nil {
-		return err
+	for id := range used {
+		if id != head.Pack {
+			n.Kept = append(n.Kept, id)
+		}
 	}
 	b, err := json.Marshal(n)
 	if err != nil {
@@ -273,38 +316,97 @@ func (e *Eraser) packOf(ctx context.Context, t recording.Tenant, epoch uint64) (
 
 // drop deletes what notes say that are due, and then those notes. What a lock holds
 // stays, with the notes.
-func (e *Eraser) drop(ctx context.Context, t recording.Tenant, due []superseded, used map[keytree.PackID]bool) error {
-	until := due[len(due)-1].epoch
+func (e *Eraser) drop(ctx context.Context, t recording.Tenant, d droppable) error {
+	until := d.due[len(d.due)-1].epoch
 	certified, err := e.certifiedBefore(ctx, t, until)
 	if err != nil || !certified {
 		return err
 	}
-	var keys []string
-	for _, n := range due {
-		for _, id := range n.Packs {
-			if !used[id] {
-				keys = append(keys, keytree.PackKey(t, id))
-			}
-		}
+	packs, err := e.packsBefore(ctx, d, t, until)
+	if err != nil {
+		return err
 	}
 	heads, err := e.headsBefore(ctx, t, until)
 	if err != nil {
 		return err
 	}
-	keys = append(keys, heads...)
-	for _, key := range keys {
-		if gone := e.Blobs.Delete(ctx, key); err == nil {
-			err = gone
+	var failed error
+	for some := range slices.Chunk(append(packs, heads...), droppedAtOnce) {
+		err := e.alone(ctx, t, func(ctx context.Context) error {
+			if err := e.stillNoted(ctx, t, until); err != nil {
+				return err
+			}
+			for _, key := range some {
+				if err := e.Blobs.Delete(ctx, key); failed == nil {
+					failed = err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 	}
-	if err != nil {
+	if failed != nil {
+		return failed
+	}
+	if err := e.forgetNotes(ctx, t, d.due); err != nil {
 		return err
 	}
-	if err := e.forgetNotes(ctx, t, due); err != nil {
-		return err
-	}
-	e.Logger.Info("superseded heads and packs deleted", "tenant", t.String(), "before", until, "heads", len(heads), "packs", len(keys)-len(heads))
+	e.Logger.Info("superseded heads and packs deleted", "tenant", t.String(), "before", until, "heads", len(heads), "packs", len(packs))
 	return nil
+}
+
+// stillNoted fails if a note is gone: then a recovery has passed over its head, or another
+// eraser has deleted what it names.
+func (e *Eraser) stillNoted(ctx context.Context, t recording.Tenant, epoch uint64) error {
+	note, err := e.Blobs.Open(ctx, supersededKey(t, epoch), 0, 1)
+	if err != nil {
+		return fmt.Errorf("look again at what was superseded by epoch %d of %v: %w", epoch, t, err)
+	}
+	return note.Close()
+}
+
+// packsBefore gives the keys of packs that nothing needs and that were made for epochs
+// before one. Those that notes do not name never got a head, and never will: the head of
+// their epoch is another's.
+func (e *Eraser) packsBefore(ctx context.Context, d droppable, t recording.Tenant, before uint64) (keys []string, err error) {
+	noted := map[string]bool{}
+	for _, n := range d.due {
+		for _, id := range n.Packs {
+			noted[keytree.PackKey(t, id)] = true
+		}
+	}
+	for info, err := range e.Blobs.List(ctx, fmt.Sprintf("pages/%v/", t)) {
+		if err != nil {
+			return nil, err
+		}
+		id, ok := packID(t, info.Key)
+		if !ok || d.needed[id] {
+			continue
+		}
+		if !noted[info.Key] {
+			epoch, err := keytree.PackEpoch(ctx, e.Blobs, t, id)
+			if errors.Is(err, keytree.ErrPack) || errors.Is(err, fs.ErrNotExist) || err == nil && epoch >= before {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		keys = append(keys, info.Key)
+	}
+	return keys, nil
+}
+
+// packID is the pack that a key is of.
+func packID(t recording.Tenant, key string) (id keytree.PackID, ok bool) {
+	b, err := hex.DecodeString(key[strings.LastIndexByte(key, '/')+1:])
+	if err != nil || len(b) != len(id) {
+		return id, false
+	}
+	id = keytree.PackID(b)
+	return id, keytree.PackKey(t, id) == key
 }
 
 func (e *Eraser) forgetNotes(ctx context.Context, t recording.Tenant, notes []superseded) error {

@@ -48,17 +48,18 @@ var steps = []step{
 	// a generation of indexes, in the order in which it comes there
 	{"generationMove", "reindex"}, {"rowsMove", "reindex"}, {"generationMoved", "reindex"}, {"generationBury", "reindex"},
 	{"generationForget", "reindex"},
+	{"certificateCreate", "unlinkable"}, {"certificateFollow", "unlinkable"},
 	// settings
 	{"keysWrite", "settings"}, {"keysLink", "settings"}, {"keysRename", "settings"}, {"keysSettle", "settings"},
 	{"headCommit", "settings"}, {"journalWrite", "settings"}, {"journalApply", "settings"}, {"journalApplied", "settings"},
 	{"bucketClose", "drop bucket"},
 	// a tenant, erased
 	{"tenantRecord", "erase tenant"}, {"tenantRecorded", "erase tenant"}, {"erasureCommit", "erase tenant"}, {"erasureDestroy", "erase tenant"},
-	{"erasureDestroyed", "erase tenant"}, {"certificateCreate", "erase tenant"}, {"erasureEnd", "erase tenant"},
+	{"erasureDestroyed", "erase tenant"}, {"certificateCreate", "erase tenant"}, {"certificateFollow", "erase tenant"}, {"erasureEnd", "erase tenant"},
 }
 
 // drained are the steps of a tenant's erasure after the time that leases may last.
-var drained = map[string]bool{"certificateCreate": true, "erasureEnd": true}
+var drained = map[string]bool{"certificateCreate": true, "certificateFollow": true, "erasureEnd": true}
 
 // fault is what a failpoint does, once.
 type fault struct{ name, terms string }
@@ -79,8 +80,8 @@ func TestFailpoints(t *testing.T) {
 	var names []string
 	rows := map[string][]int{} // of steps
 	for i, s := range steps {
-		if s.deed == "erase tenant" || s.deed == "certificate" || s.deed == "reindex" {
-			continue // TestErasureFailpoints, TestCertificateFailpoints, TestReindexFailpoints
+		if s.deed == "erase tenant" || s.deed == "certificate" || s.deed == "reindex" || s.deed == "unlinkable" {
+			continue // TestErasureFailpoints, TestCertificateFailpoints, TestReindexFailpoints, TestUnlinkableFailpoints
 		}
 		if rows[s.server()] == nil {
 			names = append(names, s.server())
@@ -242,12 +243,12 @@ func (d *deeds) nothingIsOrphaned() {
 }
 
 // TestErasureFailpoints crashes the server, and has it fail, at every step of the
-// erasure of a tenant. Every erasure that was acknowledged comes to its end, and gets a
-// certificate.
+// erasure of a tenant, of which another erasure is open. Every erasure that was
+// acknowledged comes to its end, and gets a certificate.
 func TestErasureFailpoints(t *testing.T) {
 	t.Parallel()
 	d := newDeeds(t)
-	var erased []string
+	var erased []erasedTenant
 	for _, s := range steps {
 		if s.deed != "erase tenant" || drained[s.failpoint] && sized(t, true, false, false) {
 			continue // the end is another 34 s later
@@ -261,8 +262,12 @@ func TestErasureFailpoints(t *testing.T) {
 			State   string
 			Erasure struct{ Certificate any }
 		}
-		if err := d.s.Lethe(&answer, "tenant", "erase", tenant, "--wait"); err != nil || answer.State != "erased" || answer.Erasure.Certificate == nil {
-			t.Errorf("%s: %+v, %v\n%s", tenant, answer, err, d.s.Log())
+		if err := d.s.Lethe(&answer, "tenant", "erase", tenant.name, "--wait"); err != nil || answer.State != "erased" || answer.Erasure.Certificate == nil {
+			t.Errorf("%s: %+v, %v\n%s", tenant.name, answer, err, d.s.Log())
+		}
+		var open struct{ Certificate any }
+		if err := d.s.Lethe(&open, "certificate", tenant.open.Erasure, "--wait"); err != nil || open.Certificate == nil {
+			t.Errorf("%s: its open erasure: %+v, %v\n%s", tenant.name, open, err, d.s.Log())
 		}
 	}
 	d.must(d.client.putText(t.Context(), "other-tenants-go-on", "x"))
@@ -349,12 +354,72 @@ func TestReindexFailpoints(t *testing.T) {
 	}
 }
 
-// eraseTenant erases a tenant that has a recording, while a step of it fails, and
-// gives its name.
-func (d *deeds) eraseTenant(s step, f fault) string {
+// erasedTenant is one that was asked to be erased, and an erasure that was open then.
+type erasedTenant struct {
+	name string
+	open erasure
+}
+
+// TestUnlinkableFailpoints crashes the server, and has it fail, where it issues the second
+// certificates of erasures whose generation of indexes is forgotten. They get one, beside
+// the first.
+func TestUnlinkableFailpoints(t *testing.T) {
+	if sized(t, true, false, false) {
+		t.Skip("each takes two minutes")
+	}
+	t.Parallel()
+	for _, s := range steps {
+		if s.deed != "unlinkable" {
+			continue
+		}
+		for _, f := range faults {
+			t.Run(f.name+" at "+s.failpoint, func(t *testing.T) {
+				t.Parallel()
+				newDeeds(t).unlink(s, f)
+			})
+		}
+	}
+}
+
+// unlink erases a recording, and has the key of its indexes forgotten, while a step of the
+// second certificate fails.
+func (d *deeds) unlink(s step, f fault) {
+	d.must(d.client.putText(d.t.Context(), "a", "hello"))
+	var e erasure
+	d.must(d.s.Lethe(&e, "erase", "--tenant", "acme", "--recording", "calls/a", "--wait"))
+	d.s.arm(s.failpoint, f.terms)
+	d.must(d.s.Lethe(nil, "reindex", "acme"))
+	if f.name == "crash" && !d.s.Ended(3*time.Minute) {
+		d.t.Fatalf("it is not reached\n%s", d.s.Log())
+	}
+	if f.name == "crash" {
+		d.restart()
+	}
+	for end := time.Now().Add(4 * time.Minute); ; time.Sleep(time.Second) {
+		var got struct{ Certificate struct{ Payload []byte } }
+		d.must(d.s.Lethe(&got, "certificate", e.Erasure))
+		if strings.Contains(string(got.Certificate.Payload), `"replaces_sha256"`) {
+			break
+		}
+		if time.Now().After(end) {
+			d.t.Fatalf("there is no second certificate\n%s", d.s.Log())
+		}
+	}
+	if f.name != "crash" && !d.s.disarm(s.failpoint) {
+		d.t.Error("it is not reached")
+	}
+}
+
+// eraseTenant erases a tenant that has a recording and an open erasure, while a step of
+// it fails.
+func (d *deeds) eraseTenant(s step, f fault) (e erasedTenant) {
 	tenant := d.fresh("client")
+	e.name = tenant
 	c := d.tenant(tenant)
-	d.must(c.putText(d.t.Context(), "a.wav", "hello"))
+	for _, name := range []string{"a.wav", "b.wav"} {
+		d.must(c.putText(d.t.Context(), name, "hello"))
+	}
+	d.must(d.s.Lethe(&e.open, "erase", "--tenant", tenant, "--recording", "calls/b.wav"))
 	d.s.arm(s.failpoint, f.terms)
 	heard := d.s.Lethe(nil, "tenant", "erase", tenant) // a crash may come before the answer
 	if drained[s.failpoint] {
@@ -370,7 +435,7 @@ func (d *deeds) eraseTenant(s step, f fault) string {
 		d.must(d.s.Lethe(nil, "tenant", "erase", tenant))
 	}
 	refused(d.t, tenant, newClient(d.t, d.s.S3, c.keys, "calls").isText(d.t.Context(), "a.wav", "hello"), 403, "InvalidAccessKeyId")
-	return tenant
+	return e
 }
 
 // tenantClient is a client of a tenant of its own.

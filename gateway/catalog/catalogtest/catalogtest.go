@@ -127,6 +127,7 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"restore an erasure", testRestoreErasure},
 		{"restore an erasure of what was filed anew", testRestoreErasureOfFiled},
 		{"restore an erased tenant", testRestoreErased},
+		{"erasures that end with their tenant", testEnded},
 		{"rebuilt", testRebuilt},
 		{"blobs that are settled", testSettledBlobs},
 		{"a create meets a tombstone", testRaceWithTombstone},
@@ -155,6 +156,7 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"reopened", testReopened},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			dsn := fresh(t)
 			test.run(t, NewVault(t, dsn))
 		})
@@ -218,6 +220,7 @@ func (v *Vault) Intent() catalog.Intent {
 	return catalog.Intent{
 		Version: recording.NewVersion(), Tenant: v.Tenant, Bucket: v.Bucket.ID, Recording: recording.ID(v.Bucket.ID),
 		Blob: "r/" + rand.Text(), Slots: catalog.Slots{Recording: 1<<39 + v.slots.Add(1), Subject: 2, Day: 3}, CreatedAt: now(),
+		Stage: v.stage,
 	}
 }
 

@@ -119,8 +119,18 @@ func testCreateRefuses(t *testing.T, v *Vault) {
 
 func testAbort(t *testing.T, v *Vault) {
 	ctx := t.Context()
-	in := v.Intend(t)
+	in := v.Intent()
+	in.Wrapped, in.Facts = []byte("wrap"), []byte("facts")
+	must(t, v.Begin(ctx, in, nil))
+	sealed := func(what string, want ...string) {
+		t.Helper()
+		row, err := v.Version(ctx, v.Tenant, in.Version)
+		must(t, err)
+		wantEqual(t, what, []string{string(row.WrappedDEK), string(row.SealedFacts)}, want)
+	}
+	sealed("what opens an intent", "wrap", "facts")
 	must(t, v.Abort(ctx, v.Tenant, in.Version))
+	sealed("what opens what was aborted", "", "")
 	must(t, v.Abort(ctx, v.Tenant, in.Version)) // repeated
 	wantErr(t, "Create(aborted)", v.Create(ctx, v.Commit(in, Random()), nil), catalog.ErrAborted)
 	wantEqual(t, "state", v.State(t, in.Version), catalog.Aborted)

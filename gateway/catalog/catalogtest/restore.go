@@ -239,6 +239,55 @@ func testRestoreErased(t *testing.T, v *Vault) {
 	wantEqual(t, "keeps its name", found.ID, v.Tenant)
 }
 
+// testEnded ends erasures with the tenant, whose own is another matter.
+func testEnded(t *testing.T, v *Vault) {
+	ctx := t.Context()
+	var want []recording.ErasureID
+	for i := range 3 {
+		e := catalog.ErasureRow{
+			ID: recording.NewErasureID(), Tenant: v.Tenant, Scope: catalog.ScopeSubject, State: catalog.ErasureQueued, Who: "owner", Reason: "asked",
+			Commitment: []byte("commitment"), AskedAt: now().Add(time.Duration(i) * time.Second), Record: []byte("record"), Versions: 3,
+		}
+		want = append(want, e.ID)
+		for _, lost := range []bool{true, false} {
+			was, err := v.RestoreEnded(ctx, e)
+			must(t, err)
+			wantEqual(t, "lost", was, lost)
+		}
+	}
+	one := v.certificate(want[1], "certificate")
+	wantErr(t, "CertifyEnded(of a tenant that lives)", v.CertifyEnded(ctx, v.Tenant, []catalog.Certificate{one}), catalog.ErrTransition)
+	own := catalog.ErasureRow{
+		ID: recording.ErasureOf(v.Tenant), Tenant: v.Tenant, Scope: catalog.ScopeTenant, State: catalog.ErasureQueued, Commitment: []byte{}, AskedAt: now(), Record: []byte{},
+	}
+	_, err := v.RestoreErased(ctx, catalog.Tenant{ID: v.Tenant, Name: "acme", State: catalog.TenantErasing, Head: []byte("head"), CreatedAt: now()}, &own)
+	must(t, err)
+	v.wantToEnd(t, want...)
+	wantErr(t, "CertifyEnded(unknown)", v.CertifyEnded(ctx, v.Tenant, []catalog.Certificate{v.certificate(recording.NewErasureID(), "c")}), recording.ErrNoErasure)
+	for _, c := range []catalog.Certificate{one, v.certificate(want[1], "another")} {
+		must(t, v.CertifyEnded(ctx, v.Tenant, []catalog.Certificate{c}))
+	}
+	is, err := v.Erasure(ctx, v.Tenant, want[1])
+	must(t, err)
+	wantEqual(t, "its certificate", []any{is.State, string(is.Certificate)}, []any{catalog.ErasureCertified, "certificate"})
+	v.wantToEnd(t, want[0], want[2])
+}
+
+func (v *Vault) wantToEnd(t testing.TB, want ...recording.ErasureID) {
+	t.Helper()
+	var after catalog.ErasureCursor
+	var got []recording.ErasureID
+	for {
+		some, err := v.ToEnd(t.Context(), v.Tenant, after, 1)
+		must(t, err)
+		if len(some) == 0 {
+			break
+		}
+		got, after = append(got, some[0].ID), some[0].Cursor()
+	}
+	wantEqual(t, "ToEnd", got, want)
+}
+
 // testRebuilt lets uploads be judged again that an older copy of the catalog has open.
 func testRebuilt(t *testing.T, v *Vault) {
 	ctx := t.Context()

@@ -31,7 +31,7 @@ func testStalePuts(t *testing.T, v *Vault) {
 
 	found, err := v.StalePuts(ctx, age, 10, 0)
 	must(t, err)
-	if len(found) != 1 || found[0].Intent != silent {
+	if len(found) != 1 || found[0].Version != silent.Version {
 		t.Fatalf("StalePuts = %+v, want the silent one", found)
 	}
 	later := catalog.Age{Silent: silence, Anchor: 2} // of a catalog that was swept once more

@@ -675,7 +675,9 @@ type ClientInterface interface {
 	// later: its erasure then has a certificate. Nothing undoes it.
 	//
 	// Erasing again what is erased gives its erasure, without the salt, and with
-	// the certificate once there is one.
+	// the certificate once there is one. Other erasures of the tenant that are not
+	// certified end with it, and get certificates too. The tenant's admin token
+	// goes on to see its erasures.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -689,7 +691,9 @@ type ClientInterface interface {
 	// later: its erasure then has a certificate. Nothing undoes it.
 	//
 	// Erasing again what is erased gives its erasure, without the salt, and with
-	// the certificate once there is one.
+	// the certificate once there is one. Other erasures of the tenant that are not
+	// certified end with it, and get certificates too. The tenant's admin token
+	// goes on to see its erasures.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1042,7 +1046,9 @@ func (c *Client) CreateBucket(ctx context.Context, tenant TenantName, body Creat
 // later: its erasure then has a certificate. Nothing undoes it.
 //
 // Erasing again what is erased gives its erasure, without the salt, and with
-// the certificate once there is one.
+// the certificate once there is one. Other erasures of the tenant that are not
+// certified end with it, and get certificates too. The tenant's admin token
+// goes on to see its erasures.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1066,7 +1072,9 @@ func (c *Client) EraseTenantWithBody(ctx context.Context, tenant TenantName, con
 // later: its erasure then has a certificate. Nothing undoes it.
 //
 // Erasing again what is erased gives its erasure, without the salt, and with
-// the certificate once there is one.
+// the certificate once there is one. Other erasures of the tenant that are not
+// certified end with it, and get certificates too. The tenant's admin token
+// goes on to see its erasures.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2338,7 +2346,9 @@ type ClientWithResponsesInterface interface {
 	// later: its erasure then has a certificate. Nothing undoes it.
 	//
 	// Erasing again what is erased gives its erasure, without the salt, and with
-	// the certificate once there is one.
+	// the certificate once there is one. Other erasures of the tenant that are not
+	// certified end with it, and get certificates too. The tenant's admin token
+	// goes on to see its erasures.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2352,7 +2362,9 @@ type ClientWithResponsesInterface interface {
 	// later: its erasure then has a certificate. Nothing undoes it.
 	//
 	// Erasing again what is erased gives its erasure, without the salt, and with
-	// the certificate once there is one.
+	// the certificate once there is one. Other erasures of the tenant that are not
+	// certified end with it, and get certificates too. The tenant's admin token
+	// goes on to see its erasures.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3753,7 +3765,9 @@ func (c *ClientWithResponses) CreateBucketWithResponse(ctx context.Context, tena
 // later: its erasure then has a certificate. Nothing undoes it.
 //
 // Erasing again what is erased gives its erasure, without the salt, and with
-// the certificate once there is one.
+// the certificate once there is one. Other erasures of the tenant that are not
+// certified end with it, and get certificates too. The tenant's admin token
+// goes on to see its erasures.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -3773,7 +3787,9 @@ func (c *ClientWithResponses) EraseTenantWithBodyWithResponse(ctx context.Contex
 // later: its erasure then has a certificate. Nothing undoes it.
 //
 // Erasing again what is erased gives its erasure, without the salt, and with
-// the certificate once there is one.
+// the certificate once there is one. Other erasures of the tenant that are not
+// certified end with it, and get certificates too. The tenant's admin token
+// goes on to see its erasures.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
