@@ -72,7 +72,7 @@ func (in *input) run() {
 func (in *input) unchanged(t *testing.T) {
 	t.Helper()
 	after := in.s.Stored()
-	for until := time.Now().Add(10 * time.Second); after != in.before && time.Now().Before(until); after = in.s.Stored() {
+	for until := time.Now().Add(time.Minute); after != in.before && time.Now().Before(until); after = in.s.Stored() {
 		time.Sleep(20 * time.Millisecond) // a server that was hung up on cleans up after that
 	}
 	if after != in.before {
@@ -246,7 +246,7 @@ func (in *input) connectionLost(t *testing.T) {
 	conn := in.dial(t)
 	in.writeHead(t, conn, in.sent.size)
 	io.Copy(conn, in.sent.span(0, in.sent.size-1))
-	for until := time.Now().Add(10 * time.Second); in.s.Stored() == in.before; time.Sleep(time.Millisecond) {
+	for until := time.Now().Add(time.Minute); in.s.Stored() == in.before; time.Sleep(time.Millisecond) {
 		if time.Now().After(until) {
 			t.Fatal("the upload does not begin")
 		}

@@ -264,7 +264,7 @@ func (v *vault) probe(ready bool) {
 		want = http.StatusOK
 	}
 	var a answer
-	for until := time.Now().Add(recoversWithin); time.Now().Before(until); time.Sleep(100 * time.Millisecond) {
+	for until := time.Now().Add(time.Minute); time.Now().Before(until); time.Sleep(100 * time.Millisecond) {
 		if a = within(newRequest(v.t, "GET", v.s.Ops+"/readyz", nil), answersWithin); a.status == want {
 			return
 		}

@@ -426,7 +426,7 @@ func (d *deeds) eraseTenant(s step, f fault) (e erasedTenant) {
 		time.Sleep(34 * time.Second)
 	}
 	if f.name == "crash" || f.name == "panic" {
-		ended := d.s.Ended(10 * time.Second)
+		ended := d.s.Ended(time.Minute)
 		if f.name == "crash" && !ended { // a panic may be contained
 			d.t.Fatalf("%s at %s is not reached\n%s", f.name, s.failpoint, d.s.Log())
 		}

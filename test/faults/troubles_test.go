@@ -89,7 +89,7 @@ func (c *canaries) killed() {
 
 // restart starts a server that something has ended.
 func (c *canaries) restart(by string) {
-	if !c.s.Ended(15 * time.Second) {
+	if !c.s.Ended(time.Minute) {
 		c.t.Errorf("the server goes on after %s", by)
 	}
 	c.killed()
@@ -99,7 +99,7 @@ func (c *canaries) restart(by string) {
 func (c *canaries) panicsAt(failpoint string) func() {
 	return func() {
 		c.s.arm(failpoint, `3*panic("`+inNames+" "+plain+`")`)
-		for until := time.Now().Add(15 * time.Second); time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
+		for until := time.Now().Add(2 * time.Minute); time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
 			if _, count := c.s.ask("GET", failpoint+"/count", ""); count != "0" {
 				break
 			}

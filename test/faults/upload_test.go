@@ -27,7 +27,7 @@ func beginUpload(t testing.TB, s *system.System, k system.Keys, name string) hal
 	sign(t, r, k)
 	before := s.Stored()
 	go func() { u.answer <- send(r) }() // ends with the answer
-	for until := time.Now().Add(10 * time.Second); s.Stored().Intents == before.Intents; time.Sleep(10 * time.Millisecond) {
+	for until := time.Now().Add(time.Minute); s.Stored().Intents == before.Intents; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(until) {
 			t.Fatal("the upload does not begin")
 		}
