@@ -425,8 +425,9 @@ func (d *deeds) eraseTenant(s step, f fault) (e erasedTenant) {
 	if drained[s.failpoint] {
 		time.Sleep(34 * time.Second)
 	}
-	if f.name == "crash" || f.name == "panic" {
-		ended := d.s.Ended(time.Minute)
+	ends := map[string]time.Duration{"crash": time.Minute, "panic": 10 * time.Second}
+	if within, may := ends[f.name]; may {
+		ended := d.s.Ended(within)
 		if f.name == "crash" && !ended { // a panic may be contained
 			d.t.Fatalf("%s at %s is not reached\n%s", f.name, s.failpoint, d.s.Log())
 		}
