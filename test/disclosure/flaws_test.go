@@ -35,6 +35,7 @@ func TestFlawsAreFound(t *testing.T) {
 		"a wrap under a slot that nobody asked for": {flaws{orphans: true}, reachable},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			rng := rng(t)
 			for tenant := range 20 {
 				w := newWorld(t, rng, c.flaws)
@@ -57,6 +58,7 @@ func TestFlawsAreFound(t *testing.T) {
 
 // It is the old keys that are found, not that there was a forger.
 func TestForgingIsNoFlaw(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, rng(t), forged(freshKey))
 	for range 60 {
 		for _, of := range w.round() {

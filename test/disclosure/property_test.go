@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
@@ -24,39 +25,53 @@ var (
 // their coordinators die, nothing erased is within reach of one who kept
 // everything and arrives after; nothing that lives is lost, and no key of it changes.
 func TestNothingErasedIsReachable(t *testing.T) {
-	rng := rng(t)
+	seed := drawn(t)
+	var mu sync.Mutex // guards the rest
 	ends, done := map[string]int{}, 0
-	for tenant := 0; done < *epochs && !t.Failed(); tenant++ {
+	t.Cleanup(func() { // when all tenants have ended
+		t.Logf("%d epochs; coordinators ended %v", done, ends)
+		for _, step := range []string{
+			"read head", "versions", "rotate", "unwrap", "create pages", "wrap", "create head",
+			"PutPages", "FollowHead", "DropOlderPages", "retire", "EpochEffective",
+		} {
+			if done >= 1000 && (ends["before "+step] == 0 || ends["after "+step] == 0) {
+				t.Errorf("nobody died before or after a step %q", step)
+			}
+		}
+	})
+	for tenant, asked := uint64(1), 0; asked < *epochs; tenant++ {
+		rng := rand.New(rand.NewPCG(seed, tenant))
+		end := 20 + rng.IntN(200)
+		asked += end
 		t.Run(fmt.Sprintf("tenant %d", tenant), func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, rng, flaws{})
-			w.ends = ends
-			for end := 20 + rng.IntN(200); int(w.newest().Epoch) < end && !t.Failed(); {
+			for int(w.newest().Epoch) < end && !t.Failed() {
 				for _, of := range w.round() {
 					t.Errorf("epoch %d: %s: %s", w.newest().Epoch, of.kind, of.what)
 				}
 			}
+			mu.Lock()
+			defer mu.Unlock()
 			done += int(w.newest().Epoch)
+			for how, n := range w.ends {
+				ends[how] += n
+			}
 		})
-	}
-	t.Logf("%d epochs; coordinators ended %v", done, ends)
-	for _, step := range []string{
-		"read head", "versions", "rotate", "unwrap", "create pages", "wrap", "create head",
-		"PutPages", "FollowHead", "DropOlderPages", "retire", "EpochEffective",
-	} {
-		if done >= 1000 && (ends["before "+step] == 0 || ends["after "+step] == 0) {
-			t.Errorf("nobody died before or after a step %q", step)
-		}
 	}
 }
 
-func rng(t *testing.T) *rand.Rand {
+// drawn is a seed, drawn unless it was given.
+func drawn(t *testing.T) uint64 {
 	s := *seed
 	if s == 0 {
 		s = rand.Uint64()
 	}
 	t.Logf("-seed %d", s)
-	return rand.New(rand.NewPCG(s, 0))
+	return s
 }
+
+func rng(t *testing.T) *rand.Rand { return rand.New(rand.NewPCG(drawn(t), 0)) }
 
 // round is a while in a tenant's life, at the end of which what was asked to be
 // gone is. After each death of a coordinator, and at the end, it looks.

@@ -234,7 +234,7 @@ func (d *deeds) epoch() act {
 
 // untilDestroyed waits until the keys of an erasure are destroyed.
 func (d *deeds) untilDestroyed(e erasure) error {
-	for end := time.Now().Add(30 * time.Second); e.State == "queued" || e.State == "punctured"; {
+	for end := time.Now().Add(2 * time.Minute); e.State == "queued" || e.State == "punctured"; time.Sleep(200 * time.Millisecond) {
 		if time.Now().After(end) {
 			return fmt.Errorf("erasure %s is still %s", e.Erasure, e.State)
 		}

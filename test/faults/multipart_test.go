@@ -136,7 +136,7 @@ func (c *partCrashes) insist(what string, do func(context.Context, *client) erro
 			c.t.Errorf("%s: %d %s: %v", what, status, code, err)
 			return
 		}
-		time.Sleep(20*time.Millisecond + rand.N(80*time.Millisecond))
+		time.Sleep(100*time.Millisecond + rand.N(200*time.Millisecond))
 	}
 }
 

@@ -13,13 +13,15 @@ import (
 	"github.com/lethe-vault/lethe/recording"
 )
 
-// offline are the commands that work beside no server, and the failpoints that they pass
-// on the way to what they are for.
-var offline = []struct {
+// offlineCommand is one that works beside no server, and the failpoints that it passes
+// on the way to what it is for.
+type offlineCommand struct {
 	name   string
 	run    func(d *deeds) (map[string]any, error)
 	passes []string
-}{
+}
+
+var offline = []offlineCommand{
 	{"recover vault", func(d *deeds) (map[string]any, error) { return d.s.RecoverVault() }, []string{
 		"txBegin", "txCommit", "txCommitted", "recoverReopen", "recoverRotate", "packCreate", "rootWrap", "headCommit", "recoverFollow",
 		"pagesFollow", "headFollow", "rootRetire", "epochEffective",
@@ -41,7 +43,7 @@ func TestOfflineFailpoints(t *testing.T) {
 	d.keep("one")
 	d.keep("two")
 	d.s.Stop()
-	keys, whole := t.TempDir(), t.TempDir()
+	keys := t.TempDir()
 	d.must(os.CopyFS(keys, os.DirFS(filepath.Join(d.s.Dir, "keys"))))
 	d.restart()
 	var e erasure
@@ -49,46 +51,58 @@ func TestOfflineFailpoints(t *testing.T) {
 	d.must(d.untilDestroyed(e))
 	first := d.firstHead()
 	d.s.Stop()
-	d.must(os.CopyFS(whole, os.DirFS(d.s.Dir)))
 	for _, command := range offline {
 		for _, name := range command.passes {
 			for _, f := range sized(t, faults[:1], faults, faults) {
-				at := command.name + ", " + f.name + " at " + name
-				d.must(errors.Join(os.RemoveAll(d.s.Dir), os.CopyFS(d.s.Dir, os.DirFS(whole))))
-				if command.name == "rebuild" {
-					d.s.DropCatalog()
-				} else {
-					inUse := filepath.Join(d.s.Dir, "keys")
-					d.must(errors.Join(os.RemoveAll(inUse), os.CopyFS(inUse, os.DirFS(keys))))
-				}
-				d.s.Set(failpoints(name + "=" + f.terms))
-				_, err := command.run(d)
-				d.s.Set(failpoints())
-				if f.name == "crash" && (err == nil || !strings.Contains(err.Error(), "killed")) {
-					t.Errorf("%s: it was not reached: %v", at, err)
-				}
-				if f.name == "sleep" && err != nil {
-					t.Errorf("%s: %v", at, err)
-				}
-				_, err = command.run(d)
-				for end := time.Now().Add(10 * time.Second); err != nil && strings.Contains(err.Error(), "leaves its lease") && time.Now().Before(end); {
-					time.Sleep(200 * time.Millisecond)
-					_, err = command.run(d)
-				}
-				if err != nil {
-					t.Fatalf("%s, and again: %v", at, err)
-				}
-				d.s.Start()
-				d.client = newClient(t, d.s.S3, d.keys, "calls")
-				d.complete()
-				if err := d.s.Behind().Opens(t.Context(), first); !errors.Is(err, keytree.ErrForgotten) {
-					t.Errorf("%s: the root from before the erasure opens with %v, want ErrForgotten", at, err)
-				}
-				d.client.close()
-				d.s.Stop()
+				t.Run(command.name+"/"+name+"/"+f.name, func(t *testing.T) {
+					t.Parallel()
+					c := d.copy(t)
+					if command.name == "rebuild" {
+						c.s.DropCatalog()
+					} else {
+						inUse := filepath.Join(c.s.Dir, "keys")
+						c.must(errors.Join(os.RemoveAll(inUse), os.CopyFS(inUse, os.DirFS(keys))))
+					}
+					c.sufferOffline(command, name, f)
+					if err := c.s.Behind().Opens(t.Context(), first); !errors.Is(err, keytree.ErrForgotten) {
+						t.Errorf("the root from before the erasure opens with %v, want ErrForgotten", err)
+					}
+				})
 			}
 		}
 	}
+}
+
+// copy is a server on a copy of what d has, which is stopped. It is to be started yet.
+func (d *deeds) copy(t *testing.T) *deeds {
+	t.Helper()
+	return &deeds{t: t, s: &failing{t: t, System: d.s.CopyOf(t, "GOFAIL_HTTP=")}, keys: d.keys, kept: d.kept}
+}
+
+// sufferOffline runs a command that fails at a failpoint, and again, and starts the
+// server: everything kept is there.
+func (d *deeds) sufferOffline(command offlineCommand, name string, f fault) {
+	d.t.Helper()
+	d.s.Set(failpoints(name + "=" + f.terms))
+	_, err := command.run(d)
+	d.s.Set(failpoints())
+	if f.name == "crash" && (err == nil || !strings.Contains(err.Error(), "killed")) {
+		d.t.Errorf("it was not reached: %v", err)
+	}
+	if f.name == "sleep" && err != nil {
+		d.t.Error(err)
+	}
+	_, err = command.run(d)
+	for end := time.Now().Add(time.Minute); err != nil && strings.Contains(err.Error(), "leaves its lease") && time.Now().Before(end); {
+		time.Sleep(200 * time.Millisecond)
+		_, err = command.run(d)
+	}
+	if err != nil {
+		d.t.Fatalf("again: %v", err)
+	}
+	d.s.Start()
+	d.client = newClient(d.t, d.s.S3, d.keys, "calls")
+	d.complete()
 }
 
 // failpoints is the environment in which failpoints do something.

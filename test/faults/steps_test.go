@@ -77,20 +77,47 @@ var faults = []fault{
 // and may be repeated, and the server goes on, or starts again.
 func TestFailpoints(t *testing.T) {
 	t.Parallel()
-	d := newDeeds(t)
+	var names []string
+	rows := map[string][]int{} // of steps
+	for i, s := range steps {
+		if s.deed == "erase tenant" || s.deed == "certificate" || s.deed == "reindex" || s.deed == "unlinkable" {
+			continue // TestErasureFailpoints, TestCertificateFailpoints, TestReindexFailpoints, TestUnlinkableFailpoints
+		}
+		if rows[s.server()] == nil {
+			names = append(names, s.server())
+		}
+		rows[s.server()] = append(rows[s.server()], i)
+	}
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			newDeeds(t).sufferAll(rows[name])
+		})
+	}
+}
+
+// server names the server on which a step fails: one for all steps of a deed, but one
+// for each step of an epoch, after whose crash the next waits for a lease to end.
+func (s step) server() string {
+	if s.deed == "epoch" {
+		return s.deed + " at " + s.failpoint
+	}
+	return s.deed
+}
+
+// sufferAll has these rows of steps fail.
+func (d *deeds) sufferAll(rows []int) {
 	runs := 0
-	for n := range sized(t, 1, 20, 20) {
-		for i, s := range steps {
-			if s.deed == "erase tenant" || s.deed == "certificate" || s.deed == "reindex" || s.deed == "unlinkable" {
-				continue // TestErasureFailpoints, TestCertificateFailpoints, TestReindexFailpoints, TestUnlinkableFailpoints
-			}
-			for _, f := range someFaults(t, i+n) {
+	for n := range sized(d.t, 1, 20, 20) {
+		for _, i := range rows {
+			s := steps[i]
+			for _, f := range someFaults(d.t, i+n) {
 				if f.name == "panic" && strings.HasPrefix(s.failpoint, "sqlite") {
 					continue // SQLite's own code is no Go, and stays locked
 				}
 				runs++
-				if d.suffer(s, f); t.Failed() {
-					t.Fatalf("%s at %s\n%s", f.name, s.failpoint, d.s.Log())
+				if !d.within(s.failpoint+"/"+f.name, func() { d.suffer(s, f) }) {
+					d.t.Fatalf("%s at %s\n%s", f.name, s.failpoint, d.s.Log())
 				}
 			}
 		}
@@ -98,7 +125,17 @@ func TestFailpoints(t *testing.T) {
 	d.restart()
 	d.complete()
 	d.nothingIsOrphaned()
-	t.Logf("%d faults at %d steps, %d crashes, %d recordings kept", runs, len(steps), d.crashes, len(d.kept))
+	d.t.Logf("%d faults at %d steps, %d crashes, %d recordings kept", runs, len(rows), d.crashes, len(d.kept))
+}
+
+// within does something in a subtest, so that it can be done alone.
+func (d *deeds) within(name string, do func()) bool {
+	whole := d.t
+	defer func() { d.t, d.s.t = whole, whole }()
+	return whole.Run(name, func(t *testing.T) {
+		d.t, d.s.t = t, t
+		do()
+	})
 }
 
 // someFaults are all of them, or for CI a crash and one other in turn.
@@ -148,11 +185,12 @@ func (d *deeds) suffer(s step, f fault) {
 	a := acts[s.deed](d)
 	d.s.arm(s.failpoint, f.terms)
 	err := a.do()
-	crashed := f.name == "crash" || err != nil && f.name == "panic"
-	if crashed && d.s.Ended(2*time.Second) {
+	fired := d.s.disarm(s.failpoint) // and answers still: whoever has asked was refused by then
+	switch {
+	case (f.name == "crash" || f.name == "panic" && !fired) && d.s.Ended(time.Minute):
 		d.crashes++
 		d.restart()
-	} else if !d.s.disarm(s.failpoint) {
+	case !fired:
 		d.t.Errorf("%s: %s does not get there: %v", at, s.deed, err)
 	}
 	if f.name == "sleep" && err != nil {
@@ -239,30 +277,38 @@ func TestErasureFailpoints(t *testing.T) {
 // certificates. Every erasure gets one, and one only.
 func TestCertificateFailpoints(t *testing.T) {
 	t.Parallel()
-	d := newDeeds(t)
 	for _, s := range steps {
 		if s.deed != "certificate" {
 			continue
 		}
 		for _, f := range sized(t, faults[:1], faults, faults) {
-			name := d.fresh("certified")
-			d.must(d.client.putText(t.Context(), name, "hello"))
-			var e erasure
-			d.must(d.s.Lethe(&e, "erase", "--tenant", "acme", "--recording", "calls/"+name))
-			d.s.arm(s.failpoint, f.terms)
-			if f.name == "crash" && !d.s.Ended(50*time.Second) {
-				t.Fatalf("%s at %s is not reached\n%s", f.name, s.failpoint, d.s.Log())
-			}
-			if f.name == "crash" {
-				d.restart()
-			}
-			var first, again struct{ Certificate any }
-			d.must(d.s.Lethe(&first, "certificate", e.Erasure, "--wait"))
-			d.must(d.s.Lethe(&again, "certificate", e.Erasure))
-			if first.Certificate == nil || !reflect.DeepEqual(first, again) {
-				t.Errorf("%s at %s: certificate %v, then %v", f.name, s.failpoint, first, again)
-			}
+			t.Run(s.failpoint+"/"+f.name, func(t *testing.T) {
+				t.Parallel()
+				newDeeds(t).certify(s, f)
+			})
 		}
+	}
+}
+
+// certify erases a recording, and has a step on the way to its certificate fail.
+func (d *deeds) certify(s step, f fault) {
+	d.t.Helper()
+	name := d.fresh("certified")
+	d.must(d.client.putText(d.t.Context(), name, "hello"))
+	var e erasure
+	d.must(d.s.Lethe(&e, "erase", "--tenant", "acme", "--recording", "calls/"+name))
+	d.s.arm(s.failpoint, f.terms)
+	if f.name == "crash" && !d.s.Ended(2*time.Minute) {
+		d.t.Fatalf("it is not reached\n%s", d.s.Log())
+	}
+	if f.name == "crash" {
+		d.restart()
+	}
+	var first, again struct{ Certificate any }
+	d.must(d.s.Lethe(&first, "certificate", e.Erasure, "--wait"))
+	d.must(d.s.Lethe(&again, "certificate", e.Erasure))
+	if first.Certificate == nil || !reflect.DeepEqual(first, again) {
+		d.t.Errorf("certificate %v, then %v", first, again)
 	}
 }
 

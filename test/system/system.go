@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -87,6 +88,18 @@ func EmbeddedOf(t testing.TB, binary, dir string, env ...string) *System {
 	s := &System{t: t, Dir: dir, binary: binary, env: env}
 	s.begin()
 	return s
+}
+
+// CopyOf is an embedded server of the same binary on a copy of the directory of s,
+// with env beside what s has. It is not started yet, and s must be stopped.
+func (s *System) CopyOf(t testing.TB, env ...string) *System {
+	t.Helper()
+	c := &System{t: t, Dir: t.TempDir(), binary: s.binary, env: append(slices.Clone(s.env), env...)}
+	if err := os.CopyFS(c.Dir, os.DirFS(s.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	c.prepareLog()
+	return c
 }
 
 // Secure is Embedded, but for a server that speaks TLS on S3 and the REST API.
@@ -171,9 +184,15 @@ func (s *System) Set(env ...string) { s.env = append(s.env, env...) }
 
 func (s *System) begin() {
 	s.t.Helper()
+	s.prepareLog()
+	s.Start()
+}
+
+// prepareLog has the server log to a file of its own, and end with the test.
+func (s *System) prepareLog() {
+	s.t.Helper()
 	s.log = filepath.Join(s.t.TempDir(), "lethe.log")
 	s.t.Cleanup(s.Kill)
-	s.Start()
 }
 
 // Start starts a stopped or killed server, and waits until it is ready.
