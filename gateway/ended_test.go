@@ -164,6 +164,44 @@ func lost(t *testing.T, dir string) {
 	}
 }
 
+// An erasure that was acknowledged ends with its tenant though the catalog was put back
+// to before it, and though the store has beside its record one that is none.
+func TestLostErasureEndsWithItsTenant(t *testing.T) {
+	dir := t.TempDir()
+	timed(t, "put", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+		mustPut(t, f, recorder, "", "a")
+	})
+	before := copyCatalog(t, dir)
+	var id recording.ErasureID
+	timed(t, "asked", func(t *testing.T) { id = erase(t, gatewaytest.In(t, dir, only(gateway.Front)), "a") })
+	putBack(t, before, dir)
+	timed(t, "the tenant too", func(t *testing.T) {
+		f := gatewaytest.In(t, dir, only(gateway.Front))
+		acme := tenantOf(t, f)
+		none := epochs.RecordKey(acme.ID, acme.Epoch, recording.NewErasureID())
+		if err := f.Blobs.Create(t.Context(), none, strings.NewReader("none"), 4); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.EraseTenant(t.Context(), f.Operator(), "acme", "asked for"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	timed(t, "certified", func(t *testing.T) {
+		f := gatewaytest.In(t, dir)
+		time.Sleep(time.Minute)
+		info, err := f.Erasure(t.Context(), f.Operator(), id)
+		if err != nil || info.State != "certified" {
+			t.Fatalf("the erasure is %+v, %v\n%s", info, err, f.Log)
+		}
+		e, err := f.CertificateKey().Verify(info.Certificate)
+		if err != nil || e.Counts.Unreadable != 1 || e.Epochs[0].Key.After != 0 {
+			t.Errorf("its certificate says %+v, %v", e, err)
+		}
+	})
+}
+
 // Many more than are certified at a time.
 func TestManyErasuresEndWithTheirTenant(t *testing.T) {
 	dir := t.TempDir()

@@ -134,6 +134,14 @@ func (e *Eraser) ended(ctx context.Context, t recording.Tenant, ours keys) (*end
 		return nil, fmt.Errorf("%w: %v", ErrOvertaken, err) // not ErrForgotten: the key is there
 	}
 	defer all.Clear()
+	// A catalog that is an older copy lacks what was asked for since. Who writes the store
+	// can put there what is no record; that keeps no key from being destroyed.
+	if _, err := e.following().Requeue(ctx, t, all, row.Epoch); err != nil {
+		if !errors.Is(err, recording.ErrIncident) {
+			return nil, err
+		}
+		e.Logger.Error("records of erasures in the store are not ours", "tenant", t.String(), "error", err)
+	}
 	r.settings, err = all.System(ctx, keytree.SettingsSlot())
 	return r, err
 }
