@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/lethe-vault/lethe/crypto/claim"
+	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway"
 	"github.com/lethe-vault/lethe/gateway/blob/filestore"
 	epochs "github.com/lethe-vault/lethe/gateway/eraser"
@@ -238,6 +239,38 @@ func TestForgedEndingIsNotCertified(t *testing.T) {
 	}
 }
 
+// Whoever writes the store has no key destroyed of a tenant that lives, when the catalog
+// was lost: not by a head that says erased, nor by the tenant's ending.
+func TestForgedEndDestroysNothing(t *testing.T) {
+	n := &ending{dir: t.TempDir()}
+	timed(t, "put", func(t *testing.T) {
+		f := gatewaytest.In(t, n.dir)
+		recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
+		mustPut(t, f, recorder, "", "a")
+		n.tenant.ID, n.tenant.Erasure.ID = recorder.Tenant, recording.ErasureOf(recorder.Tenant)
+	})
+	stranger, err := claim.NewSigner(claim.Config{Key: claim.NewKey(), Program: claim.Program{Name: "lethe", Version: "test"}, Provider: claim.Local})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.forge(t, stranger, epochs.EndingKey(n.tenant.ID, n.tenant.Erasure.ID))
+	commitErased(t, n.dir, n.tenant.ID)
+	drop(t, n.dir)
+	if r := rebuild(t, n.dir); len(r.Unopened) != 1 || r.TenantsErased != 0 {
+		t.Errorf("the rebuild did %+v", r)
+	}
+	timed(t, "served", func(t *testing.T) {
+		f := gatewaytest.In(t, n.dir)
+		time.Sleep(time.Minute)
+		if _, err := f.Keys.Versions(t.Context(), keytree.RootOf(n.tenant.ID)); err != nil {
+			t.Errorf("the tenant's key: %v\n%s", err, f.Log)
+		}
+		if _, err := f.Erasure(t.Context(), f.Operator(), n.tenant.Erasure.ID); !errors.Is(err, recording.ErrNoErasure) {
+			t.Errorf("the tenant's erasure: %v", err)
+		}
+	})
+}
+
 // forge puts an ending of a stranger's in the place of one.
 func (n *ending) forge(t *testing.T, stranger *claim.Signer, key string) {
 	t.Helper()
@@ -249,7 +282,7 @@ func (n *ending) forge(t *testing.T, stranger *claim.Signer, key string) {
 	if id == n.tenant.Erasure.ID {
 		scope = "tenant"
 	}
-	body, err := json.Marshal(epochs.Ending{Tenant: n.tenant.ID, ID: id, Scope: scope, At: time.Now(), Refused: time.Now(),
+	body, err := json.Marshal(epochs.Ending{Tenant: n.tenant.ID, ID: id, Scope: scope, At: time.Now().UTC().Truncate(time.Second), Refused: time.Now(),
 		Who: "owner", Reason: "forged", Commitment: bytes.Repeat([]byte{1}, 32), Unreadable: 1, Oldest: 1})
 	if err != nil {
 		t.Fatal(err)

@@ -73,6 +73,7 @@ func (s lateHead) Open(ctx context.Context, key string, offset, length int64) (i
 // The tenant is moved on, and what opens its newest head is destroyed, after that was found
 // and before it is opened: the newer one is followed, and nobody is told of an incident.
 func TestFollowedHeadIsSuperseded(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var reader gateway.Caller
 	var newest string

@@ -424,6 +424,7 @@ func TestRecoverManySlots(t *testing.T) {
 // itself, so the recovery does, or the one that is begun after it was killed; which asks
 // again if it is not told.
 func TestRecoverManyUnproved(t *testing.T) {
+	t.Parallel()
 	for _, killed := range []bool{false, true} {
 		t.Run(fmt.Sprintf("killed: %t", killed), func(t *testing.T) {
 			t.Parallel()

@@ -138,6 +138,7 @@ func TestEpochTakesAcknowledgedErasuresAlong(t *testing.T) {
 // What is no record and stands in the place of one, or beside it under another epoch, is
 // told of, with what to do; it keeps no erasure from its end that has a record.
 func TestForgedRecord(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	t.Run("before", func(t *testing.T) {
 		f := gatewaytest.In(t, dir)

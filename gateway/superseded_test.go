@@ -303,6 +303,7 @@ func threeSuperseded(t *testing.T) *gatewaytest.Fixture {
 // Packs whose epochs got another head, or none, go with what is superseded. That of an
 // epoch which may still be committed stays, as does what is no pack.
 func TestPacksWithoutAHeadAreDropped(t *testing.T) {
+	t.Parallel()
 	f := threeSuperseded(t)
 	id, newest := tenantOf(t, f).ID, uint64(tenantOf(t, f).Epoch)
 	create := func(pack keytree.PackID, b []byte) {
@@ -329,6 +330,7 @@ func TestPacksWithoutAHeadAreDropped(t *testing.T) {
 
 // Nothing is dropped while a clock says that it is too early, or nobody knows what time it is.
 func TestSupersededGoesByAllClocks(t *testing.T) {
+	t.Parallel()
 	f := threeSuperseded(t)
 	for by, want := range map[time.Duration]error{-4 * time.Minute: nil, -10 * time.Minute: epochs.ErrApart, 10 * time.Minute: epochs.ErrApart} {
 		g := gatewaytest.On(t, gatewaytest.Parts{Blobs: skewedStore{f.Blobs, by}, Catalog: f.Catalog, Keys: f.Parts.Keys}, only(gateway.Front))
@@ -359,6 +361,7 @@ func (s passing) List(ctx context.Context, prefix string) iter.Seq2[blob.Info, e
 // Whoever has the lease of the tenant's epochs, as a recovery has, is waited for, and what
 // it has decided meanwhile counts.
 func TestDroppingHasTheLease(t *testing.T) {
+	t.Parallel()
 	f := threeSuperseded(t)
 	id, newest := tenantOf(t, f).ID, tenantOf(t, f).Epoch
 	f.Gateway.Close()

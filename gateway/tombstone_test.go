@@ -61,6 +61,7 @@ func TestForgedTombstoneDestroysNoKey(t *testing.T) {
 // Tombstones that are said to be of an erasure which did not ask for them keep it from its
 // end as little as they destroy keys.
 func TestForgedTombstoneKeepsNoErasureFromItsEnd(t *testing.T) {
+	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls, RetentionDays: 90})
 	mustPut(t, f, recorder, string(caller), "gone", "kept")

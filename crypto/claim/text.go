@@ -60,7 +60,11 @@ func (p *page) scope(e *Erasure) {
 	}
 	p.entry("Versions", fmt.Sprintf("made unreadable %d, kept because of a hold or a longer retention %d", e.Counts.Unreadable, e.Counts.Refiled))
 	p.entry("Commitment", e.Scope.Commitment)
-	p.paragraph("What it was does not stand here, since this certificate outlives it. Whoever has the salt that was given to the requester can show by the commitment what it was.")
+	which := "What it was does not stand here, since this certificate outlives it. Whoever has the salt that was given to the requester can show by the commitment what it was."
+	if e.Scope.Kind == OfTenant {
+		which = "It is the tenant whose id stands above. No name stands here, since this certificate outlives it. The commitment, with the salt that was given to the requester, gives the same id."
+	}
+	p.paragraph(which)
 }
 
 func (p *page) how(e *Erasure) {
@@ -83,15 +87,15 @@ func (p *page) dates(e *Erasure) {
 		complete = date(e.Dates.Complete) + ": the last snapshot of Vault from before is gone"
 	}
 	p.entry("Complete", complete)
-	unlinkable := "not yet: old blind indexes can still be tried by whoever has the current keys"
+	unlinkable := "not yet: whoever has the current keys and an old copy of the database can still test whether a certain name or number was in it"
 	if !e.Dates.Unlinkable.IsZero() {
-		unlinkable = date(e.Dates.Unlinkable) + ": old blind indexes can be tried by nobody any more"
+		unlinkable = date(e.Dates.Unlinkable) + ": from an old copy of the database nobody can test any more whether a certain name or number was in it"
 	}
 	p.entry("Unlinkable", unlinkable)
 }
 
 func (p *page) epoch(e *Epoch) {
-	p.title(fmt.Sprintf("EPOCH %d, AFTER %d", e.After, e.Before))
+	p.title(fmt.Sprintf("FOR AN AUDITOR: EPOCH %d OF THE TENANT'S KEYS, AFTER %d", e.After, e.Before))
 	forgotten := "the whole tree of the tenant's keys, with the key that opened it"
 	if n := e.Punctured; !e.gone() {
 		forgotten = fmt.Sprintf("slots by tree: recordings %d, subjects %d, days %d, system %d", n.Recordings, n.Subjects, n.Days, n.System)

@@ -83,13 +83,9 @@ func (e *Eraser) DropSuperseded(ctx context.Context, id recording.Tenant) error 
 	if err != nil || head.Kind != keytree.HeadPunctured {
 		return err
 	}
-	first, last, err := e.Clocks(ctx)
-	if err != nil {
-		return err
-	}
 	var d droppable
 	err = e.alone(ctx, id, func(ctx context.Context) error {
-		d, err = e.noteSuperseded(ctx, head, packs, first.At, last.At)
+		d, err = e.noteSuperseded(ctx, head, packs)
 		return err
 	})
 	if err != nil || len(d.due) == 0 {
@@ -173,7 +169,7 @@ type droppable struct {
 
 // noteSuperseded notes what a head supersedes, unless that is done, and gives what may be
 // deleted. It takes no longer than a lease, since it holds the root.
-func (e *Eraser) noteSuperseded(ctx context.Context, head keytree.Head, packs map[uint64]keytree.PackID, first, last time.Time) (d droppable, err error) {
+func (e *Eraser) noteSuperseded(ctx context.Context, head keytree.Head, packs map[uint64]keytree.PackID) (d droppable, err error) {
 	ctx, cancel := context.WithTimeout(ctx, keytree.LeaseTime)
 	defer cancel()
 	older, err := e.older(ctx, head)
@@ -194,14 +190,21 @@ func (e *Eraser) noteSuperseded(ctx context.Context, head keytree.Head, packs ma
 	if err != nil {
 		return d, err
 	}
-	due := e.dueNotes(notes, first)
 	noted := len(notes) > 0 && notes[len(notes)-1].epoch >= head.Epoch
+	if noted && len(notes) == 1 {
+		return d, nil
+	}
+	first, last, err := e.Clocks(ctx)
+	if err != nil {
+		return d, err
+	}
+	due := e.dueNotes(notes, first.At)
 	if noted && len(due) == 0 {
 		return d, nil
 	}
 	needed, err := keys.Packs(ctx)
 	if err == nil && !noted {
-		err = e.note(ctx, head, settings, notes, packs, needed, last)
+		err = e.note(ctx, head, settings, notes, packs, needed, last.At)
 	}
 	if err != nil {
 		return d, err

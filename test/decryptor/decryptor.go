@@ -282,11 +282,7 @@ func unseal(key [32]byte, aad, sealed []byte) ([]byte, error) {
 	if len(sealed) < 12+16 {
 		return nil, ErrFormat
 	}
-	block, err := aes.NewCipher(key[:])
-	if err != nil {
-		return nil, err
-	}
-	gcm, err := cipher.NewGCM(block)
+	gcm, err := gcmOf(key)
 	if err != nil {
 		return nil, err
 	}
@@ -295,6 +291,14 @@ func unseal(key [32]byte, aad, sealed []byte) ([]byte, error) {
 		return nil, ErrAuth
 	}
 	return plain, nil
+}
+
+func gcmOf(key [32]byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
 }
 
 // expand is HKDF-Expand with SHA-256 to 32 bytes (RFC 5869, 2.3).

@@ -151,21 +151,38 @@ func wrapped(identity, slots, dek []byte) Wrap {
 
 // Open unwraps the data key under the keys of its three slots.
 func (w Wrap) Open(keys [3][32]byte) (dek [32]byte, err error) {
+	open, err := w.Opener(keys)
+	if err != nil {
+		return dek, err
+	}
+	return open(w.Wrapped)
+}
+
+// Opener is Open for whatever may have been wrapped in the place of w's data key.
+func (w Wrap) Opener(keys [3][32]byte) (open func(wrapped [60]byte) (dek [32]byte, err error), err error) {
 	secret := join("", keys[0][:], keys[1][:], keys[2][:])
 	kek, err := hkdf.Key(sha256.New, secret, nil, string(join("lethe/v1/kek", w.Identity[:])), 32)
 	if err != nil {
-		return dek, err
+		return nil, err
+	}
+	gcm, err := gcmOf([32]byte(kek))
+	if err != nil {
+		return nil, err
 	}
 	aad := join("lethe/v1/dek", w.Identity[:])
 	for _, s := range w.Slots {
 		aad = binary.BigEndian.AppendUint64(aad, s.Number)
 	}
-	b, err := unseal([32]byte(kek), aad, w.Wrapped[:])
-	if err != nil {
-		return dek, fmt.Errorf("wrapped key: %w", err)
-	}
-	return [32]byte(b), nil // the 60 bytes wrapped are 32
+	return func(wrapped [60]byte) (dek [32]byte, err error) {
+		b, err := gcm.Open(nil, wrapped[:12], wrapped[12:], aad)
+		if err != nil {
+			return dek, errWrap
+		}
+		return [32]byte(b), nil // the 60 bytes wrapped are 32
+	}, nil
 }
+
+var errWrap = fmt.Errorf("wrapped key: %w", ErrAuth)
 
 // Unwrap gives a data key of the tree's tenant.
 func (t Tree) Unwrap(w Wrap) (dek [32]byte, err error) {

@@ -6,12 +6,11 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/lethe-vault/lethe/test/blind"
 	"github.com/lethe-vault/lethe/test/decryptor"
 )
 
@@ -21,6 +20,7 @@ type loot struct {
 	keys    map[string]dek      // data keys, by the version that they are of
 	sounds  map[[32]byte]bool   // SHA-256 of each
 	clear   map[string]bool     // everything else that opened
+	kinds   map[string]int      // of what the system tree seals, how much opened
 	indexes map[[32]byte]uint64 // keys of blind indexes, and their generations
 }
 
@@ -30,15 +30,18 @@ type dek struct {
 }
 
 func (l loot) String() string {
-	return fmt.Sprintf("%d heads open, with them %d data keys, %d sounds, %d other things, %d index keys",
-		l.roots, len(l.keys), len(l.sounds), len(l.clear), len(l.indexes))
+	return fmt.Sprintf("%d heads open, with them %d data keys, %d sounds, %d other things, %d index keys, and %v",
+		l.roots, len(l.keys), len(l.sounds), len(l.clear), len(l.indexes), l.kinds)
 }
 
-// attack opens everything with everything.
-func (th *thief) attack() loot {
+// attack opens everything with everything, from the roots on that can be opened.
+func (th *thief) attack(open unwrap) loot {
 	th.t.Helper()
-	l := loot{keys: map[string]dek{}, sounds: map[[32]byte]bool{}, clear: map[string]bool{}, indexes: map[[32]byte]uint64{}}
-	trees := th.trees()
+	l := loot{
+		keys: map[string]dek{}, sounds: map[[32]byte]bool{},
+		clear: map[string]bool{}, kinds: map[string]int{}, indexes: map[[32]byte]uint64{},
+	}
+	trees := th.trees(open)
 	l.roots = len(trees)
 	wraps, places := th.wraps(), th.places()
 	for _, t := range trees {
@@ -162,9 +165,12 @@ func (th *thief) openWraps(l loot, t tree, wraps map[[wrapSize]byte]bool, places
 		if err != nil {
 			continue
 		}
+		open, err := decryptor.Wrap{Identity: p.identity, Slots: p.slots}.Opener(keys)
+		if err != nil {
+			th.t.Fatal(err)
+		}
 		for b := range wraps {
-			key, err := decryptor.Wrap{Identity: p.identity, Slots: p.slots, Wrapped: b}.Open(keys)
-			if err == nil {
+			if key, err := open(b); err == nil {
 				l.keys[hex.EncodeToString(p.identity[32:])] = dek{key, p.identity}
 			}
 		}
@@ -217,6 +223,7 @@ func (th *thief) openSystem(l loot, t tree) {
 	open := func(s decryptor.Slot, label string, bind, sealed []byte) {
 		if plain, err := t.Unseal(s, "lethe/v1/"+label, append(bytes.Clone(tenant), bind...), sealed); err == nil {
 			l.clear[string(plain)] = true
+			l.kinds[label]++
 		}
 	}
 	settings, credentials := decryptor.SystemSlot(decryptor.Settings, 0), decryptor.SystemSlot(decryptor.Credentials, 0)
@@ -294,11 +301,16 @@ func (l loot) opens(t *testing.T, when string, v *vault) {
 			}
 		}
 	}
-	for _, name := range v.forgotten() {
+	for what, needle := range v.forgotten() {
 		for plain := range l.clear {
-			if strings.Contains(plain, name) {
-				t.Errorf("%s: %q was erased, and is told by %q", when, name, plain)
+			if strings.Contains(plain, string(needle)) {
+				t.Errorf("%s: %s is told by %q", when, what, plain)
 			}
+		}
+	}
+	for _, kind := range []string{"journal", "erasure", "bucket", "credential", "token", "hold", "audit"} {
+		if l.kinds[kind] == 0 {
+			t.Errorf("%s: no %s opens: this thief does not know the vault", when, kind)
 		}
 	}
 	if len(live) == 0 || gone == 0 || len(l.clear) < len(live) {
@@ -307,14 +319,24 @@ func (l loot) opens(t *testing.T, when string, v *vault) {
 	t.Logf("%s: %v; %d recordings live and open, %d parts of erased ones do not", when, l, len(live), gone)
 }
 
-// forgotten are names and numbers of which only erased calls told.
-func (v *vault) forgotten() []string {
-	told := map[string]bool{erased: true}
+// forgotten are names and numbers of which only erased calls told, and the salts.
+func (v *vault) forgotten() map[string][]byte {
+	told := v.unkept()
+	told[erased] = []byte(erased)
 	for _, c := range v.gones() {
-		told[c.name] = true
+		told[c.name] = []byte(c.name)
 	}
 	for _, c := range v.live() {
 		delete(told, c.name)
 	}
-	return slices.Sorted(maps.Keys(told))
+	return told
+}
+
+// unkept are the salts of what was erased, as they may be written.
+func (v *vault) unkept() map[string][]byte {
+	needles := map[string][]byte{}
+	for i, salt := range v.salts() {
+		blind.AddBytes(needles, fmt.Sprintf("the salt of erasure %s", v.erasures[i].ID), string(salt))
+	}
+	return needles
 }

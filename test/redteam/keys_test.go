@@ -1,10 +1,17 @@
 package redteam
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/hashicorp/vault/api"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/crypto/localkeys"
@@ -12,9 +19,10 @@ import (
 	"github.com/lethe-vault/lethe/test/decryptor"
 )
 
-// heads are all that ever were.
+// heads are all that ever were, in the store or in a row.
 func (th *thief) heads() (all []decryptor.Head) {
 	th.t.Helper()
+	found := map[string]string{}
 	for key, contents := range th.blobs {
 		if !strings.HasPrefix(key, "head/") {
 			continue
@@ -22,25 +30,40 @@ func (th *thief) heads() (all []decryptor.Head) {
 		if len(contents) != 1 {
 			th.t.Errorf("%s was changed", key)
 		}
-		h, err := decryptor.ParseHead([]byte(contents[0]))
+		found[contents[0]] = key
+	}
+	for _, r := range th.rows {
+		if r.table == "tenants" {
+			found[r.text("head")] = "a row"
+		}
+	}
+	for b, where := range found {
+		h, err := decryptor.ParseHead([]byte(b))
 		if err != nil {
-			th.t.Fatalf("%s: %v", key, err)
+			th.t.Fatalf("%s: %v", where, err)
 		}
 		all = append(all, h)
 	}
 	return all
 }
 
-// trees asks the key provider, with all rights to data, to open every head that ever
-// was, as whichever version of the key there is, and gives the trees of those that it
-// opens.
-func (th *thief) trees() (all []tree) {
+// unwrap opens the root of a head with a version of the key.
+type unwrap func(h decryptor.Head, version uint64) (root [32]byte, ok bool)
+
+// provider asks the key provider, with all rights to data.
+func (th *thief) provider() unwrap {
 	th.t.Helper()
-	unwrap := th.vaultUnwraps()
 	if th.s.Vault == nil {
-		unwrap = th.directoryUnwraps()
+		return th.directoryUnwraps()
 	}
-	heads := th.heads()
+	return th.vaultUnwraps()
+}
+
+// trees opens every head that ever was, with whichever version of the key there is and
+// bound to that or to its own, and gives the trees of those that open.
+func (th *thief) trees(open unwrap) (all []tree) {
+	th.t.Helper()
+	heads, opens := th.heads(), map[[32]byte]bool{}
 	pages := map[string][]byte{}
 	for key, contents := range th.blobs {
 		if strings.HasPrefix(key, "pages/") {
@@ -48,17 +71,20 @@ func (th *thief) trees() (all []tree) {
 		}
 	}
 	for _, h := range heads {
+		own := h.Version
 		for version := range uint64(len(heads) + 2) {
-			h.Version = version
-			root, ok := unwrap(h)
-			if !ok {
-				continue
+			for _, h.Version = range slices.Compact([]uint64{own, version}) {
+				root, ok := open(h, version)
+				if !ok || opens[root] {
+					continue
+				}
+				opens[root] = true
+				opened, err := decryptor.OpenTree(h, root, decryptor.StoredPacks(h.Tenant, pages))
+				if err != nil {
+					th.t.Fatalf("a root that opens opens no tree: %v", err)
+				}
+				all = append(all, tree{opened, h})
 			}
-			opened, err := decryptor.OpenTree(h, root, decryptor.StoredPacks(h.Tenant, pages))
-			if err != nil {
-				th.t.Fatalf("a root that opens opens no tree: %v", err)
-			}
-			all = append(all, tree{opened, h})
 		}
 	}
 	return all
@@ -72,20 +98,16 @@ type tree struct {
 
 // vaultUnwraps asks Vault with the root token, when the oldest version that can be
 // had may be used again.
-func (th *thief) vaultUnwraps() func(decryptor.Head) ([32]byte, bool) {
-	if th.s.Vault == nil {
-		return nil
-	}
+func (th *thief) vaultUnwraps() unwrap {
 	logical, lowered := th.s.Vault.Client(th.t).Logical(), map[keytree.Root]bool{}
-	return func(h decryptor.Head) (root [32]byte, ok bool) {
+	return func(h decryptor.Head, version uint64) (root [32]byte, ok bool) {
 		name := keytree.RootOf(recording.Tenant(h.Tenant))
 		for oldest := 1; !lowered[name] && oldest < 100; oldest++ {
 			_, err := logical.Write("transit/keys/"+string(name)+"/config", map[string]any{"min_decryption_version": oldest})
 			lowered[name] = err == nil
 		}
-		sealed := strings.Split(string(h.Wrapped), ":") // vault:v1:…
 		answer, err := logical.Write("transit/decrypt/"+string(name), map[string]any{
-			"ciphertext":      fmt.Sprintf("vault:v%d:%s", h.Version, sealed[2]),
+			"ciphertext":      fmt.Sprintf("vault:v%d:%s", version, sealedByVault(h)),
 			"associated_data": base64.StdEncoding.EncodeToString(decryptor.Bind(h)),
 		})
 		if err != nil {
@@ -99,8 +121,78 @@ func (th *thief) vaultUnwraps() func(decryptor.Head) ([32]byte, bool) {
 	}
 }
 
+// sealedByVault is what stands behind vault:v1: in a wrapped root.
+func sealedByVault(h decryptor.Head) string { return strings.SplitN(string(h.Wrapped), ":", 3)[2] }
+
+// takenOut opens with the keys themselves, as Vault gives them out in a backup to who
+// has first allowed it; whereupon they are of no more use to Lethe.
+func (th *thief) takenOut() unwrap {
+	th.t.Helper()
+	logical, keys := th.s.Vault.Client(th.t).Logical(), map[keytree.Root][]cipher.AEAD{}
+	for _, h := range th.heads() {
+		name := keytree.RootOf(recording.Tenant(h.Tenant))
+		if keys[name] == nil {
+			keys[name] = th.backup(logical, string(name))
+			th.t.Logf("Vault gives out %d keys of %s", len(keys[name]), name)
+		}
+	}
+	return func(h decryptor.Head, _ uint64) (root [32]byte, ok bool) {
+		sealed, err := base64.StdEncoding.DecodeString(sealedByVault(h))
+		if err != nil {
+			th.t.Fatal(err)
+		}
+		for _, key := range keys[keytree.RootOf(recording.Tenant(h.Tenant))] {
+			plain, err := key.Open(nil, sealed[:key.NonceSize()], sealed[key.NonceSize():], decryptor.Bind(h))
+			if err == nil {
+				return [32]byte(plain), true
+			}
+		}
+		return root, false
+	}
+}
+
+// backup gives every version of a key that Vault has, be it in use or archived.
+func (th *thief) backup(logical *api.Logical, name string) (all []cipher.AEAD) {
+	th.t.Helper()
+	_, err := logical.Write("transit/keys/"+name+"/config", map[string]any{"exportable": true, "allow_plaintext_backup": true})
+	if err != nil {
+		th.t.Fatal(err)
+	}
+	answer, err := logical.Read("transit/backup/" + name)
+	if err != nil {
+		th.t.Fatal(err)
+	}
+	type version struct{ Key []byte }
+	var has struct {
+		Policy   struct{ Keys map[string]version }
+		Archived struct{ Keys []version } `json:"archived_keys"`
+	}
+	plain, err := base64.StdEncoding.DecodeString(answer.Data["backup"].(string))
+	if err == nil {
+		err = json.Unmarshal(plain, &has)
+	}
+	if err != nil {
+		th.t.Fatal(err)
+	}
+	for _, v := range slices.AppendSeq(has.Archived.Keys, maps.Values(has.Policy.Keys)) {
+		if len(v.Key) == 0 {
+			continue // a place in the archive that was emptied
+		}
+		block, err := aes.NewCipher(v.Key)
+		if err != nil {
+			th.t.Fatal(err)
+		}
+		aead, err := cipher.NewGCM(block)
+		if err != nil {
+			th.t.Fatal(err)
+		}
+		all = append(all, aead)
+	}
+	return all
+}
+
 // directoryUnwraps asks a copy of the embedded keys, as they are now.
-func (th *thief) directoryUnwraps() func(decryptor.Head) ([32]byte, bool) {
+func (th *thief) directoryUnwraps() unwrap {
 	th.t.Helper()
 	dir := th.t.TempDir()
 	th.copyKeys(dir)
@@ -109,7 +201,7 @@ func (th *thief) directoryUnwraps() func(decryptor.Head) ([32]byte, bool) {
 		th.t.Fatal(err)
 	}
 	th.t.Cleanup(func() { keys.Close() })
-	return func(h decryptor.Head) (root [32]byte, ok bool) {
+	return func(h decryptor.Head, _ uint64) (root [32]byte, ok bool) {
 		k, err := keys.Unwrap(th.t.Context(), keytree.RootOf(recording.Tenant(h.Tenant)), h.Wrapped, decryptor.Bind(h))
 		if err != nil {
 			return root, false

@@ -15,24 +15,28 @@ import (
 	"github.com/lethe-vault/lethe/test/decryptor"
 )
 
-// guesses are what would confirm a guess, by what stands for it.
-type guesses map[[32]byte]guess
+// guesses are what would confirm a guess, by the first bytes of what stands for it: a
+// part of that tells as much.
+type guesses map[[part]byte]guess
+
+const part = 8
 
 type guess struct {
 	number string
 	what   string // stands for it
 }
 
-// guess makes a guess of each number of the range: every blind index of it under every
-// index key there is, and every commitment to it under the salts there are.
-func (v *vault) guess(indexes map[[32]byte]uint64, salts ...[]byte) guesses {
+// guessed makes a guess of each number of the range: its hash, every blind index of it
+// under every index key there is, and every commitment to it under the salts there are.
+func guessed(indexes map[[32]byte]uint64, salts ...[]byte) guesses {
 	all := guesses{}
 	for i := range 10_000 {
 		number := fmt.Sprintf(numbers, i)
+		all.add(sha256.Sum256([]byte(number)), guess{number, "its hash"})
 		scope := fmt.Sprintf(`{"scope":"subject","subject":"%s"}`, number)
 		for key, generation := range indexes {
 			add := func(label string, parts ...string) {
-				all[decryptor.Index(key, label, parts...)] = guess{number, fmt.Sprintf("%s of generation %d", label, generation)}
+				all.add(decryptor.Index(key, label, parts...), guess{number, fmt.Sprintf("%s of generation %d", label, generation)})
 			}
 			add("subject", number)
 			add("call", number)
@@ -44,11 +48,16 @@ func (v *vault) guess(indexes map[[32]byte]uint64, salts ...[]byte) guesses {
 		}
 		for _, salt := range salts {
 			sum := sha256.Sum256(append(append([]byte("lethe/v1/scope"), salt...), scope...))
-			all[sum] = guess{number, "commitment"}
+			all.add(sum, guess{number, "commitment"})
 		}
 	}
 	return all
 }
+
+// unsalted is what a thief can guess who has no key and no salt but a known one.
+func unsalted(known []byte) guesses { return guessed(nil, make([]byte, 32), known) }
+
+func (all guesses) add(sum [32]byte, g guess) { all[[part]byte(sum[:])] = g }
 
 // confirmed gives the numbers that anything the thief has confirms, and by what.
 func (th *thief) confirmed(all guesses) map[string]map[string]bool {
@@ -57,11 +66,11 @@ func (th *thief) confirmed(all guesses) map[string]map[string]bool {
 	first := newPrefixes(all)
 	th.walk(th.dir, func(name string, b []byte) {
 		for _, view := range views(b) {
-			for i := 0; i+32 <= len(view); i++ {
+			for i := 0; i+part <= len(view); i++ {
 				if !first.has(view[i:]) {
 					continue
 				}
-				if g, ok := all[[32]byte(view[i:])]; ok {
+				if g, ok := all[[part]byte(view[i:])]; ok {
 					if found[g.number] == nil {
 						found[g.number] = map[string]bool{}
 					}
@@ -91,8 +100,8 @@ func (p prefixes) has(b []byte) bool {
 }
 
 var (
-	inHex    = regexp.MustCompile(`[0-9a-f]{64,}`)
-	inBase64 = regexp.MustCompile(`[0-9A-Za-z+/]{43,}`)
+	inHex    = regexp.MustCompile(`[0-9a-fA-F]{16,}`)
+	inBase64 = regexp.MustCompile(`[0-9A-Za-z+/]{11,}`)
 )
 
 // views are the bytes of a file, and of a text those that stand in it in hex and in

@@ -132,24 +132,29 @@ func script(t *testing.T, th *thief) {
 	v.effective()
 	v.whole("when all was erased")
 	th.sweep()
-	v.certify()
 	th.come("all was erased")
 	th.logs(v)
 
 	// Nothing of anyone can be read anywhere, and nothing that was erased be opened.
-	th.readsNothing()
-	l := th.attack()
+	th.readsNothing(v)
+	l := th.attack(th.provider())
 	l.opens(t, "with everything", v)
 
-	// Who may still use the key of the indexes confirms whose calls there were, and with
-	// a salt whose erasure a certificate is about. With no more, nothing is confirmed.
+	// Who may still use the key of the indexes confirms whose calls there were.
 	living := []string{survivor, held, returned, stranger}
-	th.confirms("by the indexes", v.guess(l.indexes), append(living, erased, mistaken)...)
-	th.confirms("with the salts", v.guess(nil, v.salts()...), erased, held, mistaken, returned)
-	th.confirms("without a salt", v.guess(nil, nil, make([]byte, 32)))
+	th.confirms("by the indexes", guessed(l.indexes), append(living, erased, mistaken)...)
 
-	// Old dumps are put back, and served.
+	// Old dumps are put back, and served; meanwhile leases end.
 	th.serveRestored(v)
+
+	// With its salt a certificate confirms what it is about. With no salt, or that of
+	// another erasure, nothing is confirmed.
+	v.certify()
+	th.come("all was certified")
+	th.logs(v)
+	th.readsNothing(v)
+	th.confirms("with the salts", guessed(nil, v.salts()...), erased, held, mistaken, returned)
+	th.confirms("without its salt", unsalted(v.salts()[0]))
 
 	// The key of the indexes is forgotten too, and confirms nothing any more; a dump from
 	// before cannot be served until it is rebuilt.
@@ -157,10 +162,10 @@ func script(t *testing.T, th *thief) {
 		v.reindex()
 		th.come("the indexes were made anew")
 		th.logs(v)
-		th.readsNothing()
-		l = th.attack()
+		th.readsNothing(v)
+		l = th.attack(th.provider())
 		l.opens(t, "with indexes made anew", v)
-		th.confirms("by the indexes made anew", v.guess(l.indexes), living...)
+		th.confirms("by the indexes made anew", guessed(l.indexes), living...)
 		th.serveRestored(v, http.StatusInternalServerError)
 	}
 
@@ -170,18 +175,24 @@ func script(t *testing.T, th *thief) {
 	th.exploits(v)
 	th.isRefused(v)
 	th.recovers(v)
-	l = th.attack()
+	l = th.attack(th.provider())
 	l.opens(t, "recovered", v)
 	if full() {
-		th.confirms("by the indexes, recovered", v.guess(l.indexes), living...)
+		th.confirms("by the indexes, recovered", guessed(l.indexes), living...)
+	}
+
+	// Vault itself gives out no more than the keys that are in use, after which it is of
+	// no more use to Lethe.
+	if th.s.Vault != nil {
+		th.attack(th.takenOut()).opens(t, "with keys taken out of Vault", v)
 	}
 }
 
-// readsNothing checks that no name, no number and no sound can be read in anything
-// that was stored or logged.
-func (th *thief) readsNothing() {
+// readsNothing checks that no name, no number, no sound and no salt can be read in
+// anything that was stored or logged.
+func (th *thief) readsNothing(v *vault) {
 	th.t.Helper()
-	needles := map[string][]byte{}
+	needles := v.unkept()
 	for _, text := range []string{canary, erased, mistaken, survivor, held, returned, stranger} {
 		blind.AddText(needles, text)
 		blind.AddEscaped(needles, text, text)
@@ -190,7 +201,7 @@ func (th *thief) readsNothing() {
 	if err != nil || searched < 1<<20 {
 		th.t.Errorf("%d bytes searched: %v", searched, err)
 	}
-	th.t.Logf("%d bytes of %d blobs, %d dumps and the logs show no name, number or sound", searched, len(th.blobs), len(th.dumps))
+	th.t.Logf("%d bytes of %d blobs, %d dumps and the logs show no name, number, sound or salt", searched, len(th.blobs), len(th.dumps))
 }
 
 // warnings are the last lines of a log that tell of more than what was done.

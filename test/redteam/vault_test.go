@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -356,7 +357,13 @@ func (v *vault) those(erased bool) (calls []*call) {
 // read reads a call by its version. refused is the status of a refusal; 0 if it was read.
 func (v *vault) read(c *call) (got []byte, refused int) {
 	v.t.Helper()
-	r, _, _, err := v.s3(c.tenant).GetObject(v.t.Context(), c.bucket, c.name, minio.GetObjectOptions{VersionID: c.version})
+	return v.readVersion(c, c.version)
+}
+
+// readVersion reads a version of what has a call's name; "" is the newest.
+func (v *vault) readVersion(c *call, version string) (got []byte, refused int) {
+	v.t.Helper()
+	r, _, _, err := v.s3(c.tenant).GetObject(v.t.Context(), c.bucket, c.name, minio.GetObjectOptions{VersionID: version})
 	if err == nil {
 		defer r.Close()
 		got, err = io.ReadAll(r)
@@ -370,25 +377,36 @@ func (v *vault) read(c *call) (got []byte, refused int) {
 	return got, refused
 }
 
-// names lists a tenant's recordings, as bucket/name.
-func (v *vault) names(tenant string) []string {
+// names lists a tenant's recordings, as bucket/name, as far as the server does.
+func (v *vault) names(tenant string) (all []string, err error) {
 	v.t.Helper()
 	found := map[string]bool{}
 	s3 := v.s3(tenant)
 	for _, bucket := range []string{"calls", "kept", "pilot", "latest", "every"} {
 		for o := range s3.Client.ListObjects(v.t.Context(), bucket, minio.ListObjectsOptions{Recursive: true}) {
 			if o.Err != nil {
-				v.t.Errorf("list %s: %v", bucket, o.Err)
-				return nil
+				err = errors.Join(err, fmt.Errorf("list %s: %w", bucket, o.Err))
+				continue
 			}
 			found[bucket+"/"+o.Key] = true
 		}
 	}
-	return slices.Sorted(maps.Keys(found))
+	return slices.Sorted(maps.Keys(found)), err
 }
 
-// answers checks that the server serves no byte of what is erased, and gives which of
-// the others it does not serve. It may also refuse with some other status.
+// liveNames are those of a tenant's live calls, as bucket/name.
+func (v *vault) liveNames(tenant string) []string {
+	names := map[string]bool{}
+	for _, c := range v.live() {
+		if c.tenant == tenant {
+			names[c.bucket+"/"+c.name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// answers checks that the server serves no byte of what is erased, nor lists it, and
+// gives which of the others it does not serve. It may also refuse with some other status.
 func (v *vault) answers(when string, also ...int) (missing []*call) {
 	v.t.Helper()
 	refusals := append([]int{http.StatusNotFound, http.StatusGone, http.StatusServiceUnavailable}, also...)
@@ -405,6 +423,20 @@ func (v *vault) answers(when string, also ...int) (missing []*call) {
 		case !c.erased && !bytes.Equal(got, c.sound()):
 			v.t.Errorf("%s: %v: %d other bytes", when, c, len(got))
 		}
+		if !c.erased {
+			continue
+		}
+		if newest, _ := v.readVersion(c, ""); bytes.Equal(newest, c.sound()) {
+			v.t.Errorf("%s: %v was erased, and is served by its name", when, c)
+		}
+	}
+	for name := range v.of {
+		listed, _ := v.names(name)
+		for _, of := range listed {
+			if !slices.Contains(v.liveNames(name), of) {
+				v.t.Errorf("%s: %s was erased, and is listed", when, of)
+			}
+		}
 	}
 	return missing
 }
@@ -416,14 +448,8 @@ func (v *vault) whole(when string) {
 		v.t.Errorf("%s: %v is not served", when, c)
 	}
 	for name := range v.of {
-		want := map[string]bool{}
-		for _, c := range v.live() {
-			if c.tenant == name {
-				want[c.bucket+"/"+c.name] = true
-			}
-		}
-		if got, want := v.names(name), slices.Sorted(maps.Keys(want)); !slices.Equal(got, want) {
-			v.t.Errorf("%s: %s has %q, want %q", when, name, got, want)
+		if got, err := v.names(name); err != nil || !slices.Equal(got, v.liveNames(name)) {
+			v.t.Errorf("%s: %s has %q, %v, want %q", when, name, got, err, v.liveNames(name))
 		}
 	}
 }
