@@ -39,7 +39,7 @@ func newProduct(t *testing.T, dir string, h keytree.Head, settings keytree.Key) 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	db, err := sql.Open("sqlite3", "file:"+path+"?_pragma=busy_timeout(10000)&_txlock=immediate")
+	db, err := sql.Open("sqlite3", "file:"+path+"?_pragma=busy_timeout(60000)&_txlock=immediate")
 	if err != nil {
 		t.Fatal(err)
 	}

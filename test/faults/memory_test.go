@@ -24,7 +24,7 @@ func TestMemoryOfManyUploads(t *testing.T) {
 
 func testMemory(t *testing.T, s *system.System) {
 	const uploads, limit = 100, 150 << 20
-	size := sized[int64](t, 6<<20, 16<<20, 16<<20)
+	size := sized[int64](t, 4<<20, 16<<20, 16<<20)
 	recorderKeys, readerKeys := s.Pair("acme", "calls")
 	recorder, reader := newClient(t, s.S3, recorderKeys, "calls"), newClient(t, s.S3, readerKeys, "calls")
 	var contents [uploads]content
@@ -60,8 +60,9 @@ func testMemory(t *testing.T, s *system.System) {
 }
 
 // putPatiently puts until it is not refused for the reason that a part does not keep up.
+// It waits for longer each time, so that not all come back at once.
 func (c client) putPatiently(ctx context.Context, name string, what content) (refused int64, err error) {
-	for end := time.Now().Add(3 * time.Minute); ; time.Sleep(time.Second) {
+	for end := time.Now().Add(5 * time.Minute); ; time.Sleep(rand.N(time.Duration(min(refused, 10)) * 3 * time.Second)) {
 		err = c.put(ctx, name, what)
 		if status, _ := refusal(err); status != http.StatusServiceUnavailable || time.Now().After(end) {
 			return refused, err

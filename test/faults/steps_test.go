@@ -332,7 +332,7 @@ func TestReindexFailpoints(t *testing.T) {
 				continue
 			}
 			d.s.arm(s.failpoint, f.terms)
-			if f.name == "crash" && !d.s.Ended(time.Minute) {
+			if f.name == "crash" && !d.s.Ended(3*time.Minute) {
 				t.Fatalf("%s at %s is not reached\n%s", f.name, s.failpoint, d.s.Log())
 			}
 			if f.name == "crash" {
