@@ -35,7 +35,7 @@ run: build
 # processors. In either the longest begin first.
 test: packages servers
 	$(GO) test $(RACE) -count=1 -timeout 30m -p 4 -parallel 4 $$($(GO) list $(LONGEST) ./... | grep -vE '$(UNRACED)')
-	$(GO) test -count=1 -timeout 30m -p 3 -parallel 4 $$($(GO) list ./... | grep -E '$(UNRACED)' | sort -r)
+	$(GO) test -count=1 -timeout 30m -p 3 -parallel 8 $$($(GO) list ./... | grep -E '$(UNRACED)' | sort -r)
 
 # Faults in large numbers, on real servers: kills at any instant, a fault at every
 # durable step, poor connections to every part, disks that fail or are full, a
@@ -44,7 +44,7 @@ test: packages servers
 # processors; CHAOS=nightly is ten times as much. "make test" runs a few of each.
 chaos: packages servers
 	LETHE_CHAOS=$(CHAOS) $(GO) test -count=1 -timeout 0 -v ./test/faults \
-		-run 'KilledAtAnyInstant|Failpoint|Toxics|EveryWriteFails|DiskFull|DatabaseRestarts|ErasuresUnderFaults|Canaries'
+		-run 'KilledAtAnyInstant|Failpoint|Toxics|EveryWriteFails|DiskFull|ManyUploads|DatabaseRestarts|ErasuresUnderFaults|Canaries'
 
 # A thief with a copy of everything that was ever stored, dumped, archived or logged,
 # against each kind of vault: test/redteam. It takes some six minutes. "make test" has
