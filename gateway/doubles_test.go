@@ -6,7 +6,9 @@ import (
 	"database/sql"
 	"io"
 	"path/filepath"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/lethe-vault/lethe/crypto/keytree"
@@ -55,26 +57,26 @@ func (s faultyStore) Create(ctx context.Context, key string, r io.Reader, size i
 // mortalStore deletes so many blobs, and is then gone.
 type mortalStore struct {
 	blob.Store
-	left *int
+	left *atomic.Int64
 }
 
 func (s mortalStore) Delete(ctx context.Context, key string) error {
-	if *s.left--; *s.left < 0 {
+	if s.left.Add(-1) < 0 {
 		return blob.ErrUnavailable
 	}
 	return s.Store.Delete(ctx, key)
 }
 
-// lateStore loses its answers while it is lossy, and then creates what it was
-// sent only when a test says so, as a store does whose client has gone.
+// lateStore loses its answers about recordings while it is lossy, and then creates what
+// it was sent only when a test says so, as a store does whose client has gone.
 type lateStore struct {
 	blob.Store
-	lossy *bool
+	lossy *atomic.Bool
 	late  map[string][]byte
 }
 
 func (s lateStore) Create(ctx context.Context, key string, r io.Reader, size int64) error {
-	if !*s.lossy {
+	if !s.lossy.Load() || !strings.HasPrefix(key, "recordings/") {
 		return s.Store.Create(ctx, key, r, size)
 	}
 	b, err := io.ReadAll(r)

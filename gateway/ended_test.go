@@ -179,12 +179,12 @@ func TestLostErasureEndsWithItsTenant(t *testing.T) {
 	putBack(t, before, dir)
 	timed(t, "the tenant too", func(t *testing.T) {
 		f := gatewaytest.In(t, dir, only(gateway.Front))
+		if _, err := f.EraseTenant(t.Context(), f.Operator(), "acme", "asked for"); err != nil {
+			t.Fatal(err)
+		}
 		acme := tenantOf(t, f)
 		none := epochs.RecordKey(acme.ID, acme.Epoch, recording.NewErasureID())
 		if err := f.Blobs.Create(t.Context(), none, strings.NewReader("none"), 4); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := f.EraseTenant(t.Context(), f.Operator(), "acme", "asked for"); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,7 +31,13 @@ func TestProviderThatForgetsIsAnIncident(t *testing.T) {
 		keytree.ErrBind:        recording.ErrIncident,
 		keytree.ErrUnavailable: recording.ErrUnavailable,
 	} {
-		keys := &faultyKeys{Provider: f.Keys, unwrap: func() error { return said }}
+		var mended atomic.Bool
+		keys := &faultyKeys{Provider: f.Keys, unwrap: func() error {
+			if mended.Load() {
+				return nil
+			}
+			return said
+		}}
 		g := gatewaytest.On(t, gatewaytest.Parts{Blobs: f.Blobs, Catalog: f.Catalog, Keys: keys})
 		if _, err := g.Credential(t.Context(), reader.Who); !errors.Is(err, want) {
 			t.Errorf("Credential when the provider says %v: %v, want %v", said, err, want)
@@ -38,7 +45,7 @@ func TestProviderThatForgetsIsAnIncident(t *testing.T) {
 		if _, err := g.Open(t.Context(), reader, calls, "a"); !errors.Is(err, want) {
 			t.Errorf("Open when the provider says %v: %v, want %v", said, err, want)
 		}
-		keys.unwrap = nil
+		mended.Store(true)
 		if got := read(t, g, reader, "a"); !bytes.Equal(got, sound(1, 1000)) {
 			t.Errorf("after the provider said %v the recording is another", said)
 		}

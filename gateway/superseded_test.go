@@ -229,10 +229,11 @@ func TestDroppingIsKilled(t *testing.T) {
 		eraseCertified(t, f, name)
 		dropSuperseded(t, f, time.Hour) // notes
 	}
-	tries, left := 0, 0
+	tries := 0
+	var left atomic.Int64
 	g := gatewaytest.On(t, gatewaytest.Parts{Blobs: mortalStore{f.Blobs, &left}, Catalog: f.Catalog, Keys: f.Parts.Keys})
 	for ; g.DropSuperseded(t.Context(), tenantOf(t, f).ID, time.Nanosecond) != nil && tries < 20; tries++ {
-		left = tries + 1
+		left.Store(int64(tries) + 1)
 		fresh := gatewaytest.On(t, f.Parts)
 		if got := read(t, fresh, fresh.Caller(reader.Who), "kept"); len(got) != 1000 {
 			t.Errorf("read %d bytes after %d deletions", len(got), tries)

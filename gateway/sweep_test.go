@@ -226,13 +226,13 @@ func TestSweepLateBlobs(t *testing.T) {
 	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
-	lossy := false
+	var lossy atomic.Bool
 	store := lateStore{Store: f.Blobs, lossy: &lossy, late: map[string][]byte{}}
 	g := gatewaytest.On(t, gatewaytest.Parts{Blobs: store, Catalog: f.Catalog, Keys: f.Keys})
 	if _, err := g.Put(t.Context(), recorder, gatewaytest.Upload(calls, "kept", sound(1, 1000))); err != nil {
 		t.Fatal(err)
 	}
-	lossy = true
+	lossy.Store(true)
 	if _, err := g.Put(t.Context(), recorder, gatewaytest.Upload(calls, "a", sound(1, 1000))); !errors.Is(err, recording.ErrUnavailable) {
 		t.Fatalf("Put = %v", err)
 	}

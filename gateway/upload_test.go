@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -257,12 +258,12 @@ func TestLateBlobsAreKnown(t *testing.T) {
 	t.Parallel()
 	f := gatewaytest.New(t)
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
-	lossy := false
+	var lossy atomic.Bool
 	late := lateStore{f.Blobs, &lossy, map[string][]byte{}}
 	g := gatewaytest.On(t, gatewaytest.Parts{Blobs: late, Catalog: f.Catalog, Keys: f.Keys})
 	id, aborted := begin(t, g, recorder, "a"), begin(t, g, recorder, "b")
 	first := mustPutPart(t, g, recorder, id, 1, sound(1, 1000))
-	lossy = true
+	lossy.Store(true)
 	for _, id := range []gateway.UploadID{id, aborted} {
 		if _, err := putPart(g, recorder, id, 2, sound(2, 1000)); !errors.Is(err, recording.ErrUnavailable) {
 			t.Errorf("PutPart: %v, want ErrUnavailable", err)
@@ -271,7 +272,7 @@ func TestLateBlobsAreKnown(t *testing.T) {
 	if _, err := complete(g, recorder, id, first); !errors.Is(err, recording.ErrUnavailable) {
 		t.Errorf("CompleteUpload: %v, want ErrUnavailable", err)
 	}
-	lossy = false
+	lossy.Store(false)
 	second := mustPutPart(t, g, recorder, id, 2, sound(3, 1000))
 	if _, err := complete(g, recorder, id, first, second); err != nil {
 		t.Fatal(err)

@@ -118,7 +118,7 @@ func minioServer(s *S3Server) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.health = probeHTTP("http://" + s.Endpoint + "/minio/health/ready")
+	s.health = probeHTTP("http://"+s.Endpoint+"/", http.StatusForbidden) // its /minio/health/ready comes before it knows users
 	cmd := exec.Command(binary, "server", "--address", s.Endpoint, filepath.Join(s.dir, "data"))
 	cmd.Env = environment(s.dir, "MINIO_ROOT_USER="+s.AccessKey, "MINIO_ROOT_PASSWORD="+s.SecretKey,
 		"MINIO_BROWSER=off", "MINIO_UPDATE=off")
