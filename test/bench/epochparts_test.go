@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/lethe-vault/lethe/crypto/claim"
 	"github.com/lethe-vault/lethe/crypto/hashivault"
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/crypto/localkeys"
@@ -28,7 +29,8 @@ type parts struct {
 	store   *counted
 	catalog *catalog.Catalog
 	keys    keytree.Provider
-	db      *sql.DB // of the catalog, for rows that would take hours to make one by one
+	signer  *claim.Signer // of all certificates: the store has the key of one
+	db      *sql.DB       // of the catalog, for rows that would take hours to make one by one
 	asked   *auditLog
 	dialect
 }
@@ -88,10 +90,14 @@ func openParts(t testing.TB, name string, store blob.Store, keys keytree.Provide
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close(); c.Close() })
+	signer, err := claim.NewSigner(claim.Config{Key: claim.NewKey(), Program: claim.Program{Name: "lethe", Version: "bench"}, Provider: claim.Local})
+	if err != nil {
+		t.Fatal(err)
+	}
 	self := func() []int { return []int{os.Getpid()} }
 	return &parts{
 		side:  side{name: name, processes: map[string]func() []int{own: self}},
-		store: &counted{Store: store, requests: map[string]int{}}, catalog: c, keys: keys, db: db,
+		store: &counted{Store: store, requests: map[string]int{}}, catalog: c, keys: keys, signer: signer, db: db,
 	}
 }
 

@@ -62,7 +62,7 @@ func keep(t testing.TB, path string, report any) {
 // TestEpochReport runs a little of everything and looks at what comes out: no time
 // is judged here, but every count is.
 func TestEpochReport(t *testing.T) {
-	o := epochOptions{Slots: []int64{2_000, 20_000}, Many: 200, Rows: 2_000, Sides: "lethe,embedded", Rounds: 1, Seed: 1}
+	o := epochOptions{Slots: []int64{500, 20_000}, Many: 200, Rows: 2_000, Sides: "lethe,embedded", Rounds: 2, Seed: 1} // rounds in two tenants, and in one
 	r := measureEpochs(t, o)
 	if len(r.Results) != 2*2*3 {
 		t.Fatalf("%d results, want one for each side, size and case", len(r.Results))

@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/lethe-vault/lethe/crypto/claim"
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway/catalog"
 	"github.com/lethe-vault/lethe/gateway/eraser"
@@ -60,7 +59,7 @@ func newGrown(t testing.TB, p *parts, o epochOptions, number, slots int64, round
 	}
 	v.reserve(t)
 	v.fill(t)
-	v.eraser, v.certifier = v.newEraser(t, 24*time.Hour), v.newEraser(t, time.Microsecond)
+	v.eraser, v.certifier = v.newEraser(24*time.Hour), v.newEraser(time.Microsecond)
 	for round := range rounds { // what is measured was not erased before
 		for i := range ones {
 			_, slot := v.row(v.one(round, i))
@@ -100,14 +99,9 @@ func (v *grown) reserve(t testing.TB) {
 	}
 }
 
-func (v *grown) newEraser(t testing.TB, drain time.Duration) *eraser.Eraser {
-	t.Helper()
-	signer, err := claim.NewSigner(claim.Config{Key: claim.NewKey(), Program: claim.Program{Name: "lethe", Version: "bench"}, Provider: claim.Local})
-	if err != nil {
-		t.Fatal(err)
-	}
+func (v *grown) newEraser(drain time.Duration) *eraser.Eraser {
 	return eraser.New(eraser.Config{
-		Blobs: v.store, Catalog: v.catalog, Keys: v.keys, Pages: v.pages, Signer: signer,
+		Blobs: v.store, Catalog: v.catalog, Keys: v.keys, Pages: v.pages, Signer: v.signer,
 		Logger: slog.New(slog.DiscardHandler), Drain: drain,
 	})
 }
