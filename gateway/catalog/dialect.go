@@ -35,6 +35,9 @@ type dialect struct {
 	// PostgreSQL a server that goes on from what another had, as a standby that
 	// takes over or a backup does, begins a new one.
 	timeline string
+	// pages is how many one statement has. SQLite looks the name of each parameter up
+	// among all before it; PostgreSQL is to be asked as seldom as may be.
+	pages int
 }
 
 const noTimeline = `''`
@@ -44,12 +47,14 @@ var (
 		name:     goose.DialectSQLite3,
 		now:      `CAST(unixepoch('subsec') * 1000000 AS BIGINT)`,
 		timeline: noTimeline,
+		pages:    maxRows / 4,
 	}
 	postgres = dialect{
 		name:      goose.DialectPostgres,
 		forUpdate: " FOR UPDATE OF v",
 		now:       `CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000 AS BIGINT)`,
 		timeline:  `CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END`,
+		pages:     maxRows,
 	}
 )
 

@@ -26,7 +26,7 @@ func (p *Page) columns() []any {
 // nodes and epochs.
 func (c *Catalog) PutPages(ctx context.Context, pages []Page) error {
 	return c.write(ctx, "PutPages", func(ctx context.Context, tx *sql.Tx) error {
-		for some := range slices.Chunk(pages, maxRows) {
+		for some := range slices.Chunk(pages, c.dialect.pages) {
 			var args []any
 			for i := range some {
 				p := &some[i]
