@@ -3,7 +3,6 @@ package faults_test
 import (
 	"fmt"
 	"net/http"
-	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -273,45 +272,6 @@ func TestErasureFailpoints(t *testing.T) {
 	d.must(d.client.putText(t.Context(), "other-tenants-go-on", "x"))
 }
 
-// TestCertificateFailpoints crashes the server, and has it fail, where it issues
-// certificates. Every erasure gets one, and one only.
-func TestCertificateFailpoints(t *testing.T) {
-	t.Parallel()
-	for _, s := range steps {
-		if s.deed != "certificate" {
-			continue
-		}
-		for _, f := range sized(t, faults[:1], faults, faults) {
-			t.Run(s.failpoint+"/"+f.name, func(t *testing.T) {
-				t.Parallel()
-				newDeeds(t).certify(s, f)
-			})
-		}
-	}
-}
-
-// certify erases a recording, and has a step on the way to its certificate fail.
-func (d *deeds) certify(s step, f fault) {
-	d.t.Helper()
-	name := d.fresh("certified")
-	d.must(d.client.putText(d.t.Context(), name, "hello"))
-	var e erasure
-	d.must(d.s.Lethe(&e, "erase", "--tenant", "acme", "--recording", "calls/"+name))
-	d.s.arm(s.failpoint, f.terms)
-	if f.name == "crash" && !d.s.Ended(2*time.Minute) {
-		d.t.Fatalf("it is not reached\n%s", d.s.Log())
-	}
-	if f.name == "crash" {
-		d.restart()
-	}
-	var first, again struct{ Certificate any }
-	d.must(d.s.Lethe(&first, "certificate", e.Erasure, "--wait"))
-	d.must(d.s.Lethe(&again, "certificate", e.Erasure))
-	if first.Certificate == nil || !reflect.DeepEqual(first, again) {
-		d.t.Errorf("certificate %v, then %v", first, again)
-	}
-}
-
 // TestReindexFailpoints crashes the server, and has it fail, at every step on the way of
 // rows from one generation of indexes to the next. They come there, and all is found.
 func TestReindexFailpoints(t *testing.T) {
@@ -358,56 +318,6 @@ func TestReindexFailpoints(t *testing.T) {
 type erasedTenant struct {
 	name string
 	open erasure
-}
-
-// TestUnlinkableFailpoints crashes the server, and has it fail, where it issues the second
-// certificates of erasures whose generation of indexes is forgotten. They get one, beside
-// the first.
-func TestUnlinkableFailpoints(t *testing.T) {
-	if sized(t, true, false, false) {
-		t.Skip("each takes two minutes")
-	}
-	t.Parallel()
-	for _, s := range steps {
-		if s.deed != "unlinkable" {
-			continue
-		}
-		for _, f := range faults {
-			t.Run(f.name+" at "+s.failpoint, func(t *testing.T) {
-				t.Parallel()
-				newDeeds(t).unlink(s, f)
-			})
-		}
-	}
-}
-
-// unlink erases a recording, and has the key of its indexes forgotten, while a step of the
-// second certificate fails.
-func (d *deeds) unlink(s step, f fault) {
-	d.must(d.client.putText(d.t.Context(), "a", "hello"))
-	var e erasure
-	d.must(d.s.Lethe(&e, "erase", "--tenant", "acme", "--recording", "calls/a", "--wait"))
-	d.s.arm(s.failpoint, f.terms)
-	d.must(d.s.Lethe(nil, "reindex", "acme"))
-	if f.name == "crash" && !d.s.Ended(3*time.Minute) {
-		d.t.Fatalf("it is not reached\n%s", d.s.Log())
-	}
-	if f.name == "crash" {
-		d.restart()
-	}
-	for end := time.Now().Add(4 * time.Minute); ; time.Sleep(time.Second) {
-		var got struct{ Certificate struct{ Payload []byte } }
-		d.must(d.s.Lethe(&got, "certificate", e.Erasure))
-		if strings.Contains(string(got.Certificate.Payload), `"replaces_sha256"`) {
-			break
-		}
-		if time.Now().After(end) {
-			d.t.Fatalf("there is no second certificate\n%s", d.s.Log())
-		}
-	}
-	if f.name != "crash" && !d.s.disarm(s.failpoint) {
-		d.t.Error("it is not reached")
-	}
 }
 
 // eraseTenant erases a tenant that has a recording and an open erasure, while a step of
