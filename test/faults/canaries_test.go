@@ -30,20 +30,19 @@ import (
 func TestCanaries(t *testing.T) {
 	t.Parallel()
 	c := newCanaries(t)
-	enough := sized[int64](t, 2_000, 100_000, 1_000_000)
 	began := time.Now()
 	stopScraping := c.scrape()
 	c.m.everything()
-	c.hatch(enough)
+	c.hatch()
 	c.failToStart()
-	c.m.run(enough, c.done.Load)
+	c.m.run(c.satisfied)
 	stopScraping()
 	c.trouble.Wait()
 	c.s.Stop()
 	m := c.m
 	t.Logf("%d requests in %v: %d served, %d refused, %d failed, %d without an answer; %d faults", m.sent.Load(), time.Since(began).Round(time.Second),
 		m.served.Load(), m.refused.Load(), m.failed.Load(), m.cut.Load(), c.faults)
-	if m.served.Load() < enough/5 || m.refused.Load() < enough/5 || m.failed.Load() < 10 || m.cut.Load() < 10 {
+	if m.served.Load() < c.enough/5 || m.refused.Load() < c.enough/5 || m.failed.Load() < 10 || m.cut.Load() < 10 {
 		t.Error("this is no mix of requests and faults")
 	}
 	c.hidden()
@@ -59,13 +58,15 @@ type canaries struct {
 	catalog string            // the URL that the server has
 	secrets map[string]string // what they are of → what nothing may show
 
+	enough  int64          // requests
 	done    atomic.Bool    // every trouble was there once
 	trouble sync.WaitGroup // whoever makes it
 	faults  int            // owned by the same
 }
 
 func newCanaries(t *testing.T) *canaries {
-	c := &canaries{t: t, told: newTold(t), m: newMix(t), ways: map[string]*toxiproxy.Proxy{}, secrets: map[string]string{}}
+	c := &canaries{t: t, told: newTold(t), m: newMix(t), ways: map[string]*toxiproxy.Proxy{}, secrets: map[string]string{},
+		enough: sized[int64](t, 2_000, 100_000, 1_000_000)}
 	for _, of := range []string{"the database's password", "the receiver's password"} {
 		c.secrets[of] = "pw-" + rand.Text()
 	}

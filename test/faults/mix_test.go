@@ -73,12 +73,12 @@ func newMix(t *testing.T) *mix {
 	return m
 }
 
-// run asks, as many at a time, until enough requests were sent and stop says so.
-func (m *mix) run(enough int64, stop func() bool) {
+// run asks, as many at a time, until there was enough of it.
+func (m *mix) run(enough func() bool) {
 	var asking sync.WaitGroup
 	for range 24 {
 		asking.Go(func() {
-			for !m.over.Load() && (m.sent.Load() < enough || !stop()) {
+			for !m.over.Load() && !enough() {
 				pick(visits).do(m)
 			}
 		})

@@ -11,14 +11,14 @@ import (
 
 // hatch makes trouble: each kind once at least, and on until there were enough
 // requests.
-func (c *canaries) hatch(enough int64) {
+func (c *canaries) hatch() {
 	pause := sized(c.t, 200*time.Millisecond, time.Second, time.Second)
 	c.trouble.Go(func() {
 		defer func() { // by FailNow too, without a server
 			c.done.Store(true)
 			c.m.over.Store(c.t.Failed())
 		}()
-		for !c.done.Load() || c.m.sent.Load() < enough {
+		for !c.satisfied() {
 			for _, trouble := range c.troubles() {
 				trouble()
 				if c.s.Ended(time.Millisecond) {
@@ -28,7 +28,7 @@ func (c *canaries) hatch(enough int64) {
 				}
 				c.faults++
 				time.Sleep(pause)
-				if c.done.Load() && c.m.sent.Load() >= enough {
+				if c.satisfied() {
 					return
 				}
 			}
@@ -37,6 +37,9 @@ func (c *canaries) hatch(enough int64) {
 		}
 	})
 }
+
+// satisfied reports whether every trouble was there and enough requests met them.
+func (c *canaries) satisfied() bool { return c.done.Load() && c.m.sent.Load() >= c.enough }
 
 // troubles are what may befall the server. After a start it has no lease, and needs
 // Vault for the first request.
@@ -95,16 +98,17 @@ func (c *canaries) restart(by string) {
 	c.killed()
 }
 
-// panicsAt has requests panic at a failpoint, with a value that tells of a caller.
+// panicsAt has requests panic at a failpoint, with a value that tells of a caller. None
+// may come there once there were enough: nobody asks any more.
 func (c *canaries) panicsAt(failpoint string) func() {
 	return func() {
 		c.s.arm(failpoint, `3*panic("`+inNames+" "+plain+`")`)
-		for until := time.Now().Add(2 * time.Minute); time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
+		for until := time.Now().Add(2 * time.Minute); time.Now().Before(until) && !c.satisfied(); time.Sleep(20 * time.Millisecond) {
 			if _, count := c.s.ask("GET", failpoint+"/count", ""); count != "0" {
 				break
 			}
 		}
-		if !c.s.disarm(failpoint) && !c.s.Ended(time.Millisecond) {
+		if !c.s.disarm(failpoint) && !c.satisfied() && !c.s.Ended(time.Millisecond) {
 			c.t.Errorf("no request came to %s", failpoint)
 		}
 	}
