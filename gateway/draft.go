@@ -23,7 +23,8 @@ type draft struct {
 	bucket  bucket
 	id      recording.Identity
 	slots   keytree.Slots
-	stage   catalog.Stage // in which they were taken
+	stage   catalog.Stage   // in which they were taken
+	terms   []catalog.Index // if it tells of several subjects
 	facts   recording.Facts
 	prefix  envelope.Prefix // of a whole upload
 	dek     keytree.Key
@@ -49,6 +50,7 @@ func (g *Gateway) draft(ctx context.Context, s scope, b bucket, taken *catalog.V
 	var err error
 	if out.slots, err = g.take(ctx, s, b, out.facts); err == nil {
 		out.facts.Slot = out.slots.Recording
+		out.terms = s.begunTerms(out.facts)
 		out.prefix, err = out.seal(ctx, s)
 	}
 	if err != nil {
@@ -193,7 +195,7 @@ func prefixOf(id recording.Identity, s keytree.Slots, wrapped [keytree.WrappedSi
 func (d *draft) intent(blob string) catalog.Intent {
 	in := catalog.Intent{
 		Version: d.id.Version, Tenant: d.id.Tenant, Bucket: d.bucket.id, Recording: d.id.Recording,
-		Blob: blob, Slots: slotRow(d.slots), CreatedAt: d.facts.CreatedAt, Stage: d.stage,
+		Blob: blob, Slots: slotRow(d.slots), CreatedAt: d.facts.CreatedAt, Stage: d.stage, Terms: d.terms,
 	}
 	if blob != "" {
 		in.Wrapped, in.Facts = d.prefix.WrappedDEK[:], d.prefix.SealedFacts

@@ -177,6 +177,15 @@ func (s scope) terms(f recording.Facts) []catalog.Index {
 	return out
 }
 
+// begunTerms are the terms of what is under way, if it tells of several subjects: the
+// erasure of one is told by its slot.
+func (s scope) begunTerms(f recording.Facts) []catalog.Index {
+	if len(f.Subjects) < 2 {
+		return nil
+	}
+	return s.terms(f)
+}
+
 // directory is the part of a name up to and with its last slash.
 func directory(name string) string { return name[:strings.LastIndexByte(name, '/')+1] }
 

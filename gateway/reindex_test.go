@@ -230,8 +230,8 @@ func TestReindexKeepsSubjectsOfPuts(t *testing.T) {
 	t.Parallel()
 	f := gatewaytest.In(t, t.TempDir(), gateway.Announce(shortly))
 	recorder, reader := f.Pair("acme", gateway.BucketSettings{Name: calls})
-	put := func(name recording.Name, subject recording.Subject) (proceed func() error) {
-		u, w, ended := told(name, string(subject), sound(1, 1000)), &waiting{came: make(chan struct{}), proceed: make(chan struct{})}, make(chan error, 1)
+	put := func(name recording.Name, subjects recording.Subject) (proceed func() error) {
+		u, w, ended := told(name, string(subjects), sound(1, 1000)), &waiting{came: make(chan struct{}), proceed: make(chan struct{})}, make(chan error, 1)
 		w.Body, u.Body = u.Body, w
 		go func() { // ends once it may proceed
 			_, err := f.Put(t.Context(), recorder, u)
@@ -240,7 +240,7 @@ func TestReindexKeepsSubjectsOfPuts(t *testing.T) {
 		<-w.came
 		return func() error { close(w.proceed); return <-ended }
 	}
-	erased, kept := put("erased", caller), put("kept", agent)
+	erased, second, kept := put("erased", caller), put("second", agent+","+caller), put("kept", agent)
 	for range 2 {
 		mustPut(t, f, recorder, "", "gone")
 		if _, err := f.EraseFor(t.Context(), f.Operator(), "acme", ofRecording("gone")); err != nil {
@@ -249,8 +249,10 @@ func TestReindexKeepsSubjectsOfPuts(t *testing.T) {
 		reindex(t, f, "acme")
 	}
 	eraseSubject(t, f, caller)
-	if err := erased(); !errors.Is(err, recording.ErrUnavailable) {
-		t.Errorf("put that tells of an erased subject: %v, want ErrUnavailable", err)
+	for _, proceed := range []func() error{erased, second} {
+		if err := proceed(); !errors.Is(err, recording.ErrUnavailable) {
+			t.Errorf("put that tells of an erased subject: %v, want ErrUnavailable", err)
+		}
 	}
 	if err := kept(); err != nil {
 		t.Errorf("put: %v", err)

@@ -115,10 +115,10 @@ func (g *Gateway) moveIn(ctx context.Context, s scope, of *catalog.Generation) (
 	return false, nil
 }
 
-// moveIntent has the subject of an upload under way be found under the generation that is
-// written, with the slot that it hangs from: nothing else may tell of them yet, and their
-// erasure takes the upload all the same.
-func (g *Gateway) moveIntent(ctx context.Context, s scope, v catalog.Version) error {
+// moveIntent has the subjects of an upload under way be found under the generation that is
+// written, the first with the slot that it hangs from: nothing else may tell of them yet,
+// and their erasure takes the upload all the same.
+func (g *Gateway) moveIntent(ctx context.Context, s scope, v catalog.Version, to *catalog.Step) error {
 	if v.SealedFacts == nil { // it comes in parts
 		up, err := g.catalog.Upload(ctx, v.Tenant, v.Version)
 		if errors.Is(err, recording.ErrNotFound) { // it has ended
@@ -131,10 +131,14 @@ func (g *Gateway) moveIntent(ctx context.Context, s scope, v catalog.Version) er
 	}
 	f, err := s.facts(ctx, v)
 	if s.lostFor(err) { // it was erased, or nobody can complete it
+		to.Begun = append(to.Begun, catalog.Begun{Version: v.Version})
 		return nil
 	}
 	if err != nil || len(f.Subjects) == 0 {
 		return err
+	}
+	if terms := s.begunTerms(f); terms != nil {
+		to.Begun = append(to.Begun, catalog.Begun{Version: v.Version, Terms: terms})
 	}
 	_, err = g.catalog.SubjectSlot(ctx, s.tenant.ID, s.subject(f.Subjects[0]), v.Slots.Subject)
 	if errors.Is(err, catalog.ErrTombstoned) { // it was erased, and the upload with it
@@ -147,7 +151,7 @@ func (g *Gateway) moveIntent(ctx context.Context, s scope, v catalog.Version) er
 // erased or replaced since, or lies below a tombstone: a sweep settles it.
 func (g *Gateway) moved(ctx context.Context, s scope, v catalog.Version, to *catalog.Step) error {
 	if v.State == catalog.Intended {
-		return g.moveIntent(ctx, s, v)
+		return g.moveIntent(ctx, s, v, to)
 	}
 	f, err := s.facts(ctx, v)
 	if errors.Is(err, recording.ErrErased) {

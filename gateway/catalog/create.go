@@ -64,10 +64,18 @@ func (c *Catalog) Begin(ctx context.Context, in Intent, events []audit.Record) e
 	})
 }
 
-// insert reports whether the intent is new. Mostly it is, and may be: then one
+// insert adds the intent, and reports whether it is new.
+func (in Intent) insert(ctx context.Context, tx *sql.Tx, d dialect) (fresh bool, err error) {
+	if fresh, err = in.insertRow(ctx, tx, d); err != nil || !fresh {
+		return fresh, err
+	}
+	return true, insertTerms(ctx, tx, in.Tenant, in.Version, in.Terms)
+}
+
+// insertRow reports whether the intent is new. Mostly it is, and may be: then one
 // statement does. What hinders another is looked for after the row is there, or
 // was waited for.
-func (in Intent) insert(ctx context.Context, tx *sql.Tx, d dialect) (fresh bool, err error) {
+func (in Intent) insertRow(ctx context.Context, tx *sql.Tx, d dialect) (fresh bool, err error) {
 	if added, err := change(ctx, tx, insertAllowed+d.now+allowedOnce, append(in.row(), in.Stage)...); err != nil || added == 1 {
 		return err == nil, err
 	}
@@ -170,7 +178,7 @@ func (c *Catalog) creation(cm Commit, events []audit.Record, n naming) func(cont
 		if err := insertDirectories(ctx, tx, cm.Tenant, bucket, cm.Stage.Written(), cm.Directories); err != nil {
 			return err
 		}
-		if err := cm.insertTerms(ctx, tx); err != nil {
+		if err := insertTerms(ctx, tx, cm.Tenant, cm.Version, cm.Terms); err != nil {
 			return err
 		}
 		return insertEvents(ctx, tx, events)
@@ -347,12 +355,25 @@ func (cm Commit) taken(err error) error {
 	return err
 }
 
-func (cm Commit) insertTerms(ctx context.Context, tx *sql.Tx) error {
+func insertTerms(ctx context.Context, tx *sql.Tx, tenant recording.Tenant, version recording.Version, terms []Index) error {
 	var rows [][]any
-	for _, term := range cm.Terms {
-		rows = append(rows, []any{cm.Tenant[:], term[:], cm.Version[:]})
+	for _, term := range terms {
+		rows = append(rows, []any{tenant[:], term[:], version[:]})
 	}
 	return insert(ctx, tx, intoTerms, rows)
+}
+
+// replaceTerms has a version be found by other terms than before.
+func replaceTerms(ctx context.Context, tx *sql.Tx, tenant recording.Tenant, version recording.Version, terms []Index) error {
+	if err := dropTerms(ctx, tx, version); err != nil {
+		return err
+	}
+	return insertTerms(ctx, tx, tenant, version, terms)
+}
+
+func dropTerms(ctx context.Context, tx *sql.Tx, version recording.Version) error {
+	_, err := tx.ExecContext(ctx, `DELETE FROM terms WHERE version = $1`, version[:])
+	return err
 }
 
 const intoTerms = `terms (tenant, term, version)`

@@ -326,6 +326,10 @@ var selectAlso = `SELECT v.version, v.recording, ` + isHeld + ` FROM terms s JOI
 	WHERE s.tenant = $1 AND s.term = $2 AND v.state IN ('committed', 'replaced') AND v.slot_subject <> $3 AND ` + notBuried + `
 	ORDER BY v.recording`
 
+// selectAlsoBegun finds what is under way and tells of a subject, among others.
+var selectAlsoBegun = `SELECT v.slot_recording FROM terms s JOIN versions v ON v.version = s.version
+	WHERE s.tenant = $1 AND s.term = $2 AND v.state = 'intent' AND v.slot_subject <> $3 AND ` + notBuried + ` AND NOT ` + isHeld
+
 // noSlot is none of a subject.
 const noSlot = -1
 
@@ -361,8 +365,26 @@ func (w *taking) takeSubject(ctx context.Context) error {
 		if err := w.takeAlso(ctx, term, own); err != nil {
 			return err
 		}
+		if err := w.takeAlsoBegun(ctx, term, own); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// takeAlsoBegun buries the slots of what is under way and tells of a subject, by a term,
+// under another's slot: it can neither be completed nor opened, and a sweep ends it.
+func (w *taking) takeAlsoBegun(ctx context.Context, term Index, own int64) error {
+	also, err := all[slotRow](ctx, w.tx, selectAlsoBegun, w.Tenant[:], term[:], own)
+	if err != nil {
+		return err
+	}
+	var slots []Slot
+	for _, of := range also {
+		slots = append(slots, Slot{TreeRecordings, of.slot})
+	}
+	w.slots = append(w.slots, slots...)
+	return w.bury(ctx, w.tx, w.Tenant, w.ID, slots)
 }
 
 // takeAlso erases what tells of a subject, by a term, under another's slot.

@@ -191,10 +191,7 @@ func (as Refiled) tell(ctx context.Context, tx *sql.Tx, r Refiling) error {
 	if err := as.Stage.still(ctx, tx, r.Tenant); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, `DELETE FROM terms WHERE version = $1`, r.Version[:]); err != nil {
-		return err
-	}
-	return (Commit{Tenant: r.Tenant, Version: r.Version, Terms: as.Terms}).insertTerms(ctx, tx)
+	return replaceTerms(ctx, tx, r.Tenant, r.Version, as.Terms)
 }
 
 // ScrapFilings makes scraps of slots that a version was filed under, as the store says,

@@ -158,6 +158,12 @@ type Moved struct {
 	Mended      *Version  // whose slots, wrap and facts its row is to have, which was damaged; nil if it was not
 }
 
+// Begun is an intent by the terms of the generation that rows move to.
+type Begun struct {
+	Version recording.Version
+	Terms   []Index // none if nobody can complete it
+}
+
 // Step is some of the versions of a tenant on their way to the next generation.
 type Step struct {
 	Tenant  recording.Tenant
@@ -165,6 +171,7 @@ type Step struct {
 	From    []byte // what was reached before; nil at first
 	Reached []byte
 	Rows    []Moved
+	Begun   []Begun
 	Dead    []Version // replaced ones, whose keys are gone
 	Damaged int64     // that do not open, and so stay
 }
@@ -194,8 +201,27 @@ func (c *Catalog) MoveVersions(ctx context.Context, s Step) error {
 		if err := s.move(ctx, tx, rows); err != nil {
 			return err
 		}
+		if err := c.dialect.moveBegun(ctx, tx, s); err != nil {
+			return err
+		}
 		return c.dialect.leaveDead(ctx, tx, s)
 	})
+}
+
+const selectIntended = `SELECT v.state = 'intent' FROM versions v WHERE v.version = $1 AND v.tenant = $2`
+
+// moveBegun moves the terms of intents. Those that came to an end meanwhile have others.
+func (d dialect) moveBegun(ctx context.Context, tx *sql.Tx, s Step) error {
+	for _, b := range s.Begun {
+		open, err := get[yes](ctx, tx, recording.ErrNotFound, selectIntended+d.forUpdate, b.Version[:], s.Tenant[:])
+		if err == nil && open.bool {
+			err = replaceTerms(ctx, tx, s.Tenant, b.Version, b.Terms)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 var selectMovable = `SELECT ` + versionColumns + ` FROM versions v WHERE v.tenant = $1 AND v.state IN ('committed', 'replaced') AND ` + notBuried + ` AND v.version IN `
@@ -303,7 +329,7 @@ var selectOrphan = `SELECT ` + versionColumns + ` FROM versions v WHERE v.tenant
 // leaveDead forgets what finds versions whose keys are gone.
 func (d dialect) leaveDead(ctx context.Context, tx *sql.Tx, s Step) error {
 	for _, v := range s.Dead {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM terms WHERE version = $1`, v.Version[:]); err != nil {
+		if err := dropTerms(ctx, tx, v.Version); err != nil {
 			return err
 		}
 		orphans, err := all[Version](ctx, tx, selectOrphan, s.Tenant[:], v.Version[:])

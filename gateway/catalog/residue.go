@@ -69,8 +69,11 @@ func (d dialect) dropParts(ctx context.Context, tx *sql.Tx, where string, args .
 }
 
 // endAborted makes residues of all that an intent, aborted in tx, has stored, and
-// a scrap of its slot.
+// a scrap of its slot, and has nothing find it.
 func (d dialect) endAborted(ctx context.Context, tx *sql.Tx, version recording.Version) error {
+	if err := dropTerms(ctx, tx, version); err != nil {
+		return err
+	}
 	if err := d.scrap(ctx, tx, `v.version = $1`, version[:]); err != nil {
 		return err
 	}

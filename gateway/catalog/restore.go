@@ -108,7 +108,7 @@ func (d dialect) restore(ctx context.Context, tx *sql.Tx, r Restored) error {
 		return err
 	}
 	v := r.Version.Version
-	if err := (Commit{Tenant: r.Tenant, Version: v, Terms: r.Terms}).insertTerms(ctx, tx); err != nil {
+	if err := insertTerms(ctx, tx, r.Tenant, v, r.Terms); err != nil {
 		return err
 	}
 	if r.Subject != nil {

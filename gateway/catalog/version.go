@@ -37,6 +37,10 @@ type Intent struct {
 	// Of what comes whole, as its blob has them: while it comes nothing else says whose
 	// it is.
 	Wrapped, Facts []byte
+
+	// Of what tells of several subjects: the erasure of any takes it. Of others Create
+	// has them alone.
+	Terms []Index
 }
 
 // Slots are the places of a version in its tenant's key trees.

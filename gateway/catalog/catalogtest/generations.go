@@ -75,13 +75,17 @@ func (v *Vault) step(t testing.TB, limit int, terms map[recording.Version][]cata
 	must(t, err)
 	s.Reached = reached
 	for _, row := range rows {
-		if v.written[row.Version] || row.State == catalog.Intended { // it is there, or is not yet
+		if row.State == catalog.Intended {
+			s.Begun = append(s.Begun, catalog.Begun{Version: row.Version, Terms: nexts(terms[row.Version])})
+			continue
+		}
+		if v.written[row.Version] {
 			continue
 		}
 		m := catalog.Moved{Version: row.Version, Filed: row.Slots, Was: row.Name, Name: next(row.Name), Directory: next(row.Directory)}
 		m.Directories = []catalog.Directory{{Index: m.Directory}}
+		m.Terms = nexts(terms[row.Version])
 		for _, term := range terms[row.Version] {
-			m.Terms = append(m.Terms, next(term))
 			m.Subjects = append(m.Subjects, v.moving(term))
 		}
 		s.Rows = append(s.Rows, m)
@@ -98,10 +102,15 @@ func (v *Vault) moving(i catalog.Index) catalog.Indexed {
 func (v *Vault) asMoved(cm catalog.Commit) catalog.Commit {
 	cm.Stage, cm.OlderName, v.written[cm.Version] = v.stage, cm.Content.Name, true
 	cm.Content.Name, cm.Content.Directory = next(cm.Content.Name), next(cm.Content.Directory)
-	for i, term := range cm.Terms {
-		cm.Terms[i] = next(term)
-	}
+	cm.Terms = nexts(cm.Terms)
 	return cm
+}
+
+func nexts(all []catalog.Index) (out []catalog.Index) {
+	for _, i := range all {
+		out = append(out, next(i))
+	}
+	return out
 }
 
 // testGenerations is the way of a tenant from one generation of indexes to the next.
@@ -473,6 +482,42 @@ func testEraseSubjectWhileMoving(t *testing.T, v *Vault) {
 	fresh, err := v.Catalog.SubjectSlot(ctx, v.Tenant, v.moving(subject), 73)
 	must(t, err)
 	wantEqual(t, "slot of the next call", fresh, int64(73))
+}
+
+// testEraseBegunWhileMoving: what is under way goes with whomever it tells of, before and
+// after it has moved. What has come to an end meanwhile has its own terms.
+func testEraseBegunWhileMoving(t *testing.T, v *Vault) {
+	ctx, first, second, third := t.Context(), Random(), Random(), Random()
+	terms := map[recording.Version][]catalog.Index{}
+	begin := func(of ...catalog.Index) catalog.Intent {
+		in := v.Intent()
+		in.Recording, in.Slots.Subject, in.Terms, terms[in.Version] = recording.NewID(), 70, of, of
+		must(t, v.Begin(ctx, in, nil))
+		return in
+	}
+	gone := []catalog.Intent{begin(first, second), begin(first, second)}
+	left, done := begin(first, third), begin(first, third)
+	v.beginMove(t)
+	wantEqual(t, "moved", v.moveSome(t, 1, terms), 1)
+	step, n := v.step(t, 3, terms)
+	wantEqual(t, "moved with the rest", n, 3)
+	cm := v.Commit(done, Random())
+	cm.Terms = []catalog.Index{first, second, third}
+	must(t, v.Create(ctx, v.asMoved(cm), nil))
+	must(t, v.MoveVersions(ctx, step))
+	for term, want := range map[catalog.Index]int{next(first): 4, next(second): 3, next(third): 2} {
+		wantEqual(t, "rows of a term", v.countTerms(t, term), want)
+	}
+	must(t, v.Abort(ctx, v.Tenant, left.Version))
+	wantEqual(t, "rows of what tells of whom is aborted", v.countTerms(t, next(third)), 1)
+
+	n2, moving := v.askedSubject(second), v.moving(second)
+	n2.Subject, n2.Index.Stage = &moving, v.stage
+	v.queue(t, n2)
+	wantEqual(t, "erased", v.State(t, done.Version), catalog.Erased)
+	for _, in := range gone {
+		wantErr(t, "Create(that tells of who is erased)", v.Create(ctx, v.asMoved(v.Commit(in, Random())), nil), catalog.ErrTombstoned)
+	}
 }
 
 // countTerms counts the rows of a term, whatever becomes of their versions.

@@ -2,6 +2,7 @@ package catalogtest
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -273,6 +274,47 @@ func testQueueSecondSubject(t *testing.T, v *Vault) {
 	wantEqual(t, "blobs that may go", blobsOf(q.Gone), []string{in.Blob})
 	v.wantErased(t, cm.Content.Name, in)
 	wantEqual(t, "settled", blobsOf(v.settle(t, 10)), []string{gone.Blob})
+}
+
+// testQueueBegun: what is under way and tells of several goes with each of them, unless it
+// is held.
+func testQueueBegun(t *testing.T, v *Vault) {
+	ctx, first, second, held := t.Context(), Random(), Random(), Random()
+	v.hold(t, recording.ID{}, held)
+	begin := func(terms ...catalog.Index) catalog.Intent {
+		in := v.Intent()
+		in.Slots.Subject, in.Terms = 70, terms
+		must(t, v.Begin(ctx, in, nil))
+		return in
+	}
+	gone, alone, stays := begin(first, second), begin(), begin(first, second, held)
+	u := catalog.Upload{Intent: v.Intent(), WrappedDEK: bytes(60), SealedFacts: bytes(300)}
+	u.Blob, u.Slots.Subject, u.Terms = "", 70, []catalog.Index{first, second}
+	must(t, v.BeginUpload(ctx, u, nil))
+
+	n := v.askedSubject(second)
+	var slots []catalog.Slot
+	n.Record = func(_ int64, s []catalog.Slot, of []recording.Version) ([]byte, error) {
+		slots = s
+		wantEqual(t, "versions of the record", len(of), 0)
+		return []byte("sealed"), nil
+	}
+	q := v.queue(t, n)
+	wantEqual(t, "queued again", q.Again, false)
+	wantEqual(t, "slots", len(slots), 2)
+	for _, in := range []catalog.Intent{gone, u.Intent} {
+		wantEqual(t, "slot is among them", slices.Contains(slots, own(in)), true)
+	}
+	wantErr(t, "Create(that tells of who is erased)", v.Create(ctx, v.Commit(gone, Random()), nil), catalog.ErrTombstoned)
+	_, err := v.Upload(ctx, v.Tenant, u.Version)
+	wantErr(t, "Upload(that tells of who is erased)", err, recording.ErrNotFound)
+	for _, in := range []catalog.Intent{alone, stays} {
+		must(t, v.Create(ctx, v.Commit(in, Random()), nil))
+	}
+	for _, in := range []catalog.Intent{gone, u.Intent} {
+		must(t, v.Abort(ctx, v.Tenant, in.Version))
+	}
+	wantEqual(t, "rows of the first's term", v.countTerms(t, first), 1)
 }
 
 func testQueueDay(t *testing.T, v *Vault) {
