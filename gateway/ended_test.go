@@ -23,7 +23,8 @@ import (
 
 // ending is a tenant that is erased while other erasures of it are open.
 type ending struct {
-	dir    string // of the server, which is stopped
+	dir    string              // of the server, which is stopped
+	before gateway.ErasureInfo // of what was certified when the tenant was there
 	tenant gateway.TenantInfo
 	asked  map[claim.Scope]gateway.ErasureInfo
 
@@ -43,7 +44,13 @@ func newEnding(t *testing.T, goes time.Duration, roles ...func(*gateway.Config))
 		recorder, _ := f.Pair("acme", gateway.BucketSettings{Name: calls})
 		putTold(t, f, recorder, "a", ofSubject.Subject, sound(1, 100))
 		putTold(t, f, recorder, "b", ofSubject.Subject, sound(2, 100))
-		mustPut(t, f, recorder, "", "c", "d")
+		mustPut(t, f, recorder, "", "c", "d", "before")
+		id := erase(t, f, "before")
+		time.Sleep(time.Minute)
+		var err error
+		if n.before, err = f.Erasure(t.Context(), f.Operator(), id); err != nil || n.before.State != "certified" {
+			t.Fatalf("an erasure is %+v, %v", n.before, err)
+		}
 	})
 	timed(t, "asked", func(t *testing.T) {
 		n.ask(t, gatewaytest.In(t, n.dir, roles...))
@@ -74,6 +81,11 @@ func (n *ending) ask(t *testing.T, f *gatewaytest.Fixture) {
 // the tenant's key, and gives the certificates.
 func (n *ending) certified(t *testing.T, f *gatewaytest.Fixture) (all []*claim.Erasure) {
 	t.Helper()
+	before, err := f.Erasure(t.Context(), f.Operator(), n.before.ID)
+	if err != nil || before.State != "certified" || !bytes.Equal(before.Certificate, n.before.Certificate) || before.Who != n.before.Who ||
+		before.Reason != n.before.Reason || before.Scope != n.before.Scope || before.Versions != 1 {
+		t.Errorf("what was certified before is %+v, and was %+v; %v", before, n.before, err)
+	}
 	for of, asked := range n.asked {
 		info, err := f.Erasure(t.Context(), f.Operator(), asked.ID)
 		if err != nil || info.State != "certified" {
@@ -159,7 +171,7 @@ func TestErasuresEndWithTheirTenant(t *testing.T) {
 func lost(t *testing.T, dir string) {
 	t.Helper()
 	drop(t, dir)
-	if r := rebuild(t, dir); r.TenantsErased != 1 || r.Erasures != 2 || !r.Complete {
+	if r := rebuild(t, dir); r.TenantsErased != 1 || r.Erasures != 3 || !r.Complete {
 		t.Fatalf("the rebuild did %+v", r)
 	}
 }

@@ -24,14 +24,19 @@ import (
 
 // CertificateKey is the blob key of the certificate of an erasure.
 func CertificateKey(t recording.Tenant, id recording.ErasureID) string {
-	return fmt.Sprintf("certificates/%v/%v", t, id)
+	return CertificateBase(t) + id.String()
 }
+
+// CertificateBase begins the keys of a tenant's certificates.
+func CertificateBase(t recording.Tenant) string { return fmt.Sprintf("certificates/%v/", t) }
 
 // UnlinkableKey is the blob key of the certificate that comes later, with the date from
 // which the erasure is unlinkable.
 func UnlinkableKey(t recording.Tenant, id recording.ErasureID) string {
-	return CertificateKey(t, id) + "-unlinkable"
+	return CertificateKey(t, id) + unlinkableSuffix
 }
+
+const unlinkableSuffix = "-unlinkable"
 
 // maxCertificate bounds a certificate that is read back.
 const maxCertificate = 256 << 10
