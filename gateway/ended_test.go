@@ -83,7 +83,7 @@ func (n *ending) certified(t *testing.T, f *gatewaytest.Fixture) (all []*claim.E
 	t.Helper()
 	before, err := f.Erasure(t.Context(), f.Operator(), n.before.ID)
 	if err != nil || before.State != "certified" || !bytes.Equal(before.Certificate, n.before.Certificate) || before.Who != n.before.Who ||
-		before.Reason != n.before.Reason || before.Scope != n.before.Scope || before.Versions != 1 {
+		before.Reason != n.before.Reason || before.Scope != n.before.Scope || before.Epoch != n.before.Epoch || before.Versions != 1 {
 		t.Errorf("what was certified before is %+v, and was %+v; %v", before, n.before, err)
 	}
 	for of, asked := range n.asked {

@@ -51,7 +51,7 @@ func rebuildOn(t *testing.T, dir string, edits ...func(*gateway.Config)) (gatewa
 		t.Fatal(err)
 	}
 	defer c.Close()
-	config := gateway.Config{Blobs: blobs, Catalog: c, Keys: keys, Logger: slog.New(slog.DiscardHandler)}
+	config := gateway.Config{Blobs: blobs, Catalog: c, Keys: keys, Signer: gatewaytest.Signer(t), Logger: slog.New(slog.DiscardHandler)}
 	for _, edit := range edits {
 		edit(&config)
 	}

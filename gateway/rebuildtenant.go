@@ -81,7 +81,8 @@ func (r *rebuild) erased(ctx context.Context, head keytree.Head) (gone bool, err
 	if _, err := r.catalog.RestoreErased(ctx, row, own); err != nil {
 		return false, err
 	}
-	if err := r.certified(ctx, head.Tenant); err != nil {
+	restored, err := r.eraser.RestoreCertified(ctx, head.Tenant, r.unknown)
+	if r.report.Erasures += restored; err != nil {
 		return false, err
 	}
 	r.report.TenantsErased++
@@ -109,35 +110,6 @@ func (r *rebuild) ended(ctx context.Context, t recording.Tenant) error {
 		if lost {
 			r.report.Erasures++
 		}
-	}
-	return nil
-}
-
-// certified restores the erasures of an erased tenant that were certified before its own
-// was asked for: what their records say was sealed with its key.
-func (r *rebuild) certified(ctx context.Context, t recording.Tenant) error {
-	for info, err := range r.blobs.List(ctx, eraser.CertificateBase(t)) {
-		if err != nil {
-			return err
-		}
-		row, err := r.following().Certified(ctx, t, info.Key)
-		if errors.Is(err, fs.ErrNotExist) {
-			r.unknown(info.Key, "it is no certificate of an erasure")
-			continue
-		}
-		if err == nil {
-			_, err = r.catalog.FindErasure(ctx, row.ID)
-		}
-		if !errors.Is(err, recording.ErrNoErasure) { // or it is known already
-			if err != nil {
-				return err
-			}
-			continue
-		}
-		if _, err := r.catalog.RestoreEnded(ctx, row); err != nil {
-			return err
-		}
-		r.report.Erasures++
 	}
 	return nil
 }

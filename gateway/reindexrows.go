@@ -121,7 +121,8 @@ func (g *Gateway) moveIn(ctx context.Context, s scope, of *catalog.Generation) (
 func (g *Gateway) moveIntent(ctx context.Context, s scope, v catalog.Version, to *catalog.Step) error {
 	if v.SealedFacts == nil { // it comes in parts
 		up, err := g.catalog.Upload(ctx, v.Tenant, v.Version)
-		if errors.Is(err, recording.ErrNotFound) { // it has ended
+		if errors.Is(err, recording.ErrNotFound) { // it has ended, or nobody can complete it
+			to.Begun = append(to.Begun, catalog.Begun{Version: v.Version})
 			return nil
 		}
 		if err != nil {

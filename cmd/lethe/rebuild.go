@@ -74,7 +74,7 @@ func (p *program) rebuild(ctx context.Context, s config.Config) (r gateway.Rebui
 	}
 	defer func() { err = errors.Join(err, base.close()) }()
 	return gateway.Rebuild(ctx, gateway.Config{
-		Blobs: base.blobs, Catalog: base.catalog, Keys: base.keys, Logger: log, Observer: watch,
+		Blobs: base.blobs, Catalog: base.catalog, Keys: base.keys, Signer: base.certificates, Logger: log, Observer: watch,
 	})
 }
 

@@ -326,9 +326,10 @@ var selectAlso = `SELECT v.version, v.recording, ` + isHeld + ` FROM terms s JOI
 	WHERE s.tenant = $1 AND s.term = $2 AND v.state IN ('committed', 'replaced') AND v.slot_subject <> $3 AND ` + notBuried + `
 	ORDER BY v.recording`
 
-// selectAlsoBegun finds what is under way and tells of a subject, among others.
-var selectAlsoBegun = `SELECT v.slot_recording FROM terms s JOIN versions v ON v.version = s.version
-	WHERE s.tenant = $1 AND s.term = $2 AND v.state = 'intent' AND v.slot_subject <> $3 AND ` + notBuried + ` AND NOT ` + isHeld
+// selectAlsoBegun finds what is under way, may be completed, and tells of a subject, among
+// others.
+var selectAlsoBegun = `SELECT v.slot_recording, ` + isHeld + ` FROM terms s JOIN versions v ON v.version = s.version
+	WHERE s.tenant = $1 AND s.term = $2 AND v.state = 'intent' AND v.slot_subject <> $3 AND ` + mayBeCompleted
 
 // noSlot is none of a subject.
 const noSlot = -1
@@ -373,14 +374,19 @@ func (w *taking) takeSubject(ctx context.Context) error {
 }
 
 // takeAlsoBegun buries the slots of what is under way and tells of a subject, by a term,
-// under another's slot: it can neither be completed nor opened, and a sweep ends it.
+// under another's slot: it can neither be completed nor opened, and a sweep ends it. What
+// is held stays.
 func (w *taking) takeAlsoBegun(ctx context.Context, term Index, own int64) error {
-	also, err := all[slotRow](ctx, w.tx, selectAlsoBegun, w.Tenant[:], term[:], own)
+	also, err := all[alsoBegunRow](ctx, w.tx, selectAlsoBegun, w.Tenant[:], term[:], own)
 	if err != nil {
 		return err
 	}
 	var slots []Slot
 	for _, of := range also {
+		if of.held {
+			w.kept++
+			continue
+		}
 		slots = append(slots, Slot{TreeRecordings, of.slot})
 	}
 	w.slots = append(w.slots, slots...)
@@ -411,6 +417,14 @@ func (w *taking) takeAlso(ctx context.Context, term Index, own int64) error {
 	}
 	return nil
 }
+
+// alsoBegunRow is the slot of an intent, and whether a hold bears on it.
+type alsoBegunRow struct {
+	slot int64
+	held bool
+}
+
+func (r *alsoBegunRow) columns() []any { return []any{&r.slot, &r.held} }
 
 // alsoRow is a version, its recording, and whether a hold bears on it.
 type alsoRow struct {

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"slices"
 	"time"
 
@@ -208,13 +209,20 @@ func (c *Catalog) MoveVersions(ctx context.Context, s Step) error {
 	})
 }
 
-const selectIntended = `SELECT v.state = 'intent' FROM versions v WHERE v.version = $1 AND v.tenant = $2`
+var selectIntended = `SELECT ` + mayBeCompleted + ` FROM versions v WHERE v.version = $1 AND v.tenant = $2 AND v.state = 'intent'`
 
-// moveBegun moves the terms of intents. Those that came to an end meanwhile have others.
+// moveBegun moves the terms of intents, and drops those of what cannot be completed. What
+// came to an end meanwhile has others.
 func (d dialect) moveBegun(ctx context.Context, tx *sql.Tx, s Step) error {
 	for _, b := range s.Begun {
 		open, err := get[yes](ctx, tx, recording.ErrNotFound, selectIntended+d.forUpdate, b.Version[:], s.Tenant[:])
-		if err == nil && open.bool {
+		if errors.Is(err, recording.ErrNotFound) {
+			continue
+		}
+		if !open.bool {
+			b.Terms = nil
+		}
+		if err == nil {
 			err = replaceTerms(ctx, tx, s.Tenant, b.Version, b.Terms)
 		}
 		if err != nil {

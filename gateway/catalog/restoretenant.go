@@ -7,7 +7,7 @@ import (
 	"github.com/lethe-vault/lethe/recording"
 )
 
-// RestoreEnded writes an erasure that ended with its tenant as the store has it, and
+// RestoreEnded writes an erasure that ended with its tenant, or before, as the store has it, and
 // reports whether it was lost. One that is certified already keeps what it has.
 func (c *Catalog) RestoreEnded(ctx context.Context, e ErasureRow) (lost bool, err error) {
 	err = c.write(ctx, "RestoreEnded", func(ctx context.Context, tx *sql.Tx) error {
@@ -43,8 +43,9 @@ func restoreEnded(ctx context.Context, tx *sql.Tx, e ErasureRow) (fresh bool, er
 	if err != nil {
 		return false, err
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE erasures SET state = $1, record = $2, recorded = TRUE, versions = $3, certificate = $4, certified_at = $5, unlinkable_at = $6
-		WHERE id = $7 AND state <> 'certified'`, e.State, e.Record, e.Versions, e.Certificate, microsOrNull(e.CertifiedAt), microsOrNull(e.UnlinkableAt), e.ID[:])
+	_, err = tx.ExecContext(ctx, `UPDATE erasures SET state = $1, record = $2, recorded = TRUE, versions = $3, certificate = $4, certified_at = $5, unlinkable_at = $6,
+		epoch = CASE WHEN epoch = 0 THEN $7 ELSE epoch END WHERE id = $8 AND tenant = $9 AND state <> 'certified'`,
+		e.State, e.Record, e.Versions, e.Certificate, microsOrNull(e.CertifiedAt), microsOrNull(e.UnlinkableAt), e.Epoch, e.ID[:], e.Tenant[:])
 	return fresh, err
 }
 

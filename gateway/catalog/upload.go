@@ -30,9 +30,11 @@ func (u *Upload) columns() []any {
 const selectUploads = `SELECT ` + uploadColumns + ` FROM uploads u JOIN versions v ON v.version = u.version
 	WHERE v.state = 'intent' AND `
 
-// selectOpenUploads passes over those that nothing can complete any more, since
-// one of their slots has a tombstone: they are left to sweep.
-var selectOpenUploads = selectUploads + noneBuried("v.tenant", "v.slot_recording", "v.slot_subject", "v.slot_day") + ` AND `
+// mayBeCompleted is the condition that no slot of an intent has a tombstone. Others are
+// left to sweep.
+var mayBeCompleted = noneBuried("v.tenant", "v.slot_recording", "v.slot_subject", "v.slot_day")
+
+var selectOpenUploads = selectUploads + mayBeCompleted + ` AND `
 
 // BeginUpload is Begin for an upload in parts, and reports the same errors.
 func (c *Catalog) BeginUpload(ctx context.Context, u Upload, events []audit.Record) error {

@@ -2,7 +2,6 @@ package eraser
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -254,52 +253,21 @@ func (f Following) gone(ctx context.Context, keys *keytree.Keys, row catalog.Era
 // has one. That may be signed with a key that is not used any more, and is not verified:
 // whoever is shown it does that.
 func (f Following) certificate(ctx context.Context, row *catalog.ErasureRow) error {
-	_, err := f.certified(ctx, row)
-	return err
-}
-
-// certified is certificate, and gives what it says; nil if there is none.
-func (f Following) certified(ctx context.Context, row *catalog.ErasureRow) (*claim.Erasure, error) {
 	for _, key := range []string{UnlinkableKey(row.Tenant, row.ID), CertificateKey(row.Tenant, row.ID)} {
 		signed, err := f.read(ctx, key, maxCertificate)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		var of claim.Erasure
 		if json.Unmarshal(payload(signed), &of) == nil && of.ID == row.ID.String() {
 			row.Certificate, row.CertifiedAt, row.UnlinkableAt = signed, of.Issued, of.Dates.Unlinkable
-			return &of, nil
+			return nil
 		}
 	}
-	return nil, nil
-}
-
-// Certified gives an erasure whose certificate has a key in the store, as that tells of
-// it: nothing else does once the tenant's key is gone. Nor is this one verified.
-// fs.ErrNotExist: it is no certificate of an erasure of that tenant.
-func (f Following) Certified(ctx context.Context, t recording.Tenant, key string) (catalog.ErasureRow, error) {
-	digits, _ := strings.CutSuffix(strings.TrimPrefix(key, CertificateBase(t)), unlinkableSuffix)
-	id, err := recording.ParseErasureID(digits)
-	if err != nil {
-		return catalog.ErasureRow{}, fs.ErrNotExist
-	}
-	row := catalog.ErasureRow{ID: id, Tenant: t, State: catalog.ErasureCertified, Record: []byte{}}
-	of, err := f.certified(ctx, &row)
-	if err != nil {
-		return row, err
-	}
-	if of == nil || of.Tenant != t.String() {
-		return row, fs.ErrNotExist
-	}
-	row.Scope, row.Who, row.Reason, row.AskedAt = string(of.Scope.Kind), of.Request.Requester, of.Request.Reason, of.Dates.Refused
-	row.Versions, row.Refiled = of.Counts.Unreadable, of.Counts.Refiled
-	if row.Commitment, err = hex.DecodeString(of.Scope.Commitment); err != nil {
-		return row, fs.ErrNotExist
-	}
-	return row, nil
+	return nil
 }
 
 // payload is what an envelope holds, whoever signed it.

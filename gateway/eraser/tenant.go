@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -357,7 +358,8 @@ func (f Following) Ended(ctx context.Context, t recording.Tenant, key string) (r
 		return row, err
 	}
 	var r Ending
-	if json.Unmarshal(payload(signed), &r) != nil || r.Tenant != t || EndingKey(t, r.ID) != key {
+	if json.Unmarshal(payload(signed), &r) != nil || r.Tenant != t || EndingKey(t, r.ID) != key ||
+		strings.ContainsRune(r.Scope+r.Who+r.Reason, 0) { // which PostgreSQL has in no text
 		return row, fmt.Errorf("%w: the record of an erasure that ended with %v is malformed", recording.ErrIncident, t)
 	}
 	row = catalog.ErasureRow{

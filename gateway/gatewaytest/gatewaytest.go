@@ -91,7 +91,7 @@ func In(t testing.TB, dir string, edits ...func(*gateway.Config)) *Fixture {
 // On starts a gateway on the parts given.
 func On(t testing.TB, p Parts, edits ...func(*gateway.Config)) *Fixture {
 	t.Helper()
-	f := &Fixture{Parts: p, Owner: gateway.NewSecret("owner-token-of-this-test"), Log: &Log{}, Signer: signer(t), t: t}
+	f := &Fixture{Parts: p, Owner: gateway.NewSecret("owner-token-of-this-test"), Log: &Log{}, Signer: Signer(t), t: t}
 	c := gateway.Config{
 		Blobs: p.Blobs, Catalog: p.Catalog, Keys: p.Keys, Owner: f.Owner, Signer: f.Signer,
 		Logger: slog.New(slog.NewJSONHandler(f.Log, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -109,8 +109,8 @@ func On(t testing.TB, p Parts, edits ...func(*gateway.Config)) *Fixture {
 // signingKey is that of all gateways of a test program, as replicas share one.
 var signingKey = sync.OnceValue(claim.NewKey)
 
-// signer signs certificates.
-func signer(t testing.TB) *claim.Signer {
+// Signer signs the certificates of all gateways of a test program.
+func Signer(t testing.TB) *claim.Signer {
 	t.Helper()
 	s, err := claim.NewSigner(claim.Config{
 		Key: bytes.Clone(signingKey()), Program: claim.Program{Name: "lethe", Version: "test"}, Provider: claim.Local,

@@ -305,6 +305,8 @@ func testQueueBegun(t *testing.T, v *Vault) {
 	for _, in := range []catalog.Intent{gone, u.Intent} {
 		wantEqual(t, "slot is among them", slices.Contains(slots, own(in)), true)
 	}
+	wantEqual(t, "kept", q.Erasure.Refiled, int64(1))
+	wantEqual(t, "erased again", v.queue(t, v.askedSubject(second)).Again, true)
 	wantErr(t, "Create(that tells of who is erased)", v.Create(ctx, v.Commit(gone, Random()), nil), catalog.ErrTombstoned)
 	_, err := v.Upload(ctx, v.Tenant, u.Version)
 	wantErr(t, "Upload(that tells of who is erased)", err, recording.ErrNotFound)
