@@ -37,6 +37,7 @@ type Catalog struct {
 	writer  *sql.DB
 	reader  *sql.DB      // on PostgreSQL the same pool as writer
 	crowd   sync.RWMutex // held as company says
+	met     atomic.Int64 // when an erasure last met another transaction, in nanoseconds since started; 0 if none did
 
 	observer observe.Observer
 	retries  atomic.Uint64 // see Retries

@@ -8,30 +8,54 @@ import (
 	"github.com/lethe-vault/lethe/recording"
 )
 
-// activeTenant is the tenant, if anything may be erased of it.
-func activeTenant(ctx context.Context, tx *sql.Tx, id recording.Tenant) (Tenant, error) {
-	t, err := get[Tenant](ctx, tx, recording.ErrNoTenant, selectTenant, id[:])
+// activeTenant is the tenant, if anything may be erased of it by a caller who knows all
+// of the store on a timeline: see still.
+func (d dialect) activeTenant(ctx context.Context, tx *sql.Tx, id recording.Tenant, known Timeline) (Tenant, error) {
+	t, err := get[tenantOn](ctx, tx, recording.ErrNoTenant, `SELECT `+tenantColumns+`, `+d.timelineNow()+` FROM tenants t WHERE t.id = $1`, id[:])
 	if err == nil {
 		err = t.State.Err()
 	}
-	return t, err
+	if err == nil && known != "" && t.on != known {
+		err = ErrTimeline
+	}
+	return t.Tenant, err
 }
+
+// tenantOn is a tenant, and the timeline that the catalog is on.
+type tenantOn struct {
+	Tenant
+	on Timeline
+}
+
+func (t *tenantOn) columns() []any { return append(t.Tenant.columns(), &t.on) }
+
+// stored is a version of what an erasure may take.
+type stored struct {
+	seen
+	held  bool // a hold bears on it
+	filed bool // it has filings
+}
+
+func (s *stored) columns() []any { return append(s.seen.columns(), &s.held, &s.filed) }
 
 // stored gives the versions that an erasure of a recording may take or must
 // know of, newest first, and keeps others from changing them.
-func (d dialect) stored(ctx context.Context, tx *sql.Tx, tenant recording.Tenant, id recording.ID) ([]seen, error) {
-	return all[seen](ctx, tx, selectStored+d.forUpdate, tenant[:], id[:])
+func (d dialect) stored(ctx context.Context, tx *sql.Tx, tenant recording.Tenant, id recording.ID) ([]stored, error) {
+	return all[stored](ctx, tx, selectStored+d.forUpdate, tenant[:], id[:])
 }
 
 // take erases those of a recording's versions that it is told to, and what goes
 // with them, which it gives, and makes the newest that is left current.
-func (d dialect) take(ctx context.Context, tx *sql.Tx, stored []seen, takes func(Version) bool) (gone []seen, err error) {
-	gone, left := divide(stored, takes)
-	versions := make([]Version, len(gone))
-	for i, s := range gone {
-		versions[i] = s.Version
+func (d dialect) take(ctx context.Context, tx *sql.Tx, from []stored, takes func(Version) bool) (gone []stored, err error) {
+	gone, left := divide(from, takes)
+	var versions, filed []Version
+	for _, s := range gone {
+		versions = append(versions, s.Version)
+		if s.filed {
+			filed = append(filed, s.Version)
+		}
 	}
-	if err := d.erase(ctx, tx, versions); err != nil {
+	if err := d.eraseBoth(ctx, tx, versions, filed); err != nil {
 		return nil, err
 	}
 	return gone, promote(ctx, tx, left)
@@ -39,7 +63,8 @@ func (d dialect) take(ctx context.Context, tx *sql.Tx, stored []seen, takes func
 
 // selectStored finds the versions of a recording, and those of others that have
 // or had its name, whose place an upload in parts took.
-var selectStored = `SELECT ` + versionColumns + `, ` + isBuried + ` FROM versions v
+var selectStored = `SELECT ` + versionColumns + `, ` + isBuried + `, ` + isHeld + `,
+	EXISTS (SELECT 1 FROM filings f WHERE f.version = v.version) FROM versions v
 	WHERE v.tenant = $1 AND v.state IN ('committed', 'replaced') AND v.version IN (
 		SELECT c.version FROM versions c WHERE c.recording = $2
 		UNION ALL SELECT o.version FROM versions c JOIN versions o ON o.name_index = c.name_index AND o.tenant = c.tenant
@@ -49,9 +74,9 @@ var selectStored = `SELECT ` + versionColumns + `, ` + isBuried + ` FROM version
 	ORDER BY v.committed_at DESC, v.version DESC`
 
 // divide tells what goes from what is left, both newest first.
-func divide(stored []seen, takes func(Version) bool) (gone, left []seen) {
+func divide(from []stored, takes func(Version) bool) (gone, left []stored) {
 	readable := false
-	for _, s := range stored {
+	for _, s := range from {
 		if s.buried || takes(s.Version) {
 			gone = append(gone, s)
 			continue
@@ -60,7 +85,7 @@ func divide(stored []seen, takes func(Version) bool) (gone, left []seen) {
 		readable = readable || s.State == Committed
 	}
 	if !readable && len(gone) > 0 {
-		return stored, nil
+		return from, nil
 	}
 	return gone, left
 }
@@ -77,8 +102,19 @@ func (n NewErasure) takes(v Version) bool {
 // erase flips versions to erased: their blobs and parts become residues, and
 // nothing finds them any more.
 func (d dialect) erase(ctx context.Context, tx *sql.Tx, versions []Version) error {
+	return d.eraseBoth(ctx, tx, versions, versions)
+}
+
+// eraseBoth is erase of versions of which it is known which have filings.
+func (d dialect) eraseBoth(ctx context.Context, tx *sql.Tx, versions, filed []Version) error {
 	for some := range slices.Chunk(versions, maxRows) {
 		if err := d.eraseSome(ctx, tx, some); err != nil {
+			return err
+		}
+	}
+	for some := range slices.Chunk(filed, maxRows) {
+		in, args := versionList(some)
+		if err := d.endFilings(ctx, tx, in, args...); err != nil {
 			return err
 		}
 	}
@@ -103,9 +139,6 @@ func (d dialect) eraseSome(ctx context.Context, tx *sql.Tx, versions []Version) 
 			return err
 		}
 	}
-	if err := d.endFilings(ctx, tx, in, args...); err != nil {
-		return err
-	}
 	if !inParts {
 		return nil
 	}
@@ -122,8 +155,8 @@ func versionList(versions []Version) (in string, args []any) {
 }
 
 // promote makes the newest of what is left current, unless one is.
-func promote(ctx context.Context, tx *sql.Tx, left []seen) error {
-	var next *seen
+func promote(ctx context.Context, tx *sql.Tx, left []stored) error {
+	var next *stored
 	for i, v := range left {
 		if v.Current {
 			return nil

@@ -112,7 +112,7 @@ type Queued struct {
 // ErrNoTenant, ErrTenantRevoked, ErrTenantErased: nothing may be erased. ErrStage: the
 // indexes are not those of the stage that the tenant is in.
 func (c *Catalog) QueueErasure(ctx context.Context, n NewErasure, events []audit.Record) (q Queued, err error) {
-	err = c.write(ctx, "QueueErasure", func(ctx context.Context, tx *sql.Tx) error {
+	err = c.writeCrowded(ctx, "QueueErasure", func(ctx context.Context, tx *sql.Tx) error {
 		q = Queued{}
 		fresh, err := n.insert(ctx, tx)
 		if err != nil {
@@ -122,10 +122,7 @@ func (c *Catalog) QueueErasure(ctx context.Context, n NewErasure, events []audit
 			q.Erasure, err = get[ErasureRow](ctx, tx, recording.ErrNoErasure, selectErasure, n.Tenant[:], n.ID[:])
 			return err
 		}
-		t, err := activeTenant(ctx, tx, n.Tenant)
-		if err == nil {
-			err = c.dialect.still(ctx, tx, n.Timeline)
-		}
+		t, err := c.dialect.activeTenant(ctx, tx, n.Tenant, n.Timeline)
 		if err != nil {
 			return err
 		}
@@ -179,6 +176,7 @@ type taking struct {
 	versions []recording.Version // whose own slots are among them
 	gone     []Version           // whose rows it flipped
 	kept     int64               // that it would have taken, were they not held
+	late     bool                // an epoch has punctured some slots already
 }
 
 // forgo takes the row back, and finds the erasure that did it before.
@@ -237,6 +235,12 @@ func (w *taking) queue(ctx context.Context, base int64) (ErasureRow, error) {
 	if err != nil {
 		return ErasureRow{}, err
 	}
+	if !w.late {
+		row := w.ErasureRow
+		row.State, row.Base, row.Record, row.Generation = ErasureQueued, base, record, w.Index.Stage.Newer()
+		row.Versions, row.Refiled = int64(len(w.versions)), row.Refiled+w.kept
+		return row, nil
+	}
 	if err := w.advanceErasures(ctx, w.tx, ` AND id = $2`, w.Tenant[:], w.ID[:]); err != nil {
 		return ErasureRow{}, err
 	}
@@ -254,12 +258,19 @@ func (w *taking) take(ctx context.Context) error {
 	return w.takeRecording(ctx, w.Recording, w.takes)
 }
 
+// bury writes tombstones of slots.
+func (w *taking) bury(ctx context.Context, slots []Slot) error {
+	late, err := w.dialect.bury(ctx, w.tx, w.Tenant, w.ID, slots)
+	w.late = w.late || late
+	return err
+}
+
 // holds decides on the holds that bear on what stored holds and would go.
-func (w *taking) holds(ctx context.Context, stored []seen, takes func(Version) bool) error {
-	gone, _ := divide(stored, takes)
+func (w *taking) holds(ctx context.Context, from []stored, takes func(Version) bool) error {
+	gone, _ := divide(from, takes)
 	var of []Version
 	for _, s := range gone {
-		if !s.buried && s.State == Committed { // else it is lost already
+		if s.held && !s.buried && s.State == Committed { // else it is lost already
 			of = append(of, s.Version)
 		}
 	}
@@ -284,7 +295,7 @@ func (w *taking) takeSlot(ctx context.Context, s Slot) error {
 		return ErrHeldBelow
 	}
 	w.slots = append(w.slots, s)
-	if err := w.bury(ctx, w.tx, w.Tenant, w.ID, []Slot{s}); err != nil {
+	if err := w.bury(ctx, []Slot{s}); err != nil {
 		return err
 	}
 	return w.takeFilingsBelow(ctx, s)
@@ -305,17 +316,20 @@ func (w *taking) takeRecording(ctx context.Context, id recording.ID, takes func(
 		return err
 	}
 	var slots []Slot
-	var own []Version // not of what is below a tombstone
+	var own []Version // with filings, and not below a tombstone
 	for _, s := range taken {
 		w.gone = append(w.gone, s.Version)
 		if s.buried {
 			continue
 		}
 		slots = append(slots, Slot{TreeRecordings, s.Slots.Recording})
-		w.versions, own = append(w.versions, s.Version.Version), append(own, s.Version)
+		w.versions = append(w.versions, s.Version.Version)
+		if s.filed {
+			own = append(own, s.Version)
+		}
 	}
 	w.slots = append(w.slots, slots...)
-	if err := w.bury(ctx, w.tx, w.Tenant, w.ID, slots); err != nil {
+	if err := w.bury(ctx, slots); err != nil {
 		return err
 	}
 	return w.takeFilingsOf(ctx, own)
@@ -390,7 +404,7 @@ func (w *taking) takeAlsoBegun(ctx context.Context, term Index, own int64) error
 		slots = append(slots, Slot{TreeRecordings, of.slot})
 	}
 	w.slots = append(w.slots, slots...)
-	return w.bury(ctx, w.tx, w.Tenant, w.ID, slots)
+	return w.bury(ctx, slots)
 }
 
 // takeAlso erases what tells of a subject, by a term, under another's slot.

@@ -294,7 +294,7 @@ func (w *taking) takeFilings(ctx context.Context, filed []wasFiled) error {
 			open = append(open, s)
 		}
 	}
-	return w.bury(ctx, w.tx, w.Tenant, w.ID, open)
+	return w.bury(ctx, open)
 }
 
 // takeFilingsBelow takes filings of what lies below a slot, and counts what moved out

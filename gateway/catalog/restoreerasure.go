@@ -51,7 +51,7 @@ func (r *restoring) restore(ctx context.Context, slots []Slot, versions []record
 	if err := r.eraseVersions(ctx, versions); err != nil {
 		return false, err
 	}
-	if err := r.bury(ctx, r.tx, r.Tenant, r.ID, slots); err != nil {
+	if _, err := r.bury(ctx, r.tx, r.Tenant, r.ID, slots); err != nil {
 		return false, err
 	}
 	own, err := get[yes](ctx, r.tx, recording.ErrNotFound, `SELECT EXISTS (SELECT 1 FROM punctures p WHERE p.erasure = $1)`, r.ID[:])

@@ -116,8 +116,10 @@ type timelineRow struct{ Timeline }
 
 func (r *timelineRow) columns() []any { return []any{&r.Timeline} }
 
-func (d dialect) selectTimeline() string {
-	return `SELECT ` + d.timeline + ` || '/' || CAST(COALESCE((SELECT a.not_before FROM anchors a WHERE a.id = 1), 0) AS TEXT)`
+func (d dialect) selectTimeline() string { return `SELECT ` + d.timelineNow() }
+
+func (d dialect) timelineNow() string {
+	return d.timeline + ` || '/' || CAST(COALESCE((SELECT a.not_before FROM anchors a WHERE a.id = 1), 0) AS TEXT)`
 }
 
 // Timeline gives the present one.

@@ -103,18 +103,20 @@ func (d dialect) scrap(ctx context.Context, tx *sql.Tx, where string, args ...an
 }
 
 // bury writes tombstones of an erasure. A scrap becomes one; what is another
-// erasure's stays that.
-func (d dialect) bury(ctx context.Context, tx *sql.Tx, tenant recording.Tenant, id recording.ErasureID, slots []Slot) error {
+// erasure's stays that. It reports whether an epoch has punctured one that was a scrap.
+func (d dialect) bury(ctx context.Context, tx *sql.Tx, tenant recording.Tenant, id recording.ErasureID, slots []Slot) (late bool, err error) {
 	for some := range slices.Chunk(slots, maxRows) {
 		var args []any
 		for _, s := range some {
 			args = append(args, tenant[:], s.Tree, s.Number, id[:], s.many())
 		}
-		_, err := tx.ExecContext(ctx, intoPunctures+`VALUES `+values(len(some), "?", "?", "?", "?", "NULL", d.now, "?")+`
-			ON CONFLICT (tenant, tree, slot) DO UPDATE SET erasure = excluded.erasure WHERE punctures.erasure IS NULL`, args...)
+		rows, err := all[yes](ctx, tx, intoPunctures+`VALUES `+values(len(some), "?", "?", "?", "?", "NULL", d.now, "?")+`
+			ON CONFLICT (tenant, tree, slot) DO UPDATE SET erasure = excluded.erasure WHERE punctures.erasure IS NULL
+			RETURNING epoch IS NOT NULL`, args...)
 		if err != nil {
-			return err
+			return late, err
 		}
+		late = late || slices.Contains(rows, yes{true})
 	}
-	return nil
+	return late, nil
 }

@@ -17,6 +17,7 @@ const (
 	firstPause  = 4 * time.Millisecond   // at most, before the second attempt; then doubling
 	maxPause    = 250 * time.Millisecond // at most, before any attempt
 	aloneFrom   = 3                      // the attempt from which it runs alone
+	crowdedFor  = 10 * time.Second       // after an erasure has met another transaction
 	attemptFor  = 15 * time.Second       // how long one attempt may take, COMMIT included
 	settleFor   = 3 * time.Second        // how long an unanswered COMMIT is looked into
 )
@@ -57,6 +58,29 @@ func (c *Catalog) write(ctx context.Context, operation string, f func(context.Co
 	return c.observed(ctx, operation, func(ctx context.Context) error { return c.writeAgain(ctx, f) })
 }
 
+// started is when the process began.
+var started = time.Now()
+
+// writeCrowded is write for a transaction that reads and writes in so many places that it
+// mostly meets others where any do: for a time after one did, each runs alone at once.
+// To be run twice for nothing takes the longer, the further the database is away.
+func (c *Catalog) writeCrowded(ctx context.Context, operation string, f func(context.Context, *sql.Tx) error) error {
+	from, times := aloneFrom, 0
+	if met := c.met.Load(); met > 0 && time.Since(started)-time.Duration(met) < crowdedFor {
+		from = 1
+	}
+	err := c.observed(ctx, operation, func(ctx context.Context) error {
+		return c.writeFrom(ctx, from, func(ctx context.Context, tx *sql.Tx) error {
+			times++
+			return f(ctx, tx)
+		})
+	})
+	if times > 1 {
+		c.met.Store(int64(time.Since(started)))
+	}
+	return err
+}
+
 // observed runs a write, and tells of it and of the events it makes durable.
 func (c *Catalog) observed(ctx context.Context, operation string, run func(context.Context) error) error {
 	within, end := c.observer.Begin(ctx, observe.Call{Part: observe.Catalog, Operation: operation})
@@ -71,8 +95,13 @@ func (c *Catalog) observed(ctx context.Context, operation string, run func(conte
 
 // writeAgain is write, until it is settled.
 func (c *Catalog) writeAgain(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
+	return c.writeFrom(ctx, aloneFrom, f)
+}
+
+// writeFrom is writeAgain of what runs alone from an attempt on.
+func (c *Catalog) writeFrom(ctx context.Context, from int, f func(context.Context, *sql.Tx) error) error {
 	for attempt := 1; ; attempt++ {
-		err := c.once(ctx, attempt >= aloneFrom, f)
+		err := c.once(ctx, attempt >= from, f)
 		if errors.Is(err, errUnanswered) {
 			return c.settle(ctx, f)
 		}
