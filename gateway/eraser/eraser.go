@@ -81,7 +81,7 @@ type Eraser struct {
 
 	mu       sync.Mutex // guards next and unlinked
 	next     map[recording.Tenant]time.Time
-	unlinked time.Time // when it was last looked for what is unlinkable by now; zero if more is left
+	unlinked time.Time // when it was last looked for what is unlinkable by now, or as if it was: see unlinkAfter
 
 	signer struct { // see signing
 		mu   sync.Mutex // guards ours
@@ -297,12 +297,21 @@ func (e *Eraser) advance(ctx context.Context, t *catalog.Tenant) error {
 		return err
 	}
 	more, err := e.unlink(ctx, t.ID)
-	if more {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		e.unlinked = time.Time{}
+	switch {
+	case err != nil:
+		e.unlinkAfter(2 * retryAfter) // by when it is the tenant's turn
+	case more:
+		e.unlinkAfter(0)
 	}
 	return err
+}
+
+// unlinkAfter has the next look for what is unlinkable be after a time, not longer than
+// unlinkEvery.
+func (e *Eraser) unlinkAfter(d time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.unlinked = time.Now().Add(d - unlinkEvery)
 }
 
 // punctureAll punctures all that is due, in as many epochs as it takes, each of which is
