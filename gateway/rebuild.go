@@ -10,6 +10,7 @@ import (
 	"github.com/lethe-vault/lethe/crypto/keytree"
 	"github.com/lethe-vault/lethe/gateway/blob"
 	"github.com/lethe-vault/lethe/gateway/catalog"
+	"github.com/lethe-vault/lethe/gateway/eraser"
 	"github.com/lethe-vault/lethe/recording"
 )
 
@@ -165,6 +166,7 @@ func ofTenant(err error) (why string, own bool) {
 		{keytree.ErrBind, "its newest head does not open"},
 		{keytree.ErrHead, "a head of it is malformed"},
 		{recording.ErrTenantExists, "another tenant has its name"},
+		{eraser.ErrOtherSigner, ""},
 		{recording.ErrIncident, ""},
 	} {
 		if errors.Is(err, known.error) && !errors.Is(err, keytree.ErrUnavailable) {

@@ -57,10 +57,14 @@ func (r *rebuild) erased(ctx context.Context, head keytree.Head) (gone bool, err
 	if !errors.Is(err, keytree.ErrForgotten) {
 		return false, err
 	}
+	ended, err := r.eraser.Ended(ctx)
+	if err != nil {
+		return false, err
+	}
 	var own *catalog.ErasureRow
 	key := eraser.EndingKey(head.Tenant, recording.ErasureOf(head.Tenant))
-	switch erasure, err := r.following().Ended(ctx, head.Tenant, key); {
-	case errors.Is(err, recording.ErrIncident):
+	switch erasure, err := ended.Erasure(ctx, head.Tenant, key); {
+	case errors.Is(err, eraser.ErrNotOurs):
 		r.unknown(key, err.Error())
 	case err == nil:
 		own = &erasure
@@ -74,14 +78,14 @@ func (r *rebuild) erased(ctx context.Context, head keytree.Head) (gone bool, err
 			return false, err
 		}
 	}
-	if err := r.ended(ctx, head.Tenant); err != nil {
+	if err := r.ended(ctx, ended, head.Tenant); err != nil {
 		return false, err
 	}
 	row.Epoch, row.Head = int64(head.Epoch), head.Marshal()
 	if _, err := r.catalog.RestoreErased(ctx, row, own); err != nil {
 		return false, err
 	}
-	restored, err := r.eraser.RestoreCertified(ctx, head.Tenant, r.unknown)
+	restored, err := ended.RestoreCertified(ctx, head.Tenant, r.unknown)
 	if r.report.Erasures += restored; err != nil {
 		return false, err
 	}
@@ -90,13 +94,13 @@ func (r *rebuild) erased(ctx context.Context, head keytree.Head) (gone bool, err
 }
 
 // ended restores the erasures that ended with their tenant, beside its own.
-func (r *rebuild) ended(ctx context.Context, t recording.Tenant) error {
+func (r *rebuild) ended(ctx context.Context, ended eraser.Ended, t recording.Tenant) error {
 	for info, err := range r.blobs.List(ctx, eraser.EndedBase(t)) {
 		if err != nil {
 			return err
 		}
-		row, err := r.following().Ended(ctx, t, info.Key)
-		if errors.Is(err, recording.ErrIncident) {
+		row, err := ended.Erasure(ctx, t, info.Key)
+		if errors.Is(err, eraser.ErrNotOurs) {
 			r.unknown(info.Key, err.Error())
 			continue
 		}

@@ -112,7 +112,11 @@ type Queued struct {
 // ErrNoTenant, ErrTenantRevoked, ErrTenantErased: nothing may be erased. ErrStage: the
 // indexes are not those of the stage that the tenant is in.
 func (c *Catalog) QueueErasure(ctx context.Context, n NewErasure, events []audit.Record) (q Queued, err error) {
-	err = c.writeCrowded(ctx, "QueueErasure", func(ctx context.Context, tx *sql.Tx) error {
+	write := c.write
+	if n.Scope == ScopeRecording || n.Scope == ScopeVersion { // which is soon done
+		write = c.writeCrowded
+	}
+	err = write(ctx, "QueueErasure", func(ctx context.Context, tx *sql.Tx) error {
 		q = Queued{}
 		fresh, err := n.insert(ctx, tx)
 		if err != nil {

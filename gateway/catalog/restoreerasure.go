@@ -36,11 +36,6 @@ type restoring struct {
 }
 
 func (r *restoring) restore(ctx context.Context, slots []Slot, versions []recording.Version) (lost bool, err error) {
-	// No two erasures have one id: another tenant's row of it is what somebody has planted
-	// in the store for one to be rebuilt of, and this one's record is sealed.
-	if _, err := r.tx.ExecContext(ctx, `DELETE FROM erasures WHERE id = $1 AND tenant <> $2`, r.ID[:], r.Tenant[:]); err != nil {
-		return false, err
-	}
 	added, err := change(ctx, r.tx, `INSERT INTO erasures (id, tenant, scope, state, who, reason, commitment, asked_at,
 		base, record, recorded, versions, refiled, epoch, generation)
 		VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, TRUE, $10, $11, 0, 0) ON CONFLICT DO NOTHING`,

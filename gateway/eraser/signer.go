@@ -69,6 +69,13 @@ func (e *Eraser) published(ctx context.Context) (ours keys, last *claim.PublicKe
 	}
 }
 
+// otherSigner says what to do about certificates that are signed with a key of another's.
+func (e *Eraser) otherSigner(last *claim.PublicKey) error {
+	return fmt.Errorf("%w: theirs is %s, this one's %s; give it that key, or, if its own is to be used from now on, name the other in certificates.older-keys; "+
+		"if you never had a key of that id, it was forged: name it nowhere, and delete the last blob below signers/",
+		ErrOtherSigner, last.ID(), e.Signer.PublicKey().ID())
+}
+
 // signing makes sure, once, that this process signs with the key that is in use, and
 // gives those whose certificates are ours. It publishes its own if there is none, or if
 // it is told that its own follows. Otherwise a certificate would be found that another
@@ -86,9 +93,7 @@ func (e *Eraser) signing(ctx context.Context) (keys, error) {
 			e.signer.ours = ours
 			continue
 		case last != nil && !e.Signer.Follows(last):
-			return nil, fmt.Errorf("%w: theirs is %s, this one's %s; give it that key, or, if its own is to be used from now on, name the other in certificates.older-keys; "+
-				"if you never had a key of that id, it was forged: name it nowhere, and delete the last blob below signers/",
-				ErrOtherSigner, last.ID(), own.ID())
+			return nil, e.otherSigner(last)
 		}
 		pem := own.PEM()
 		err = e.Blobs.Create(ctx, publishedKey(next), bytes.NewReader(pem), int64(len(pem)))

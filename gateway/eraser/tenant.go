@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -347,28 +346,4 @@ func tenantStatement(r Ending, last claim.Epoch) claim.Erasure {
 		{Check: claim.OldRootRefused, Answer: claim.Forgotten}, {Check: claim.KeyAbsent, Answer: claim.Forgotten}, {Check: claim.LeasesDrained},
 	}
 	return said
-}
-
-// Ended gives the erasure of which the store has the ending under a key, certified or
-// under way still. Who signed that is asked by whoever certifies it. fs.ErrNotExist:
-// there is none. recording.ErrIncident: it is none.
-func (f Following) Ended(ctx context.Context, t recording.Tenant, key string) (row catalog.ErasureRow, err error) {
-	signed, err := f.read(ctx, key, maxCertificate)
-	if err != nil {
-		return row, err
-	}
-	var r Ending
-	if json.Unmarshal(payload(signed), &r) != nil || r.Tenant != t || EndingKey(t, r.ID) != key ||
-		strings.ContainsRune(r.Scope+r.Who+r.Reason, 0) { // which PostgreSQL has in no text
-		return row, fmt.Errorf("%w: the record of an erasure that ended with %v is malformed", recording.ErrIncident, t)
-	}
-	row = catalog.ErasureRow{
-		ID: r.ID, Tenant: t, Scope: r.Scope, State: catalog.ErasureQueued, Who: r.Who, Reason: r.Reason, Commitment: r.Commitment,
-		AskedAt: r.At, Record: signed, Recorded: true, Versions: r.Unreadable, Refiled: r.Refiled,
-	}
-	err = f.certificate(ctx, &row)
-	if row.Certificate != nil {
-		row.State = catalog.ErasureCertified
-	}
-	return row, err
 }
