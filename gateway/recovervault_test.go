@@ -230,12 +230,17 @@ func (r *restoration) recover(how epochs.Recovery) gateway.RecoveredTenant {
 
 func (r *restoration) recoverWith(keys keytree.Provider, blobs blob.Store, how epochs.Recovery) gateway.RecoveredTenant {
 	r.t.Helper()
-	all, err := gateway.RecoverVault(r.t.Context(), gateway.VaultRecovery{
-		Blobs: blobs, Catalog: r.Catalog, Keys: keys, Signer: r.signer, Logger: slog.New(slog.DiscardHandler), How: how,
+	var all []gateway.RecoveredTenant
+	until(r.t, "the server's eraser has looked at the tenant", func() (free bool) {
+		var err error
+		all, err = gateway.RecoverVault(r.t.Context(), gateway.VaultRecovery{
+			Blobs: blobs, Catalog: r.Catalog, Keys: keys, Signer: r.signer, Logger: slog.New(slog.DiscardHandler), How: how,
+		})
+		if err != nil || len(all) != 1 {
+			r.t.Fatalf("recovered %d tenants: %v", len(all), err)
+		}
+		return !errors.Is(all[0].Err, epochs.ErrDriven)
 	})
-	if err != nil || len(all) != 1 {
-		r.t.Fatalf("recovered %d tenants: %v", len(all), err)
-	}
 	return all[0]
 }
 
