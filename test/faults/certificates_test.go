@@ -11,17 +11,32 @@ import (
 // certificates. Every erasure gets one, and one only.
 func TestCertificateFailpoints(t *testing.T) {
 	t.Parallel()
-	for _, s := range steps {
-		if s.deed != "certificate" {
-			continue
-		}
-		for _, f := range sized(t, faults[:1], faults, faults) {
-			t.Run(s.failpoint+"/"+f.name, func(t *testing.T) {
-				t.Parallel()
-				newDeeds(t).certify(s, f)
-			})
+	certify := func(t *testing.T, f fault) {
+		d := newDeeds(t)
+		for _, s := range stepsOf("certificate") {
+			d.certify(s, f)
 		}
 	}
+	if sized(t, true, false, false) {
+		certify(t, faults[0]) // a subtest would wait for all other tests
+		return
+	}
+	for _, f := range faults {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			certify(t, f)
+		})
+	}
+}
+
+// stepsOf are those of a deed.
+func stepsOf(deed string) (out []step) {
+	for _, s := range steps {
+		if s.deed == deed {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // certify erases a recording, and has a step on the way to its certificate fail.
@@ -51,26 +66,30 @@ func (d *deeds) certify(s step, f fault) {
 // the first.
 func TestUnlinkableFailpoints(t *testing.T) {
 	t.Parallel()
-	for _, s := range steps {
-		if s.deed != "unlinkable" {
-			continue
-		}
-		for _, f := range sized(t, faults[2:3], faults, faults) { // each waits two minutes, a crash four
+	all := stepsOf("unlinkable")
+	if sized(t, true, false, false) {
+		newDeeds(t).unlink(all, faults[2]) // which waits for four minutes; a subtest would wait for all other tests
+		return
+	}
+	for _, s := range all {
+		for _, f := range faults {
 			t.Run(f.name+" at "+s.failpoint, func(t *testing.T) {
 				t.Parallel()
-				newDeeds(t).unlink(s, f)
+				newDeeds(t).unlink([]step{s}, f)
 			})
 		}
 	}
 }
 
-// unlink erases a recording, and has the key of its indexes forgotten, while a step of the
-// second certificate fails.
-func (d *deeds) unlink(s step, f fault) {
+// unlink erases a recording, and has the key of its indexes forgotten, while steps of the
+// second certificate fail.
+func (d *deeds) unlink(at []step, f fault) {
 	d.must(d.client.putText(d.t.Context(), "a", "hello"))
 	var e erasure
 	d.must(d.s.Lethe(&e, "erase", "--tenant", "acme", "--recording", "calls/a", "--wait"))
-	d.s.arm(s.failpoint, f.terms)
+	for _, s := range at {
+		d.s.arm(s.failpoint, f.terms)
+	}
 	d.must(d.s.Lethe(nil, "reindex", "acme"))
 	if f.name == "crash" && !d.s.Ended(3*time.Minute) {
 		d.t.Fatalf("it is not reached\n%s", d.s.Log())
@@ -78,7 +97,7 @@ func (d *deeds) unlink(s step, f fault) {
 	if f.name == "crash" {
 		d.restart()
 	}
-	for end := time.Now().Add(4 * time.Minute); ; time.Sleep(time.Second) {
+	for end := time.Now().Add(5 * time.Minute); ; time.Sleep(time.Second) {
 		var got struct{ Certificate struct{ Payload []byte } }
 		d.must(d.s.Lethe(&got, "certificate", e.Erasure))
 		if strings.Contains(string(got.Certificate.Payload), `"replaces_sha256"`) {
@@ -88,7 +107,9 @@ func (d *deeds) unlink(s step, f fault) {
 			d.t.Fatalf("there is no second certificate\n%s", d.s.Log())
 		}
 	}
-	if f.name != "crash" && !d.s.disarm(s.failpoint) {
-		d.t.Error("it is not reached")
+	for _, s := range at {
+		if f.name != "crash" && !d.s.disarm(s.failpoint) {
+			d.t.Errorf("%s is not reached", s.failpoint)
+		}
 	}
 }
