@@ -97,13 +97,15 @@ func (t *Tombstone) columns() []any { return append(t.Slot.columns(), fixed(t.Er
 const (
 	selectOpenSlots = `SELECT p.tree, p.slot, p.erasure FROM punctures p WHERE p.tenant = $1 AND p.epoch IS NULL
 		ORDER BY p.since, p.tree, p.slot LIMIT $2`
-	// The sum keeps SQLite from going through all erasures in the order of time.
-	selectUnrecorded = selectErasures + ` AND NOT e.recorded ORDER BY e.asked_at + 0, e.id`
+	// The sum keeps SQLite from going through all erasures in the order of time. A tenant's
+	// own erasure, which may be asked for while an epoch is made, has another record.
+	selectUnrecorded = selectErasures + ` AND NOT e.recorded AND e.scope <> 'tenant' ORDER BY e.asked_at + 0, e.id`
 )
 
 // ToPuncture gives a tenant's slots that have a tombstone and are punctured by no
 // epoch yet, oldest first, at most limit of them, and whether there are more; and
-// every erasure whose record is not in the store, those of the slots among them.
+// every erasure whose record is not in the store, those of the slots among them, but for
+// the tenant's own.
 func (c *Catalog) ToPuncture(ctx context.Context, tenant recording.Tenant, limit int) (slots []Tombstone, unrecorded []ErasureRow, more bool, err error) {
 	q := c.read("ToPuncture")
 	slots, err = all[Tombstone](ctx, q, selectOpenSlots, tenant[:], limit+1)
@@ -157,7 +159,7 @@ func (c *Catalog) EachRecord(ctx context.Context, tenant recording.Tenant, ids [
 	return nil
 }
 
-// Unrecorded gives a tenant's erasures whose records are not in the store.
+// Unrecorded gives a tenant's erasures whose records are not in the store, but for its own.
 func (c *Catalog) Unrecorded(ctx context.Context, tenant recording.Tenant) ([]ErasureRow, error) {
 	e, err := all[ErasureRow](ctx, c.read("Unrecorded"), selectUnrecorded, tenant[:])
 	return e, explain(ctx, err)

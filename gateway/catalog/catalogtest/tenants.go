@@ -100,6 +100,9 @@ func testErased(t *testing.T, v *Vault) {
 	readable, err := v.CountReadable(ctx, v.Tenant)
 	must(t, err)
 	wantEqual(t, "readable", readable, int64(1))
+	_, unrecorded, _, err := v.ToPuncture(ctx, v.Tenant, 10) // by who makes an epoch, and knew of it as active
+	must(t, err)
+	wantEqual(t, "to be recorded like others", len(unrecorded), 0)
 	must(t, v.RecordedTenant(ctx, v.Tenant, []byte("record"), readable))
 	for _, certificate := range []string{"certificate", "another"} {
 		must(t, v.Erased(ctx, v.Tenant, head, []byte(certificate), []audit.Record{event(v.Tenant, now())}))
