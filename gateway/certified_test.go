@@ -128,8 +128,8 @@ func TestPlantedErasuresAreNotRestored(t *testing.T) {
 		}
 		time.Sleep(2 * time.Minute)
 		of := map[recording.ErasureID]recording.Tenant{open: other, genuine[0]: gone[0], genuine[1]: gone[1]}
-		for _, t := range append(gone[:], other) {
-			of[recording.ErasureOf(t)] = t
+		for _, tenant := range append(gone[:], other) {
+			of[recording.ErasureOf(tenant)] = tenant
 		}
 		for id, want := range of {
 			info, err := f.Erasure(t.Context(), f.Operator(), id)

@@ -71,7 +71,8 @@ type UnknownBlob struct {
 	Why  string
 }
 
-// UnopenedTenant is a tenant of which nothing could be read. It is not erased.
+// UnopenedTenant is a tenant of which nothing could be read: one that is there, or an
+// erased one of which nothing could be told from a forgery.
 type UnopenedTenant struct {
 	Tenant recording.Tenant
 	Name   string // "" if the catalog does not have it

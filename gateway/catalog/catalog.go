@@ -23,6 +23,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/lethe-vault/lethe/observe"
 )
@@ -35,9 +36,9 @@ type Index [32]byte
 type Catalog struct {
 	dialect dialect
 	writer  *sql.DB
-	reader  *sql.DB      // on PostgreSQL the same pool as writer
-	crowd   sync.RWMutex // held as company says
-	met     atomic.Int64 // when an erasure last met another transaction, in nanoseconds since started; 0 if none did
+	reader  *sql.DB                   // on PostgreSQL the same pool as writer
+	crowd   sync.RWMutex              // held as company says
+	met     atomic.Pointer[time.Time] // when an erasure last met another transaction; nil if none did
 
 	observer observe.Observer
 	retries  atomic.Uint64 // see Retries

@@ -58,15 +58,12 @@ func (c *Catalog) write(ctx context.Context, operation string, f func(context.Co
 	return c.observed(ctx, operation, func(ctx context.Context) error { return c.writeAgain(ctx, f) })
 }
 
-// started is when the process began.
-var started = time.Now()
-
 // writeCrowded is write for a transaction that reads and writes in so many places that it
 // mostly meets others where any do: for a time after one did, each runs alone at once.
 // To be run twice for nothing takes the longer, the further the database is away.
 func (c *Catalog) writeCrowded(ctx context.Context, operation string, f func(context.Context, *sql.Tx) error) error {
 	from, times := aloneFrom, 0
-	if met := c.met.Load(); met > 0 && time.Since(started)-time.Duration(met) < crowdedFor {
+	if met := c.met.Load(); met != nil && time.Since(*met) < crowdedFor {
 		from = 1
 	}
 	err := c.observed(ctx, operation, func(ctx context.Context) error {
@@ -76,7 +73,8 @@ func (c *Catalog) writeCrowded(ctx context.Context, operation string, f func(con
 		})
 	})
 	if times > 1 {
-		c.met.Store(int64(time.Since(started)))
+		now := time.Now()
+		c.met.Store(&now)
 	}
 	return err
 }

@@ -3,7 +3,6 @@ package eraser
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -46,11 +45,7 @@ func (n Ended) Erasure(ctx context.Context, t recording.Tenant, key string) (row
 	if err != nil {
 		return row, err
 	}
-	var r Ending
-	body, err := n.ours.note(signed)
-	if err == nil {
-		err = json.Unmarshal(body, &r)
-	}
+	r, err := n.ours.readEnding(signed)
 	if err != nil || r.Tenant != t || EndingKey(t, r.ID) != key {
 		return row, ErrNotOurs
 	}

@@ -53,13 +53,18 @@ func (r Ending) of(row catalog.ErasureRow) bool {
 		r.Who == row.Who && r.Reason == row.Reason && bytes.Equal(r.Commitment, row.Commitment)
 }
 
-// ending reads the ending of an erasure that one of the keys has signed.
-func (k keys) ending(row catalog.ErasureRow, signed []byte) (r Ending, err error) {
+// readEnding reads an ending that one of the keys has signed.
+func (k keys) readEnding(signed []byte) (r Ending, err error) {
 	body, err := k.note(signed)
 	if err == nil {
 		err = json.Unmarshal(body, &r)
 	}
-	if err != nil || !r.of(row) {
+	return r, err
+}
+
+// ending reads the ending of the erasure that a row tells of.
+func (k keys) ending(row catalog.ErasureRow, signed []byte) (r Ending, err error) {
+	if r, err = k.readEnding(signed); err != nil || !r.of(row) {
 		return r, errors.Join(fmt.Errorf("%w: the record of the erasure of a tenant in the store, %s, is not ours, or of another request; "+
 			"if another key of yours signed it, name that in certificates.older-keys; else delete it", recording.ErrIncident, EndingKey(row.Tenant, row.ID)), err)
 	}

@@ -68,7 +68,7 @@ func TestUnlinkableFailpoints(t *testing.T) {
 	t.Parallel()
 	all := stepsOf("unlinkable")
 	if sized(t, true, false, false) {
-		newDeeds(t).unlink(all, faults[2]) // which waits for four minutes; a subtest would wait for all other tests
+		newDeeds(t).unlink(all, faults[2]) // it waits for three minutes; a subtest would wait for all other tests
 		return
 	}
 	for _, s := range all {

@@ -248,8 +248,8 @@ func TestErasureFailpoints(t *testing.T) {
 	t.Parallel()
 	d := newDeeds(t)
 	var erased []erasedTenant
-	for _, s := range steps {
-		if s.deed != "erase tenant" || drained[s.failpoint] && sized(t, true, false, false) {
+	for _, s := range stepsOf("erase tenant") {
+		if drained[s.failpoint] && sized(t, true, false, false) {
 			continue // the end is another 34 s later
 		}
 		for _, f := range sized(t, faults[:1], faults, faults) {
@@ -287,10 +287,7 @@ func TestReindexFailpoints(t *testing.T) {
 		d.must(d.client.putText(t.Context(), name, "hello"))
 		d.must(d.s.Lethe(nil, "erase", "--tenant", "acme", "--recording", "calls/"+name))
 		d.must(d.s.Lethe(nil, "reindex", "acme"))
-		for _, s := range steps {
-			if s.deed != "reindex" {
-				continue
-			}
+		for _, s := range stepsOf("reindex") {
 			d.s.arm(s.failpoint, f.terms)
 			if f.name == "crash" && !d.s.Ended(3*time.Minute) {
 				t.Fatalf("%s at %s is not reached\n%s", f.name, s.failpoint, d.s.Log())
